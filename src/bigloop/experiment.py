@@ -1,0 +1,291 @@
+"""A config file to an experiment: everything the workflow needs to know, checked once, at the edge.
+
+    experiment = Experiment.from_config(config, schema)
+    experiment.runs["vae"].spec.folder
+
+Raises SpecError with one line that names the key at fault. Imports nothing heavy: this runs on every
+snakemake call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import jsonschema
+
+from bigloop import loops
+from bigloop.data import dataset
+from bigloop.figures import plot as plot_of
+from bigloop.metrics import MEASURES, Measure
+from bigloop.models import FAMILIES, resolve
+from bigloop.spec import (
+    ClassifierSpec,
+    CollectSpec,
+    CriticsSpec,
+    FloorSpec,
+    LoopSpec,
+    MeasureSpec,
+    ModelSpec,
+    RunSpec,
+    Scalar,
+    SpecError,
+    TableRun,
+    parse,
+    to_dict,
+)
+
+RESERVED = ("real", "data", "classifier", "runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a config: its name and label, its spec, and how far and how often it goes."""
+
+    name: str
+    label: str
+    loop: str
+    spec: RunSpec
+    generations: int
+    seeds: tuple[int, ...]
+
+    @property
+    def has_critic(self) -> bool:
+        return FAMILIES[self.spec.model.family].has_critic
+
+    def jobs(self) -> Iterator[tuple[int, int]]:
+        """(seed, generation) of everything that is sampled and measured."""
+        return product(self.seeds, range(1, self.generations + 1))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config, resolved: defaults filled in, references followed, every rule between keys checked."""
+
+    name: str
+    root: Path | None
+    runs: dict[str, Run]
+    classifiers: dict[str, ClassifierSpec]  # by dataset
+    measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
+    critics_n: int
+    figures: dict[str, Any]  # name -> its options
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], schema: Mapping[str, Any]) -> Self:
+        """Check `config` against the JSON Schema and between its keys, and resolve it."""
+        validate(config, schema)
+        _check_name(config["experiment"], "experiment")
+        models = {name: _model(name, given, schema) for name, given in config["models"].items()}
+        loop_specs = {
+            name: parse(LoopSpec, _loop_defaults(given), f"loops.{name}")
+            for name, given in config["loops"].items()
+        }
+        runs = {}
+        for name, given in config["runs"].items():
+            _check_name(name, f"runs.{name}")
+            runs[name] = _run(name, given, models, loop_specs)
+        used = {run.spec.dataset for run in runs.values()}
+        classifier = config.get("classifier", {})
+        experiment = cls(
+            name=config["experiment"],
+            root=Path(config["data"]["root"]) if (config.get("data") or {}).get("root") else None,
+            runs=runs,
+            classifiers={
+                d: parse(ClassifierSpec, {**classifier, "dataset": d}, "classifier") for d in sorted(used)
+            },
+            measures={
+                name: to_dict(parse(MEASURES[name].Options, given or {}, f"measures.{name}"))
+                for name, given in config["measures"].items()
+                if given is not False
+            },
+            critics_n=(config.get("critics") or {}).get("n", 1000),
+            figures={
+                name: parse(plot_of(name).Options, given or {}, f"figures.{name}")
+                for name, given in config["figures"].items()
+                if given is not False
+            },
+        )
+        experiment._check()
+        return experiment
+
+    # --- what each job is told ---
+
+    def measure(self, run: Run, seed: int, generation: int) -> MeasureSpec:
+        """The job that measures one generation."""
+        return MeasureSpec(
+            run.spec.dataset, self.resolved(run), self.classifier(run), seed, generation, run.has_critic
+        )
+
+    def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
+        """The measures of a run with n filled in: as given, or as many rows as there are, up to the limit."""
+        return {
+            name: {**options, "n": options.get("n") or _default_n(MEASURES[name], run)}
+            for name, options in self.measures.items()
+        }
+
+    def floor(self, name: str) -> FloorSpec:
+        """The job that measures real data against real data, at every n in use."""
+        several: dict[str, tuple[dict[str, Scalar], ...]] = {}
+        for run in self.runs_on(name):
+            for measure, options in self.resolved(run).items():
+                known = several.get(measure, ())
+                several[measure] = known if options in known else (*known, options)
+        return FloorSpec(name, several, self.classifiers[name].folder)
+
+    def critics(self, critic: str, generator: str, seed: int) -> CriticsSpec:
+        """The job that lets all critics of one run judge all samples of another."""
+        judge, judged = self.runs[critic], self.runs[generator]
+        return CriticsSpec(
+            critic,
+            tuple(judge.spec.model_folder(g) for g in range(1, judge.generations + 1)),
+            generator,
+            (judged.spec.folder,) * judged.generations,
+            seed,
+            min(self.critics_n, judged.spec.loop.samples),
+        )
+
+    def collect(self) -> CollectSpec:
+        """The job that writes the tables."""
+        runs = tuple(
+            TableRun(r.name, r.label, r.loop, r.generations, r.seeds, r.spec) for r in self.runs.values()
+        )
+        pairs = tuple(f"{c}-judges-{g}-seed-{s}" for c, g, s in self.critic_pairs())
+        return CollectSpec(self.name, runs, tuple(self.classifiers), pairs)
+
+    def critic_pairs(self) -> list[tuple[str, str, int]]:
+        """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""
+        return [
+            (judge.name, judged.name, seed)
+            for judge, judged in product(self.runs.values(), repeat=2)
+            if judge.has_critic and judge.spec.dataset == judged.spec.dataset
+            for seed in judge.seeds
+            if seed in judged.seeds
+        ]
+
+    def runs_on(self, name: str) -> list[Run]:
+        """The runs on a dataset."""
+        return [run for run in self.runs.values() if run.spec.dataset == name]
+
+    def classifier(self, run: Run) -> str:
+        """Folder name of the classifier that judges a run."""
+        return self.classifiers[run.spec.dataset].folder
+
+    def _check(self) -> None:
+        for run in self.runs.values():
+            rows = dataset(run.spec.dataset).rows["train"]
+            for name, options in self.resolved(run).items():
+                measure, n = MEASURES[name], options["n"]
+                wanted = measure.per_side * int(n)
+                if wanted > run.spec.loop.samples:
+                    raise SpecError(
+                        f"measures.{name}.n: {n} takes {wanted} samples, run {run.name} makes {run.spec.loop.samples}"
+                    )
+                if 2 * wanted > rows:
+                    raise SpecError(
+                        f"measures.{name}.n: {n} takes two disjoint real sets of {wanted} rows, "
+                        f"{run.spec.dataset} has {rows}"
+                    )
+        has_critic = any(run.has_critic for run in self.runs.values())
+        for name in self.figures:
+            if "critics" in plot_of(name).needs and not has_critic:
+                raise SpecError(f"figures.{name}: no run has a critic; leave this figure out")
+
+
+def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Raise SpecError for the deepest fault that JSON Schema finds, as one line naming the key."""
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
+    if not errors:
+        return
+    error = errors[0]
+    where = ".".join(str(p) for p in error.absolute_path)
+    raise SpecError(_words(error, where))
+
+
+def _words(error: jsonschema.ValidationError, where: str) -> str:
+    value = error.instance
+    at = where or "config"
+    match error.validator:
+        case "additionalProperties":
+            known = error.schema.get("properties", {})
+            unknown = next(k for k in value if k not in known)
+            return f"{f'{where}.' if where else ''}{unknown}: unknown key (known: {', '.join(known)})"
+        case "required":
+            missing = next(k for k in error.validator_value if k not in value)
+            return f"{f'{where}.' if where else ''}{missing}: missing"
+        case "type":
+            hint = ""
+            if isinstance(value, str) and {"number", "integer"} & set(_list(error.validator_value)):
+                hint = _number_hint(value)
+            expected = " or ".join(map(str, _list(error.validator_value)))
+            return f"{at}: expected {expected}, got {value!r}{hint}"
+        case "enum":
+            return f"{at}: expected one of {', '.join(map(str, error.validator_value))}, got {value!r}"
+        case "minProperties" | "minItems":
+            return f"{at}: is empty, expected at least {error.validator_value} entry"
+        case _:
+            return f"{at}: {error.message}"
+
+
+def _number_hint(value: str) -> str:
+    try:
+        return f" (a word in YAML; write {float(value):.1e})"
+    except ValueError:
+        return ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _check_name(name: str, where: str) -> None:
+    if name in RESERVED:
+        raise SpecError(f"{where}: {name!r} is a reserved name ({', '.join(RESERVED)})")
+
+
+def _model(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> ModelSpec:
+    options = {k: v for k, v in given.items() if k != "family"}
+    family = given["family"]
+    if family not in FAMILIES:
+        raise SpecError(f"models.{name}.family: unknown family {family!r} (known: {', '.join(FAMILIES)})")
+    described = schema["$defs"].get(family)
+    if described is None:  # a family that is new here: ask its class, at the price of importing torch
+        return resolve(family, options, f"models.{name}")
+    revision = described["properties"]["family"]["revision"]
+    declared = {k: v for k, v in described["properties"].items() if k != "family"}
+    values = {k: options.get(k, entry["default"]) for k, entry in declared.items()}
+    numbers = {k: float(v) for k, v in values.items() if declared[k].get("type") == "number"}
+    return ModelSpec(family, revision, values | numbers)
+
+
+def _loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {"real": {}, "synthetic": {}, **given}
+
+
+def _run(
+    name: str, given: Mapping[str, Any], models: Mapping[str, ModelSpec], loop_specs: Mapping[str, LoopSpec]
+) -> Run:
+    where = f"runs.{name}"
+    for key, known in (("model", models), ("loop", loop_specs)):
+        if given[key] not in known:
+            raise SpecError(f"{where}.{key}: no {key} named {given[key]!r} (known: {', '.join(known)})")
+    try:
+        about = dataset(given["dataset"])
+    except SpecError as error:
+        raise SpecError(f"{where}.{error}") from None
+    loop = loop_specs[given["loop"]]
+    loops.check(loop, given["generations"], about.rows["train"], f"loops.{given['loop']}")
+    seeds = tuple(given.get("seeds", [0]))
+    if len(set(seeds)) < len(seeds):
+        raise SpecError(f"{where}.seeds: {list(seeds)} has a seed twice")
+    spec = RunSpec(given["dataset"], models[given["model"]], loop)
+    return Run(name, given.get("label", name), given["loop"], spec, given["generations"], seeds)
+
+
+def _default_n(measure: Measure, run: Run) -> int:
+    rows = dataset(run.spec.dataset).rows["train"]
+    available = min(run.spec.loop.samples, rows // 2)
+    return min(measure.limit, available // measure.per_side)

@@ -1,0 +1,80 @@
+"""Figures: tables and images in, a matplotlib Figure out. One file a figure; nothing here knows a path.
+
+    entry = plot("fid")
+    options = parse(entry.Options, {}, "figures.fid")
+    entry.draw(material, options).savefig("fid.png")
+
+To add a figure, write a file like critic_on_test.py and add its line to FIGURES. This module and the entries
+import neither pandas nor matplotlib, so that options can be checked while a workflow is being planned.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigloop.spec import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+FIGURES = {
+    "samples": "bigloop.figures.samples:PLOT",
+    "class_frequencies": "bigloop.figures.class_frequencies:PLOT",
+    "pixel_intensities": "bigloop.figures.pixel_intensities:PLOT",
+    "wasserstein1": "bigloop.figures.wasserstein1:PLOT",
+    "fid": "bigloop.figures.fid:PLOT",
+    "critic_on_test": "bigloop.figures.critic_on_test:PLOT",
+    "critic_matrices": "bigloop.figures.critic_matrices:PLOT",
+    "losses": "bigloop.figures.losses:PLOT",
+    "collapse": "bigloop.figures.collapse:PLOT",
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a figure may draw.
+
+    measures: tidy, one value a row: run, family, dataset, seed, generation, measure, value, n, detail. Rows
+        of the run "real" are real data measured against other real data, without seed and generation.
+    runs: run, family, dataset, label, … in plotting order.
+    critics: critic_run, critic_generation, generator_run, generator_generation, seed, fake_share.
+    images: (run, generation) → float (k, c, h, w), not clipped; ("real", None) → real images in [0, 1].
+    classes: names of the classes, in the order of their indices.
+    """
+
+    measures: pd.DataFrame
+    runs: pd.DataFrame
+    critics: pd.DataFrame
+    images: Mapping[tuple[str, int | None], np.ndarray]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a figure that has none."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure: draw(material, options) with an instance of Options; `needs` of {"images", "critics"}.
+
+    draw raises ValueError, in one line, when the material lacks what the figure shows.
+    """
+
+    draw: Callable[[Material, Any], Figure]
+    Options: type = NoOptions
+    needs: frozenset[str] = frozenset()
+
+
+def plot(name: str) -> Plot:
+    """The entry of a registered figure; raises SpecError for an unknown name."""
+    if name not in FIGURES:
+        raise SpecError(f"figure: unknown figure {name!r} (known: {', '.join(FIGURES)})")
+    module, _, attribute = FIGURES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

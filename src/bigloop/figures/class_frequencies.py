@@ -1,0 +1,97 @@
+"""Relative frequency of predicted classes per generation, a heatmap a run (Knutsen et al. 2025, fig. 6)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigloop.figures import Material, NoOptions, Plot, style
+from bigloop.figures.tables import (
+    REAL,
+    dataset_of,
+    distribution,
+    generations_of,
+    n_note,
+    n_of,
+    require,
+    rows_of,
+    run_names,
+    seeds_note,
+    seeds_of,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+MEASURE = "class_frequency"
+
+
+def draw(material: Material, options: NoOptions) -> Figure:
+    """Class × generation, mean over seeds; the real frequencies are the column of their own on the left."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import PowerNorm
+
+    require(material, MEASURE)
+    looks = style.looks(material.runs)
+    runs = [run for run in run_names(material) if generations_of(material, run, MEASURE)]
+    most = max(3 / len(material.classes), *(np.nanmax(run_shares(material, run)) for run in runs))
+    norm = PowerNorm(0.5, vmin=0, vmax=most)  # tells 5 % from 10 % although one class may reach 90 %
+    columns = 2 if len(runs) == 4 else min(3, len(runs))
+    rows = math.ceil(len(runs) / columns)
+    with style.page(0.6 + 2.1 * rows, min(style.WIDTH, 1.9 + 2.2 * columns)) as fig:
+        for place, run in enumerate(runs, start=1):
+            ax = fig.add_subplot(rows, columns, place)
+            draw_shares(ax, material, run, norm)
+            ax.set_title(style.wrapped(looks[run].label, 5.0 / columns))
+            ax.set_xlabel("generation")
+            left = place % columns == 1 or columns == 1
+            ax.set_yticks(range(len(material.classes)), material.classes if left else [])
+        tables = [rows_of(material, run, MEASURE) for run in runs]
+        notes = [n_note(map(n_of, tables)), seeds_note(map(seeds_of, tables), "mean")]
+        label = f"share of predictions\n({', '.join(filter(None, notes))})"
+        fig.colorbar(ScalarMappable(norm, style.SHARES), ax=fig.axes, label=label, aspect=25 * rows)
+    return fig
+
+
+def run_shares(material: Material, run: str) -> np.ndarray:
+    """Shares of the classes, (classes, generations from first to last); NaN for generations not measured."""
+    there = generations_of(material, run, MEASURE)
+    shares = np.full((len(material.classes), there[-1] - there[0] + 1), np.nan)
+    for generation in there:
+        shares[:, generation - there[0]] = class_shares(material, run, generation)
+    return shares
+
+
+def class_shares(material: Material, run: str, generation: int | None) -> np.ndarray:
+    """Shares of the classes, (classes,): of a generation, or of the real data that `run` started from."""
+    source = run if generation is not None else REAL
+    found = distribution(material, source, MEASURE, dataset_of(material, run), generation)
+    return np.array([found.get(index, 0.0) for index in range(len(material.classes))])
+
+
+def draw_shares(ax: Axes, material: Material, run: str, norm: Normalize) -> None:
+    there = generations_of(material, run, MEASURE)
+    shares, real = run_shares(material, run), class_shares(material, run, None)
+    first, last, bottom = there[0] - 0.5, there[-1] + 0.5, len(material.classes) - 0.5
+    ticks = style.generation_ticks(there[0], there[-1], most=4)
+    width = 1.0 + 0.08 * len(there)  # of the real column, wide enough for its name under many generations
+    start = first - 1.4 * width
+    if real.any():
+        ax.imshow(real[:, None], cmap=style.SHARES, norm=norm, extent=(start, start + width, bottom, -0.5))
+        ax.set_xticks([start + width / 2, *ticks], ["real", *map(str, ticks)])
+    else:
+        start = first
+        ax.set_xticks(ticks)
+    ax.imshow(shares, cmap=style.SHARES, norm=norm, extent=(first, last, bottom, -0.5))
+    ax.set_xlim(start, last)
+    ax.set_aspect("auto")
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+
+
+PLOT = Plot(draw)

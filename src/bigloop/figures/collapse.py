@@ -1,0 +1,118 @@
+"""Model collapse on one page, for readers who know nothing about it: pictures above, three curves below."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bigloop.figures import Material, Plot, style
+from bigloop.figures.curves import distance_panel, draw_curves, draw_floors, draw_reference, labelled
+from bigloop.figures.tables import Curve, chosen, generations_of, require, run_names, seeds_note
+from bigloop.figures.tiles import draw_mosaic, generations_with_images, name_row, real_images, tiles_height
+from bigloop.spec import option
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+TITLE = "Model collapse: models that learn from what models made"
+STORY = (
+    "Generation 1 learns from real images, every later generation from images that earlier ones made.\n"
+    "Above: what they make. Below: how far that has moved from real images, which are the grey lines."
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    generations: tuple[int, ...] = option((), "generations to show; none: up to six, evenly spread")
+    side: int = option(3, "images along each side of a block", minimum=1)
+
+
+def draw(material: Material, options: Options) -> Figure:
+    """A strip of images a run, real ones to the last generation, above its quality, variety and clarity."""
+    require(material, "fid", "class_entropy")
+    shown = {
+        run: chosen(options.generations, generations_with_images(material, run), most=6)
+        for run in run_names(material)
+    }
+    columns = 1 + max(len(generations) for generations in shown.values())
+    block = min(0.85, (style.WIDTH - 1.3) / columns)
+    heights = 0.55 + tiles_height(shown, block), 2.4
+    with style.page(0.3 + sum(heights)) as fig:
+        pictures, panels = fig.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
+        fig.suptitle(TITLE, x=0.01, ha="left", fontsize=11, weight="bold")
+        draw_strips(pictures, material, shown, columns, options.side)
+        drawn = draw_panels(panels, material)
+        style.legend(fig, seeds_note(c.seeds for c in drawn))
+    return fig
+
+
+def draw_strips(
+    fig: SubFigure, material: Material, shown: dict[str, list[int]], columns: int, side: int
+) -> None:
+    real, looks = real_images(material), style.looks(material.runs)
+    fig.suptitle(STORY, fontsize=style.SMALL, x=0.01, ha="left")
+    grid = fig.add_gridspec(len(shown), columns)
+    above: list[int] = []
+    for row, (run, generations) in enumerate(shown.items()):
+        titled = generations != above
+        first = fig.add_subplot(grid[row, 0])
+        draw_mosaic(first, real, side, side, "real" if titled else "")
+        name_row(first, looks[run].label, 1.1)
+        first.yaxis.label.set(color=looks[run].colour, weight="bold")
+        for column, generation in enumerate(generations, start=1):
+            title = f"gen. {generation}" if titled else ""
+            ax = fig.add_subplot(grid[row, column])
+            draw_mosaic(ax, material.images[run, generation], side, side, title)
+        above = generations
+
+
+def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
+    """Quality (fid), variety (class_entropy), and where it was measured, clarity (confidence) or excess."""
+    digits = all(name.isdigit() for name in material.classes)
+    things, kind, kinds = ("digits", "digit", "digits") if digits else ("images", "class", "classes")
+    third = [m for m in ("confidence", "wasserstein1_excess") if measured(material, m)][:1]
+    axes = [fig.add_subplot(1, 2 + len(third), place + 1) for place in range(2 + len(third))]
+
+    drawn, floors = distance_panel(axes[0], material, "fid", "FID")
+    style.log_if_wide(axes[0], [*(v for c in drawn for v in c.mean), *floors.values()])
+    head(axes[0], "Quality", f"distance to real {things}\n(FID, lower is better)")
+    drawn += draw_variety(axes[1], material)
+    head(axes[1], "Variety", f"entropy of predicted {kinds}\n(lower: more alike)")
+    if third == ["confidence"]:
+        drawn += draw_clarity(axes[2], material)
+        head(axes[2], "Clarity", f"how sure a classifier is\nwhich {kind} it sees")
+    elif third:
+        drawn += distance_panel(axes[2], material, third[0], "Wasserstein-1 excess")[0]
+        head(axes[2], "Pixels", "distance to real pixels\n(0 is as good as real)")
+    return drawn
+
+
+def draw_variety(ax: Axes, material: Material) -> list[Curve]:
+    drawn = draw_curves(ax, material, "class_entropy")
+    draw_floors(ax, material, "class_entropy", drawn)
+    k = len(material.classes)
+    draw_reference(ax, math.log(k), f"all {k} classes equally often (ln {k})", linestyle=":")
+    ax.set_ylim(0, math.log(k) * 1.08)
+    ax.set_ylabel(labelled("nats", drawn))
+    return drawn
+
+
+def draw_clarity(ax: Axes, material: Material) -> list[Curve]:
+    drawn = draw_curves(ax, material, "confidence")
+    draw_floors(ax, material, "confidence", drawn)
+    ax.set_ylabel(labelled("confidence", drawn))
+    return drawn
+
+
+def measured(material: Material, measure: str) -> bool:
+    return any(generations_of(material, run, measure) for run in run_names(material))
+
+
+def head(ax: Axes, word: str, explanation: str) -> None:
+    """A bold word and a plain explanation below it, above the panel."""
+    ax.set_title(f"$\\mathbf{{{word}}}$\n{explanation}")
+
+
+PLOT = Plot(draw, Options, frozenset({"images"}))

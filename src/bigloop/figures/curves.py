@@ -1,0 +1,84 @@
+"""The panel that most figures are made of: a measure over generations, a curve a run, and the real floor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bigloop.figures import Material, style
+from bigloop.figures.tables import Curve, curve, dataset_of, n_note, reference, run_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_curves(
+    ax: Axes,
+    material: Material,
+    measure: str,
+    detail: str | None = None,
+    runs: Iterable[str] | None = None,
+) -> list[Curve]:
+    """Draw mean and band (± s.d.) of each run that has the measure; returns what was drawn."""
+    looks = style.looks(material.runs)
+    drawn = []
+    for run in run_names(material) if runs is None else runs:
+        found = curve(material, run, measure, detail)
+        if found is None:
+            continue
+        look = looks[run]
+        ax.plot(
+            found.generation,
+            found.mean,
+            color=look.colour,
+            linestyle=look.linestyle,
+            marker=look.marker,
+            markevery=max(1, len(found.generation) // 25),
+            label=look.label,
+            gid=f"run:{run}",
+        )
+        if found.seeds > 1:
+            low, high = found.mean - found.sd, found.mean + found.sd
+            ax.fill_between(found.generation, low, high, color=look.colour, alpha=0.2, linewidth=0)
+        drawn.append(found)
+    if drawn:
+        style.generation_axis(
+            ax, int(min(c.generation[0] for c in drawn)), int(max(c.generation[-1] for c in drawn))
+        )
+    return drawn
+
+
+def draw_floors(ax: Axes, material: Material, measure: str, drawn: list[Curve]) -> dict[str, float]:
+    """Draw what real images score against other real images, for the n of each curve; returns run → floor."""
+    keys = {c.run: (dataset_of(material, c.run), c.n) for c in drawn}
+    values = {key: reference(material, measure, *key) for key in dict.fromkeys(keys.values())}
+    several = len({dataset for dataset, _ in values}) > 1
+    for (dataset, _), value in values.items():
+        if value is not None:
+            label = f"real vs real ({dataset})" if several else "real vs real"
+            draw_reference(ax, value, label)
+    return {run: value for run, key in keys.items() if (value := values[key]) is not None}
+
+
+def draw_reference(ax: Axes, value: float, label: str, linestyle: str = "--") -> None:
+    """A grey horizontal line for something that does not change with the generation."""
+    line = ax.axhline(
+        value, color=style.REFERENCE, linestyle=linestyle, linewidth=1.2, zorder=1.5, label=label
+    )
+    line.set_gid("reference")
+
+
+def distance_panel(
+    ax: Axes, material: Material, measure: str, name: str
+) -> tuple[list[Curve], dict[str, float]]:
+    """Draw a distance to real data with its floors; returns both."""
+    drawn = draw_curves(ax, material, measure)
+    floors = draw_floors(ax, material, measure, drawn)
+    ax.set_ylabel(labelled(name, drawn))
+    return drawn, floors
+
+
+def labelled(name: str, drawn: list[Curve]) -> str:
+    """An axis label that says on how many images the curves were measured."""
+    note = n_note(c.n for c in drawn)
+    return f"{name} ({note})" if note else name

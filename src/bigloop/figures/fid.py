@@ -1,0 +1,33 @@
+"""Fréchet distance to real images per generation (Knutsen et al. 2025, fig. 8b)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bigloop.figures import Material, NoOptions, Plot, style
+from bigloop.figures.curves import distance_panel
+from bigloop.figures.tables import generations_of, require, run_names, seeds_note
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FEATURES = {"fid": "features of the dataset's CNN", "fid_inception": "Inception features"}
+
+
+def draw(material: Material, options: NoOptions) -> Figure:
+    """FID on the features of the classifier and, where it was measured, on those of Inception."""
+    require(material, "fid")
+    there = [m for m in FEATURES if any(generations_of(material, run, m) for run in run_names(material))]
+    drawn = []
+    with style.page(2.8, style.WIDTH if len(there) > 1 else 5.0) as fig:
+        for place, measure in enumerate(there, start=1):
+            ax = fig.add_subplot(1, len(there), place)
+            found, floors = distance_panel(ax, material, measure, "FID")
+            style.log_if_wide(ax, [*(v for c in found for v in c.mean), *floors.values()])
+            drawn += found
+            ax.set_title(f"FID on {FEATURES[measure]}")
+        style.legend(fig, seeds_note(c.seeds for c in drawn))
+    return fig
+
+
+PLOT = Plot(draw)

@@ -1,0 +1,80 @@
+"""What generation t trains on: which real rows, and how many synthetic rows of which generations.
+
+    composition = compose(spec, train_rows=60_000)
+    composition.real            # row numbers of the real training set
+    composition.synthetic       # {generation: rows to take from its samples file}
+
+Real rows come from one seeded permutation of the training set: generation 1 takes the first
+`initial.n`, fixed rows are taken from those, and fresh rows are the slices that follow, so that asking
+for more generations never changes the rows of earlier ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bigloop.seeding import numpy_generator
+from bigloop.spec import LoopSpec, SpecError, TrainSpec
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The training set of one generation, as row numbers.
+
+    `real`: int64 array (n,), rows of the real training set. `synthetic`: for each earlier generation used,
+    an int64 array of rows of its samples file. Real rows come first, then the generations in order.
+    """
+
+    real: np.ndarray
+    synthetic: dict[int, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.real) + sum(map(len, self.synthetic.values()))
+
+
+def check(loop: LoopSpec, generations: int, train_rows: int, where: str) -> None:
+    """Raise SpecError where the loop asks for rows that do not exist within `generations`."""
+    real = loop.real
+    if loop.initial.n > train_rows:
+        raise SpecError(f"{where}.initial.n: {loop.initial.n} rows asked for, the dataset has {train_rows}")
+    if real.fixed > loop.initial.n:
+        raise SpecError(f"{where}.real.fixed: {real.fixed} rows, but generation 1 has only {loop.initial.n}")
+    used = loop.initial.n + real.fresh * (generations - 1)
+    if used > train_rows and not real.reuse:
+        raise SpecError(
+            f"{where}.real.fresh: {generations} generations need {used} distinct real rows, the dataset has "
+            f"{train_rows}; ask for fewer, or set reuse: true"
+        )
+    if real.fresh > train_rows:
+        raise SpecError(f"{where}.real.fresh: {real.fresh} rows a generation, the dataset has {train_rows}")
+    wanted = loop.synthetic.rows(real.fixed + real.fresh)
+    if generations > 1 and wanted + real.fixed + real.fresh == 0:
+        raise SpecError(f"{where}: later generations train on nothing; give real or synthetic rows")
+    if wanted > loop.samples:
+        raise SpecError(f"{where}.synthetic: {wanted} rows, but each generation samples {loop.samples}")
+
+
+def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
+    """The training set of `spec.generation`, from a real set of `train_rows` and samples files of `samples` rows.
+
+    Depends on the spec alone: never on which jobs ran before, or in what order.
+    """
+    order = numpy_generator(spec.seed, 0, "real rows").permutation(train_rows)
+    if spec.generation == 1:
+        return Composition(order[: spec.initial.n], {})
+    assert spec.real is not None
+    assert spec.synthetic is not None
+    start = spec.initial.n + spec.real.fresh * (spec.generation - 2)
+    fresh = order[np.arange(start, start + spec.real.fresh) % train_rows]
+    real = np.concatenate([order[: spec.real.fixed], fresh])
+    wanted = spec.synthetic.rows(len(real))
+    used = spec.synthetic.sources(spec.generation)
+    draw = numpy_generator(spec.seed, spec.generation, "synthetic rows")
+    if spec.synthetic.from_ == "all":
+        chosen = {g: draw.permutation(samples)[:wanted] for g in used}
+    else:
+        pool = draw.permutation(len(used) * samples)[:wanted]
+        chosen = {g: pool[pool // samples == i] % samples for i, g in enumerate(used)}
+    return Composition(real, {g: np.sort(rows) for g, rows in chosen.items()})

@@ -1,0 +1,272 @@
+"""Samples to measures: every measure of a generation as records, each with its n, and the real floor.
+
+    records = measure(spec, samples_file, model_folder, classifier_folder, data_folder)
+    # [{"measure": "fid", "value": 12.3, "n": 10000, "k": None, "detail": ""}, …]
+
+Real rows for comparison are two fixed, disjoint, seeded subsets of the training split: generated samples
+are compared with the first, and the floor is the second compared with the first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from bigloop.artifacts import ArtifactError, read_json, read_table, read_tensors, write_json, write_tensors
+from bigloop.data import dataset, load
+from bigloop.data.files import read_images
+from bigloop.generation import default_device, load_model, read_samples, versions
+from bigloop.metrics import MEASURES, Measure
+from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, train_classifier
+from bigloop.models.inception import inception_features
+from bigloop.models.wgan_gp import WGANGP
+from bigloop.seeding import numpy_generator
+from bigloop.spec import (
+    ClassifierSpec,
+    CriticsSpec,
+    FloorSpec,
+    MeasureSpec,
+    Scalar,
+    digest,
+    parse,
+    to_dict,
+)
+from bigloop.training import Report
+
+Record = dict[str, Any]
+
+
+def measure(
+    spec: MeasureSpec, samples: Path, model: Path | None, classifier: Path, data: Path
+) -> list[Record]:
+    """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate."""
+    images, _ = read_samples(samples, spec.seed, spec.generation)
+    records = measure_images(images, spec.measures, classifier, data)
+    if model is not None:
+        records += final_losses(model)
+        if spec.has_critic:
+            records.append(critic_on_test(model, data))
+    return records
+
+
+def measure_images(
+    images: np.ndarray, measures: dict[str, dict[str, Scalar]], classifier: Path, data: Path
+) -> list[Record]:
+    """Records of images (n, c, h, w), floats in the range of the real data, against the real reference rows."""
+    device = default_device()
+    judged = most_rows(measures, {"features", "probabilities"})
+    judgement = load_classifier(classifier, device).judge(images[:judged]) if judged else None
+    generated = Side(images, judgement, device)
+    real = real_side(classifier, data, most_rows(measures), device, floor=False)
+    return [r for name, options in measures.items() for r in compare(name, options, generated, real)]
+
+
+def measure_file(
+    path: Path,
+    about: str,
+    pixel_range: tuple[float, float],
+    classifier: Path | None,
+    data: Path | None,
+    n: int | None,
+) -> list[Record]:
+    """Records of images from elsewhere (see data.files.read_images) against the real dataset `about`.
+
+    All measures that need no downloaded weights, with n rows each or as many as there are up to each
+    measure's limit. Classifier and data are looked for under results/ unless given.
+    """
+    images = read_images(path, dataset(about).shape, *pixel_range)
+    real = dataset(about).rows["train"] // 2
+    measures: dict[str, dict[str, Scalar]] = {}
+    for name, measure in MEASURES.items():
+        rows = n or min(measure.limit, min(len(images), real) // measure.per_side)
+        if measure.on != "inception" and (n is None or name != "wasserstein1_excess" or 2 * n <= len(images)):
+            measures[name] = {"n": rows}
+    data = data or Path("results/data") / about
+    return measure_images(images, measures, classifier or find_classifier(about), data)
+
+
+def find_classifier(about: str) -> Path:
+    """The newest trained classifier of a dataset under results/classifier."""
+    found = sorted(Path("results/classifier").glob(f"{about}-*/model.json"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise ArtifactError(
+            f"results/classifier/{about}-*: no classifier is trained yet; "
+            "make it with `snakemake --cores 2 classifiers`"
+        )
+    return found[-1].parent
+
+
+def measure_real(spec: FloorSpec, classifier: Path, data: Path) -> list[Record]:
+    """The floor: the records of the second real subset against the first, for every measure and n of `spec`."""
+    device = default_device()
+    rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
+    first, second = (real_side(classifier, data, rows, device, floor=floor) for floor in (False, True))
+    return [
+        r
+        for name, several in spec.measures.items()
+        for options in several
+        for r in compare(name, options, second, first)
+    ]
+
+
+@dataclass
+class Side:
+    """One side of a comparison, in every view that a measure may ask for."""
+
+    images: np.ndarray
+    judgement: Judgement | None
+    device: torch.device
+
+    def view(self, measure: Measure, options: dict[str, Scalar]) -> np.ndarray:
+        rows = rows_of(measure, options)
+        if measure.on == "inception":
+            weights = str(options.get("weights", ""))
+            return inception_features(pixels(self.images[:rows]).numpy(), weights, self.device)
+        if measure.on == "images":
+            return pixels(self.images[:rows]).numpy()
+        assert self.judgement is not None
+        return getattr(self.judgement, measure.on)[:rows]
+
+
+def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) -> list[Record]:
+    """The records of one measure. Raises ArtifactError where a side has too few rows or a value is not finite."""
+    measure = MEASURES[name]
+    sides = [side.view(measure, options) for side in (generated, real)]
+    wanted = rows_of(measure, options)
+    for side in sides:
+        if len(side) < wanted:
+            raise ArtifactError(
+                f"{name}: needs {wanted} rows on each side, got {len(side)}; lower measures.{name}.n"
+            )
+    extra = {k: v for k, v in options.items() if k not in ("n", "weights")}
+    result = measure.function(*sides, **extra)
+    values = [(name, result, "")] if isinstance(result, float) else result
+    for measured, value, _ in values:
+        if not math.isfinite(value):
+            raise ArtifactError(f"{measured}: came out as {value}; nothing was written")
+    return [record(measured, value, cast(int, options["n"]), detail) for measured, value, detail in values]
+
+
+def record(
+    measure: str, value: float, n: int | None = None, detail: str = "", k: int | None = None
+) -> Record:
+    """A row of measures.json."""
+    return {"measure": measure, "value": value, "n": n, "k": k, "detail": detail}
+
+
+def rows_of(measure: Measure, options: dict[str, Scalar]) -> int:
+    """Rows that a measure takes of each side."""
+    return measure.per_side * cast(int, options["n"])
+
+
+def most_rows(measures: dict[str, dict[str, Scalar]], views: set[str] | None = None) -> int:
+    """The most rows that any of these measures takes of a side (of those in `views`)."""
+    return max(
+        (rows_of(MEASURES[m], o) for m, o in measures.items() if views is None or MEASURES[m].on in views),
+        default=0,
+    )
+
+
+def real_side(classifier: Path, data: Path, rows: int, device: torch.device, *, floor: bool) -> Side:
+    """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation."""
+    images, _ = load(data, "train")
+    order = numpy_generator(0, 0, "reference rows").permutation(len(images))
+    chosen = (order[::-1] if floor else order)[:rows]
+    tensors, _ = read_tensors(classifier / "reference.safetensors")
+    judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
+    return Side(images[chosen], judgement, device)
+
+
+def final_losses(model: Path) -> list[Record]:
+    """The losses of the last epoch, from history.csv."""
+    history = read_table(model / "history.csv")
+    last = history.iloc[-1]
+    names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
+    return [record("final_loss", float(last[name]), None, name) for name in names]
+
+
+def critic_on_test(model: Path, data: Path) -> Record:
+    """The share of the real test images that the critic calls real (Knutsen et al. 2025, fig. 9)."""
+    critic, threshold = load_critic(model, default_device())
+    images, _ = load(data, "test")
+    scores = critic.scores(pixels(images)).cpu().numpy()
+    return record("critic_on_test", float((scores > threshold).mean()), len(images))
+
+
+def critics(spec: CriticsSpec, runs: Path) -> list[Record]:
+    """Critic × generator matrix: the share of each generation's samples that each critic calls fake (fig. 10)."""
+    device = default_device()
+
+    def place(folder: str, generation: int) -> Path:
+        return runs / folder / f"seed-{spec.seed}" / f"gen-{generation}"
+
+    samples = {
+        g: torch.from_numpy(read_samples(place(f, g) / "samples.safetensors", spec.seed, g)[0][: spec.n])
+        for g, f in enumerate(spec.generator_folders, start=1)
+    }
+    records = []
+    for generation, folder in enumerate(spec.critic_folders, start=1):
+        critic, threshold = load_critic(place(folder, generation), device)
+        for other, images in samples.items():
+            scores = critic.scores(images).cpu().numpy()
+            records.append(
+                {
+                    "critic_run": spec.critic,
+                    "critic_generation": generation,
+                    "generator_run": spec.generator,
+                    "generator_generation": other,
+                    "seed": spec.seed,
+                    "fake_share": float((scores <= threshold).mean()),
+                    "n": len(images),
+                    "threshold": threshold,
+                }
+            )
+    return records
+
+
+def load_critic(folder: Path, device: torch.device) -> tuple[WGANGP, float]:
+    """A saved model that has a critic, and the critic's decision threshold."""
+    model, record = load_model(folder, device)
+    return cast(WGANGP, model), float(record["facts"]["threshold"])
+
+
+def classify(spec: ClassifierSpec, data: Path, out: Path, report: Report) -> float:
+    """Train the classifier; write it and its judgement of the real training set; returns its test accuracy."""
+    device = default_device()
+    images, labels = load(data, "train")
+    net, history = train_classifier(spec, images, labels, len(dataset(spec.dataset).classes), device, report)
+    test_images, test_labels = load(data, "test")
+    test_accuracy = accuracy(net.judge(test_images), test_labels)
+    judgement = net.judge(images)
+    tensors = {k: v.cpu().numpy() for k, v in net.state_dict().items()}
+    header = {"spec": digest(spec)}
+    write_tensors(out / "reference.safetensors", judgement._asdict(), header)
+    write_tensors(out / "model.safetensors", tensors, header)
+    write_json(
+        out / "model.json",
+        {
+            "spec": to_dict(spec),
+            "test_accuracy": test_accuracy,
+            "history": history,
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+        },
+    )
+    return test_accuracy
+
+
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """The classifier saved in `folder`; raises ArtifactError where it is broken."""
+    spec = parse(ClassifierSpec, read_json(folder / "model.json")["spec"], f"{folder / 'model.json'}: spec")
+    tensors, header = read_tensors(folder / "model.safetensors")
+    if header.get("spec") != digest(spec):
+        raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")
+    about = dataset(spec.dataset)
+    net = Classifier(spec, about.shape, len(about.classes))
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+    return net.to(device).eval()

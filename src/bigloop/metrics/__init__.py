@@ -1,0 +1,69 @@
+"""Measures of a set of generated images against real ones: pure functions, float64, no files.
+
+    MEASURES["fid"].function(features_of_generated, features_of_real)       # -> 12.3
+
+Adding a measure is one file with its function and one line in MEASURES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bigloop.metrics.classes import class_statistics
+from bigloop.metrics.frechet import frechet_distance
+from bigloop.metrics.pixels import pixel_statistics
+from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
+from bigloop.spec import option
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What a config may say of every measure."""
+
+    n: int | None = option(
+        None, "rows on each side; by default as many as there are, up to a limit", minimum=2
+    )
+
+
+@dataclass(frozen=True)
+class InceptionOptions(MeasureOptions):
+    """Options of fid_inception."""
+
+    weights: str = option(
+        "", "file with torch-fidelity's FID-Inception weights; empty: torch-fidelity fetches them"
+    )
+
+
+@dataclass(frozen=True)
+class PixelOptions(MeasureOptions):
+    """Options of pixels."""
+
+    bins: int = option(200, "equal bins of the histogram over [-1, 1]", minimum=2)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a measure is computed, and from what.
+
+    `function(generated, real, **options)` gets two arrays in the view `on`, n × `per_side` rows each: the
+    images themselves, the classifier's features or class probabilities, or Inception features. It returns a
+    number, named by the measure's key, or a list of (name, value, detail).
+    """
+
+    function: Callable[..., float | list[tuple[str, float, str]]]
+    on: Literal["images", "features", "probabilities", "inception"]
+    limit: int  # n where the config gives none, if there are as many rows
+    per_side: int = 1
+    Options: type[MeasureOptions] = MeasureOptions
+
+
+MEASURES = {
+    "wasserstein1": Measure(wasserstein1, "images", limit=500),
+    "wasserstein1_excess": Measure(wasserstein1_excess, "images", limit=2_000, per_side=2),
+    "fid": Measure(frechet_distance, "features", limit=10_000),
+    "fid_inception": Measure(frechet_distance, "inception", limit=1_000, Options=InceptionOptions),
+    "classes": Measure(class_statistics, "probabilities", limit=10_000),
+    "pixels": Measure(pixel_statistics, "images", limit=10_000, Options=PixelOptions),
+}

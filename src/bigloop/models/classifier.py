@@ -1,0 +1,120 @@
+"""The CNN that judges generated images: class predictions, and the features that distances use.
+
+A small LeNet: two convolution blocks, then a penultimate layer of 84 units whose activations are the
+features, then a linear layer of class scores. Trained on the real training set with one-cycle AdamW and
+random shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bigloop.seeding import default_generator, torch_generator
+from bigloop.spec import ClassifierSpec
+from bigloop.training import History, run
+
+CHUNK = 1_000
+
+
+class Judgement(NamedTuple):
+    """What the classifier says of n images: features, float32 (n, d), and class probabilities, float32 (n, classes)."""
+
+    features: np.ndarray
+    probabilities: np.ndarray
+
+
+class Classifier(nn.Module):
+    """Images (n, c, h, w), nominally in [0, 1], to class scores (n, classes)."""
+
+    def __init__(self, spec: ClassifierSpec, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        w = spec.width
+        self.body = nn.Sequential(
+            *(nn.Conv2d(channels, w, 5, padding=2), nn.BatchNorm2d(w), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(w, 2 * w, 5, padding=2), nn.BatchNorm2d(2 * w), nn.ReLU(), nn.MaxPool2d(2)),
+            nn.Flatten(),
+            *(nn.Linear(2 * w * (height // 4) * (width // 4), spec.features), nn.ReLU()),
+        )
+        self.dropout = spec.dropout
+        self.head = nn.Linear(spec.features, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(F.dropout(self.body(images), self.dropout, self.training))
+
+    @torch.no_grad()
+    def judge(self, images: np.ndarray) -> Judgement:
+        """Features and probabilities of images, (n, c, h, w): uint8 as stored, or floats with real data in [0, 1]."""
+        self.eval()
+        features, probabilities = [], []
+        device = next(self.parameters()).device
+        for start in range(0, len(images), CHUNK):
+            body = self.body(pixels(images[start : start + CHUNK]).to(device))
+            features.append(body.cpu().numpy())
+            probabilities.append(self.head(body).softmax(dim=1).cpu().numpy())
+        return Judgement(np.concatenate(features), np.concatenate(probabilities))
+
+
+def pixels(images: np.ndarray) -> Tensor:
+    """Stored images as float32: uint8 0…255 becomes [0, 1], floats keep their values."""
+    tensor = torch.from_numpy(images)
+    return tensor.float() / 255 if images.dtype == np.uint8 else tensor.float()
+
+
+def train_classifier(
+    spec: ClassifierSpec,
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    device: torch.device,
+    report: Callable[[str], None],
+) -> tuple[Classifier, History]:
+    """A trained classifier and its history. images: uint8 (n, c, h, w); labels: int64 (n,)."""
+    with default_generator(torch_generator(spec.seed, 0, "classifier weights")):
+        net = Classifier(spec, images.shape[1:], classes).to(device)
+    data, target = pixels(images).to(device), torch.from_numpy(labels).to(device)
+    steps = max(1, round(spec.epochs * len(data) / spec.batch_size))
+    optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, spec.learning_rate, total_steps=steps, pct_start=0.25
+    )
+
+    def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        batch = shifted(data[index], spec.shift, generator)
+        loss = F.cross_entropy(net(batch), target[index])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        return {"loss": loss.detach()}
+
+    net.train()
+    generator = torch_generator(spec.seed, 0, "classifier training", device=device)
+    with default_generator(torch_generator(spec.seed, 0, "classifier dropout")):
+        rows = torch.arange(len(data))
+        history = run(step, rows, batch_size=spec.batch_size, steps=steps, generator=generator, report=report)
+    return net.eval(), history
+
+
+def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """Each image moved by its own whole number of pixels in [-limit, limit] both ways, zeros moving in."""
+    if not limit:
+        return images
+    n, _, height, width = images.shape
+    padded = F.pad(images, [limit] * 4)
+    offset = torch.randint(2 * limit + 1, (2, n, 1), generator=generator, device=images.device)
+    rows = offset[0] + torch.arange(height, device=images.device)
+    columns = offset[1] + torch.arange(width, device=images.device)
+    batch = torch.arange(n, device=images.device)[:, None, None]
+    return padded[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def accuracy(judgement: Judgement, labels: np.ndarray) -> float:
+    """Share of images whose most probable class is their label."""
+    return float((judgement.probabilities.argmax(axis=1) == labels).mean())

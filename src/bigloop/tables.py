@@ -1,0 +1,117 @@
+"""A run's measures.json files to the tidy tables that figures are drawn from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bigloop.artifacts import ArtifactError, link, read_json, write_table
+from bigloop.spec import CollectSpec, TableRun, to_dict
+
+MEASURE_COLUMNS = [
+    *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
+    *("measure", "value", "n", "k", "detail"),
+]
+CRITIC_COLUMNS = [
+    *("experiment", "critic_run", "critic_generation", "generator_run", "generator_generation"),
+    *("seed", "fake_share", "n", "threshold"),
+]
+
+
+def collect(spec: CollectSpec, results: Path) -> None:
+    """Write measures.csv, runs.csv and critics.csv of an experiment, and the links that give its runs their names."""
+    home = results / spec.experiment
+    write_table(home / "tables" / "measures.csv", measures_table(spec, results))
+    write_table(home / "tables" / "runs.csv", runs_table(spec))
+    write_table(home / "tables" / "critics.csv", critics_table(spec, results))
+    for old in (home / "runs").glob("*"):
+        if old.is_symlink() and old.name not in {run.run for run in spec.runs}:
+            old.unlink()
+    for run in spec.runs:
+        link_run(run, home, results / "runs")
+
+
+def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
+    """The tidy table: one row a value, the columns MEASURE_COLUMNS; rows of the floor have run `real`."""
+    parts = []
+    for dataset in spec.datasets:
+        floor = results / spec.experiment / "floor" / f"{dataset}.json"
+        parts.append(_records(floor).assign(run="real", dataset=dataset))
+    for run in spec.runs:
+        for seed in run.seeds:
+            for generation in range(1, run.generations + 1):
+                path = (
+                    results
+                    / "runs"
+                    / run.spec.folder
+                    / f"seed-{seed}"
+                    / f"gen-{generation}"
+                    / "measures.json"
+                )
+                parts.append(
+                    _records(path).assign(
+                        run=run.run,
+                        family=run.spec.model.family,
+                        dataset=run.spec.dataset,
+                        loop=run.loop,
+                        bias=run.spec.loop.bias,
+                        seed=seed,
+                        generation=generation,
+                    )
+                )
+    table = pd.concat(parts, ignore_index=True).assign(experiment=spec.experiment)
+    whole = dict.fromkeys(("seed", "generation", "n", "k"), "Int64")
+    return table.reindex(columns=MEASURE_COLUMNS).astype(whole)
+
+
+def critics_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
+    """One row a (critic generation, generator generation, seed) of every pair of runs; empty without critics."""
+    home = results / spec.experiment / "critics"
+    parts = [_records(home / f"{stem}.json") for stem in spec.critics]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.assign(experiment=spec.experiment).reindex(columns=CRITIC_COLUMNS)
+
+
+def runs_table(spec: CollectSpec) -> pd.DataFrame:
+    """One row a run: name, folder, and its whole spec as columns such as `model.width` and `loop.samples`."""
+    rows = []
+    for run in spec.runs:
+        model, loop = to_dict(run.spec.model), to_dict(run.spec.loop)
+        options = {f"model.{k}": v for k, v in model.pop("options").items()}
+        row = {
+            "run": run.run,
+            "label": run.label,
+            "family": run.spec.model.family,
+            "dataset": run.spec.dataset,
+            "loop": run.loop,
+            "generations": run.generations,
+            "seeds": " ".join(map(str, run.seeds)),
+            "folder": run.spec.folder,
+            "first_folder": run.spec.first.folder,
+        }
+        rows.append(row | options | {"model.revision": model["revision"]} | _flat(loop, "loop"))
+    return pd.DataFrame(rows).convert_dtypes()  # whole numbers stay whole where a run lacks a column
+
+
+def link_run(run: TableRun, home: Path, runs: Path) -> None:
+    """home/runs/{run} → the run's folder; and the first generation's model beside its samples, likewise by link."""
+    folder = runs / run.spec.folder
+    link(home / "runs" / run.run, folder)
+    for seed in run.seeds:
+        first = runs / run.spec.first.folder / f"seed-{seed}" / "gen-1"
+        for name in ("model.safetensors", "model.json", "history.csv"):
+            link(folder / f"seed-{seed}" / "gen-1" / name, first / name)
+
+
+def _records(path: Path) -> pd.DataFrame:
+    records = read_json(path)
+    if not isinstance(records, list) or not all(isinstance(r, dict) and r for r in records):
+        raise ArtifactError(f"{path}: expected a list of records; delete it and run snakemake again")
+    return pd.DataFrame(records)
+
+
+def _flat(value: object, prefix: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}").items()}

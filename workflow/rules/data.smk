@@ -1,0 +1,46 @@
+# Real data, verified and stored once, and the classifier that is trained on them.
+
+
+rule fetch:
+    output:
+        train=f"{DATA}/train.safetensors",
+        test=f"{DATA}/test.safetensors",
+    log:
+        f"{DATA}/fetch.log",
+    retries: 1
+    conda:
+        "../../envs/bigloop.yaml"
+    params:
+        spec="{dataset}",
+    shell:
+        # Where the files come from is not a param: it changes nothing, their MD5s are checked.
+        "python -m bigloop fetch --dataset {params.spec:q} --out $(dirname {output.train:q}) "
+        + (f"--root {str(experiment.root)!r} " if experiment.root else "")
+        + "--log {log:q}"
+
+
+rule classify:
+    input:
+        train=ancient(f"{DATA}/train.safetensors"),
+        test=ancient(f"{DATA}/test.safetensors"),
+    output:
+        model="results/classifier/{dataset}-{digest}/model.safetensors",
+        record="results/classifier/{dataset}-{digest}/model.json",
+        reference="results/classifier/{dataset}-{digest}/reference.safetensors",
+    log:
+        "results/classifier/{dataset}-{digest}/classify.log",
+    benchmark:
+        "results/classifier/{dataset}-{digest}/classify.benchmark.tsv"
+    wildcard_constraints:
+        digest=r"[0-9a-f]{8}",
+    conda:
+        "../../envs/bigloop.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        spec=lambda wildcards: to_json(experiment.classifiers[wildcards.dataset]),
+    shell:
+        "python -m bigloop classify --spec {params.spec:q} --data $(dirname {input.train:q}) "
+        "--out $(dirname {output.model:q}) --threads {threads} --log {log:q}"

@@ -1,0 +1,29 @@
+# One rule for each figure that the config asks for: plot_samples, plot_fid, … They read tables and previews only.
+
+for figure, options in experiment.figures.items():
+
+    rule:
+        name:
+            f"plot_{figure}"
+        input:
+            tables=rules.collect.output,
+            previews=ancient(previews() if "images" in plot(figure).needs else []),
+        output:
+            pdf=f"{HOME}/figures/{figure}.pdf",
+            png=report(
+                f"{HOME}/figures/{figure}.png",
+                caption=f"../report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure.replace("_", " ")},
+            ),
+        log:
+            f"{HOME}/figures/{figure}.log",
+        conda:
+            "../../envs/bigloop.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            spec=to_json(PlotSpec(experiment.name, figure, to_dict(options))),
+        shell:
+            "python -m bigloop plot --spec {params.spec:q} --results results --log {log:q}"
