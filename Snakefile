@@ -40,6 +40,7 @@ rule all:
     input:
         figure_files(),
         rules.collect.output,
+        generations("measures.json"),  # so that a deleted one is measured again
 
 
 rule figures:

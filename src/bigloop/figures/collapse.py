@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TITLE = "Model collapse: models that learn from what models made"
 STORY = (
-    "Generation 1 learns from real images, every later generation from images that earlier ones made.\n"
+    "Generation 1 learns from real images; later ones learn, wholly or partly, from images that models made.\n"
     "Above: what they make. Below: how far that has moved from real images, which are the grey lines."
 )
 
@@ -75,8 +75,7 @@ def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
     third = [m for m in ("confidence", "wasserstein1_excess") if measured(material, m)][:1]
     axes = [fig.add_subplot(1, 2 + len(third), place + 1) for place in range(2 + len(third))]
 
-    drawn, floors = distance_panel(axes[0], material, "fid", "FID")
-    style.log_if_wide(axes[0], [*(v for c in drawn for v in c.mean), *floors.values()])
+    drawn, _ = distance_panel(axes[0], material, "fid", "FID", log_if_wide=True)
     head(axes[0], "Quality", f"distance to real {things}\n(FID, lower is better)")
     drawn += draw_variety(axes[1], material)
     head(axes[1], "Variety", f"entropy of predicted {kinds}\n(lower: more alike)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigloop.figures import Material, NoOptions, Plot, style
-from bigloop.figures.tables import run_names, seeds_note, seeds_of
+from bigloop.figures.tables import n_note, n_of, run_names, seeds_note, seeds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
     generators = [run for run in run_names(material) if (table["generator_run"] == run).any()]
     side = min(1.9, (style.WIDTH - 2.3) / len(critics))
     with style.page(
-        0.8 + len(generators) * max(side, 0.7) + (side < UPRIGHT), 2.3 + len(critics) * side
+        0.8 + len(generators) * max(side, 0.7) + 1.5 * (side < UPRIGHT), 2.3 + len(critics) * side
     ) as fig:
         grid = fig.add_gridspec(len(generators), len(critics))
         for row, generator in enumerate(generators):
@@ -47,16 +47,23 @@ def draw(material: Material, options: NoOptions) -> Figure:
                     ax.set_ylabel(name, rotation=0, ha="right", va="center", size=style.SMALL)
         fig.supxlabel("generation of the critic", fontsize=8.5)
         fig.supylabel("generation of the generator", fontsize=8.5)
-        seeds = seeds_note((seeds_of(pairs) for _, pairs in table.groupby("critic_run")), "mean")
+        tables = [rows for _, rows in table.groupby("critic_run")]
+        notes = [n_note(map(n_of, tables)), seeds_note(map(seeds_of, tables), "mean")]
         scale = ScalarMappable(Normalize(0, 1), style.SHARES)
-        fig.colorbar(scale, ax=fig.axes, label=f"share called fake ({seeds})", aspect=30, shrink=0.8)
+        fig.colorbar(
+            scale,
+            ax=fig.axes,
+            label=f"share called fake ({', '.join(filter(None, notes))})",
+            aspect=30,
+            shrink=0.8,
+        )
     return fig
 
 
 def draw_column_name(ax: Axes, name: str, inches: float) -> None:
     """Above the column, or standing on end where the column is narrow."""
     if inches < UPRIGHT:
-        ax.set_title(style.wrapped(name, 1.5), size=style.SMALL, loc="center", rotation=90)
+        ax.set_title(style.wrapped(name, 2.4), size=style.SMALL, loc="center", rotation=90)
     else:
         ax.set_title(style.wrapped(name, 0.95 * inches), size=style.SMALL, loc="center")
 

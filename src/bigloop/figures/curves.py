@@ -69,11 +69,13 @@ def draw_reference(ax: Axes, value: float, label: str, linestyle: str = "--") ->
 
 
 def distance_panel(
-    ax: Axes, material: Material, measure: str, name: str
+    ax: Axes, material: Material, measure: str, name: str, log_if_wide: bool = False
 ) -> tuple[list[Curve], dict[str, float]]:
     """Draw a distance to real data with its floors; returns both."""
     drawn = draw_curves(ax, material, measure)
     floors = draw_floors(ax, material, measure, drawn)
+    if log_if_wide:
+        style.log_if_wide(ax, [*(value for c in drawn for value in c.mean), *floors.values()])
     ax.set_ylabel(labelled(name, drawn))
     return drawn, floors
 

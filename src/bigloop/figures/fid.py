@@ -22,9 +22,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
     with style.page(2.8, style.WIDTH if len(there) > 1 else 5.0) as fig:
         for place, measure in enumerate(there, start=1):
             ax = fig.add_subplot(1, len(there), place)
-            found, floors = distance_panel(ax, material, measure, "FID")
-            style.log_if_wide(ax, [*(v for c in found for v in c.mean), *floors.values()])
-            drawn += found
+            drawn += distance_panel(ax, material, measure, "FID", log_if_wide=True)[0]
             ax.set_title(f"FID on {FEATURES[measure]}")
         style.legend(fig, seeds_note(c.seeds for c in drawn))
     return fig

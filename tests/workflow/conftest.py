@@ -1,0 +1,115 @@
+"""Snakemake on the real graph: the smoke experiment, run once to its end, and copies of it to play with."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
+
+
+class Job(NamedTuple):
+    """A planned job: its rule and its first output file."""
+
+    rule: str
+    output: str
+
+
+class Workplace:
+    """A working directory with finished results, and the config that made them, free to be changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config: dict[str, Any] = yaml.safe_load(SMOKE.read_text())
+
+    def snakemake(self, *arguments: str, check: bool = True, repository: Path = REPOSITORY) -> str:
+        """Run Snakemake with the config as it is now; returns what it printed."""
+        configfile = self.directory / "config-of-this-test.yaml"
+        configfile.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        place = ("--directory", str(self.directory), "--configfile", str(configfile))
+        return snakemake(*place, *arguments, check=check, repository=repository)
+
+    def plan(self, *targets: str, repository: Path = REPOSITORY) -> list[Job]:
+        """The jobs that a run would do now."""
+        quiet = ("--dry-run", "--quiet", "host", "reason")
+        return jobs(self.snakemake(*quiet, "--", *targets, repository=repository))
+
+    def folders(self, kind: str = "runs") -> set[str]:
+        return {path.name for path in (self.directory / "results" / kind).iterdir()}
+
+    def generation(self, run: str, t: int, seed: int = 0) -> Path:
+        """The folder of a generation, through the link that has the run's name."""
+        experiment = self.config["experiment"]
+        link = self.directory / "results" / experiment / "runs" / run
+        return link.resolve() / f"seed-{seed}" / f"gen-{t}"
+
+    def snapshot(self, *folders: str) -> dict[str, tuple[int, bytes]]:
+        """Modification time and content of every file under these folders of results."""
+        return {
+            str(path.relative_to(self.directory)): (path.stat().st_mtime_ns, path.read_bytes())
+            for folder in folders
+            for path in sorted((self.directory / "results" / folder).rglob("*"))
+            if path.is_file() and not path.is_symlink()
+        }
+
+
+def snakemake(*arguments: str, check: bool = True, repository: Path = REPOSITORY) -> str:
+    """Call Snakemake in a checkout; returns what it printed. Fails the test on a non-zero exit if `check`."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=900)
+    printed = done.stdout + done.stderr
+    if check and done.returncode:
+        pytest.fail(f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{printed[-6000:]}")
+    return printed
+
+
+def jobs(printed: str) -> list[Job]:
+    """The jobs in the output of a dry run, without the target rules, which do nothing."""
+    found = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", printed, flags=re.MULTILINE)
+    outputs = ((rule, re.search(r"^    output: ([^,\n]*)", body, flags=re.MULTILINE)) for rule, body in found)
+    return [Job(rule, match.group(1)) for rule, match in outputs if match]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the smoke experiment has run to its end."""
+    directory = tmp_path_factory.mktemp("smoke")
+    stored = REPOSITORY / ".cache" / "tests" / "mnist"
+    if (stored / "train.safetensors").is_file():  # fetched by another test: real data, verified when it was stored
+        shutil.copytree(stored, directory / "results" / "data" / "mnist")
+    Workplace(directory).snakemake()
+    return directory
+
+
+@pytest.fixture
+def workplace(finished: Path, tmp_path: Path) -> Workplace:
+    """A copy of the finished directory, times of files included."""
+    directory = tmp_path / "work"
+    shutil.copytree(finished, directory, symlinks=True)
+    return Workplace(directory)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The workflow's sources in a new place, with new times, as after `git clone`."""
+    clone = tmp_path / "checkout"
+    for name in ("workflow", "profiles", "envs"):
+        shutil.copytree(REPOSITORY / name, clone / name, copy_function=shutil.copy)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(REPOSITORY / name, clone / name)
+    return clone
+
+
+@pytest.fixture(scope="session")
+def call() -> Callable[..., str]:
+    """Snakemake in the repository itself, for dry runs of the shipped configs."""
+    return snakemake
