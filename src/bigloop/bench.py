@@ -14,8 +14,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from itertools import cycle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +114,7 @@ def timed(
     model, rival = contest.make(), contest.make()
     model.prepare()
     plain = contest.plain(rival)
-    loader = cycle(plain_loader(images, labels))
+    loader = endless(plain_loader(images, labels))
     generator = torch.Generator(device).manual_seed(0)
     scale = contest.epoch_steps / contest.steps
 
@@ -209,6 +208,12 @@ class StoredMNIST(torchvision.datasets.MNIST):
 def plain_loader(images: np.ndarray, labels: np.ndarray) -> torch.utils.data.DataLoader:
     """The plain loop's batches: torchvision's dataset behind a DataLoader in the same process."""
     return torch.utils.data.DataLoader(StoredMNIST(images, labels), batch_size=BATCH, shuffle=True)
+
+
+def endless(loader: torch.utils.data.DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """The loader's batches, epoch after epoch."""
+    while True:
+        yield from loader
 
 
 def _fresh(cls: type, device: torch.device) -> Any:

@@ -9,6 +9,7 @@ snakemake call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -39,6 +40,7 @@ from bigloop.spec import (
 )
 
 RESERVED = ("real", "data", "classifier", "runs")
+_NAME = "is not a name (up to 64 letters, digits, _ and ., with single - between)"
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,9 @@ class Experiment:
                 for name, given in config["measures"].items()
                 if given is not False
             },
-            critics_n=(config.get("critics") or {}).get("n", 1000),
+            critics_n=int((config.get("critics") or {}).get("n", 1000)),
             figures={
-                name: parse(plot_of(name).Options, given or {}, f"figures.{name}")
-                for name, given in config["figures"].items()
-                if given is not False
+                name: _figure(name, given) for name, given in config["figures"].items() if given is not False
             },
         )
         experiment._check()
@@ -179,6 +179,11 @@ class Experiment:
             for name, options in self.resolved(run).items():
                 measure, n = MEASURES[name], options["n"]
                 wanted = measure.per_side * int(n)
+                if int(n) < 2:
+                    raise SpecError(
+                        f"measures.{name}.n: takes at least {2 * measure.per_side} samples, "
+                        f"run {run.name} makes {run.spec.loop.samples}"
+                    )
                 if wanted > run.spec.loop.samples:
                     raise SpecError(
                         f"measures.{name}.n: {n} takes {wanted} samples, run {run.name} makes {run.spec.loop.samples}"
@@ -190,24 +195,28 @@ class Experiment:
                     )
         has_critic = any(run.has_critic for run in self.runs.values())
         for name in self.figures:
-            if "critics" in plot_of(name).needs and not has_critic:
+            needs = plot_of(name).needs
+            if "critics" in needs and not has_critic:
                 raise SpecError(f"figures.{name}: no run has a critic; leave this figure out")
+            for missing in sorted(needs & MEASURES.keys() - self.measures.keys()):
+                raise SpecError(f"figures.{name}: needs measures.{missing}; add it, or leave the figure out")
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Raise SpecError for the deepest fault that JSON Schema finds, as one line naming the key."""
+    """Raise SpecError for the first fault that JSON Schema finds, as one line naming the key."""
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.absolute_path])
-    if not errors:
-        return
-    error = errors[0]
-    where = ".".join(str(p) for p in error.absolute_path)
-    raise SpecError(_words(error, where))
+    if errors:
+        where = ".".join(str(p) for p in errors[0].absolute_path)
+        raise SpecError(" ".join(_words(errors[0], where).split()))
+    _check_finite(config, "")
 
 
 def _words(error: jsonschema.ValidationError, where: str) -> str:
     value = error.instance
     at = where or "config"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"{at}.{value}: {_NAME}"
     match error.validator:
         case "additionalProperties":
             known = error.schema.get("properties", {})
@@ -226,15 +235,38 @@ def _words(error: jsonschema.ValidationError, where: str) -> str:
             return f"{at}: expected one of {', '.join(map(str, error.validator_value))}, got {value!r}"
         case "minProperties" | "minItems":
             return f"{at}: is empty, expected at least {error.validator_value} entry"
+        case "maxProperties":
+            return f"{at}: give only one of {', '.join(map(str, value))}"
+        case "anyOf":
+            expected = " or ".join(_expected(choice) for choice in error.validator_value)
+            return f"{at}: expected {expected}, got {value!r}"
+        case "pattern" | "maxLength":
+            return f"{at}: {value!r} {_NAME}"
         case _:
             return f"{at}: {error.message}"
 
 
+def _expected(schema: Mapping[str, Any]) -> str:
+    if "const" in schema:
+        return str(schema["const"])
+    return schema["type"] + (f" of at least {schema['minimum']}" if "minimum" in schema else "")
+
+
+def _check_finite(value: Any, where: str) -> None:
+    """JSON Schema lets NaN and infinities pass as numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError(f"{where}: expected a number, got {value}")
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        _check_finite(part, f"{where}.{key}".lstrip("."))
+
+
 def _number_hint(value: str) -> str:
     try:
-        return f" (a word in YAML; write {float(value):.1e})"
+        number = float(value)
     except ValueError:
         return ""
+    return f" (a word in YAML; write {number:.1e})" if math.isfinite(number) else ""
 
 
 def _list(value: Any) -> list[Any]:
@@ -242,6 +274,8 @@ def _list(value: Any) -> list[Any]:
 
 
 def _check_name(name: str, where: str) -> None:
+    if name.endswith("\n"):  # a pattern's $ lets it pass
+        raise SpecError(f"{where.strip()}: {name!r} {_NAME}")
     if name in RESERVED:
         raise SpecError(f"{where}: {name!r} is a reserved name ({', '.join(RESERVED)})")
 
@@ -257,8 +291,11 @@ def _model(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> Mo
     revision = described["properties"]["family"]["revision"]
     declared = {k: v for k, v in described["properties"].items() if k != "family"}
     values = {k: options.get(k, entry["default"]) for k, entry in declared.items()}
-    numbers = {k: float(v) for k, v in values.items() if declared[k].get("type") == "number"}
-    return ModelSpec(family, revision, values | numbers)
+    kinds = {"number": float, "integer": int}  # one spelling, one digest: YAML's 1 and 1.0 are both in both
+    for key, entry in declared.items():
+        if entry.get("type") in kinds:
+            values[key] = kinds[entry["type"]](values[key])
+    return ModelSpec(family, revision, values)
 
 
 def _loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,12 +314,21 @@ def _run(
     except SpecError as error:
         raise SpecError(f"{where}.{error}") from None
     loop = loop_specs[given["loop"]]
-    loops.check(loop, given["generations"], about.rows["train"], f"loops.{given['loop']}")
-    seeds = tuple(given.get("seeds", [0]))
+    generations = int(given["generations"])
+    loops.check(loop, generations, about.rows["train"], f"loops.{given['loop']}")
+    seeds = tuple(int(seed) for seed in given.get("seeds", [0]))
     if len(set(seeds)) < len(seeds):
         raise SpecError(f"{where}.seeds: {list(seeds)} has a seed twice")
     spec = RunSpec(given["dataset"], models[given["model"]], loop)
-    return Run(name, given.get("label", name), given["loop"], spec, given["generations"], seeds)
+    return Run(name, given.get("label", name), given["loop"], spec, generations, seeds)
+
+
+def _figure(name: str, given: Any) -> Any:
+    try:
+        entry = plot_of(name)
+    except SpecError as error:
+        raise SpecError(f"figures.{name}: {str(error).partition(': ')[2]}") from None
+    return parse(entry.Options, given or {}, f"figures.{name}")
 
 
 def _default_n(measure: Measure, run: Run) -> int:

@@ -22,9 +22,9 @@ from bigloop.data import dataset, load
 from bigloop.data.files import read_images
 from bigloop.generation import default_device, load_model, read_samples, versions
 from bigloop.metrics import MEASURES, Measure
+from bigloop.models import Critic
 from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, train_classifier
 from bigloop.models.inception import inception_features
-from bigloop.models.wgan_gp import WGANGP
 from bigloop.seeding import numpy_generator
 from bigloop.spec import (
     ClassifierSpec,
@@ -229,10 +229,10 @@ def critics(spec: CriticsSpec, runs: Path) -> list[Record]:
     return records
 
 
-def load_critic(folder: Path, device: torch.device) -> tuple[WGANGP, float]:
+def load_critic(folder: Path, device: torch.device) -> tuple[Critic, float]:
     """A saved model that has a critic, and the critic's decision threshold."""
     model, record = load_model(folder, device)
-    return cast(WGANGP, model), float(record["facts"]["threshold"])
+    return cast(Critic, model), float(record["facts"]["threshold"])
 
 
 def classify(spec: ClassifierSpec, data: Path, out: Path, report: Report) -> float:

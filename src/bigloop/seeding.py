@@ -9,9 +9,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # planning a workflow draws rows, and need not import torch for it
+    import torch
 
 
 def numpy_generator(seed: int, generation: int, purpose: str, replicate: int = 0) -> np.random.Generator:
@@ -23,17 +26,21 @@ def torch_generator(
     seed: int, generation: int, purpose: str, replicate: int = 0, device: str | torch.device = "cpu"
 ) -> torch.Generator:
     """Torch generator on `device` for an address. CPU and GPU streams of one address differ."""
+    import torch
+
     state = _sequence(seed, generation, purpose, replicate).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(state[0] >> np.uint64(1)))
 
 
 @contextmanager
 def default_generator(generator: torch.Generator) -> Iterator[None]:
-    """Torch's global CPU stream seeded from `generator` inside the block, and put back after it.
+    """Torch's global streams, of CPU and GPUs, seeded from `generator` inside the block and put back after it.
 
     For code that offers no `generator` argument: the default initialisation of layers, and dropout.
     """
-    with torch.random.fork_rng(devices=[]):
+    import torch
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
         yield
 

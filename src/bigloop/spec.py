@@ -61,7 +61,7 @@ def parse(cls: type[T], data: Any, where: str) -> T:
     try:
         return cls(**values)
     except SpecError as error:  # a rule between keys; the dataclass does not know where it stands
-        raise SpecError(f"{where.rpartition('.')[0]}.{error}".lstrip(".")) from None
+        raise SpecError(where + str(error).removeprefix(cls.__name__.lower())) from None
 
 
 def to_dict(spec: Any) -> dict[str, Any]:
@@ -91,6 +91,8 @@ def schema_of(cls: type) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     properties = {}
     for f in dataclasses.fields(cls):
+        if "description" not in f.metadata:  # not declared by `option`: no key of a config
+            continue
         entry: dict[str, Any] = {"description": f.metadata["description"]}
         if typing.get_origin(hints[f.name]) is Literal:
             entry["enum"] = list(typing.get_args(hints[f.name]))
@@ -148,7 +150,9 @@ class Synthetic:
 
     def rows(self, real_rows: int) -> int:
         """Synthetic rows beside `real_rows` real ones: in total, or of each earlier generation for "all"."""
-        return self.n if self.n is not None else int((self.ratio or 0.0) * real_rows)
+        if self.n is not None:
+            return self.n
+        return math.floor((self.ratio or 0.0) * real_rows + 1e-9)  # ⌊λ·n⌋, safe from 0.29 * 100 = 28.99…
 
     def sources(self, generation: int) -> range:
         """The generations whose samples `generation` may train on."""
@@ -410,9 +414,10 @@ def _convert_scalar(hint: type, value: Any, where: str) -> Any:
     if hint is str and isinstance(value, str):
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int and number and value == int(value):
+    finite = number and math.isfinite(value)
+    if hint is int and finite and value == int(value):
         return int(value)
-    if hint is float and number and math.isfinite(value):
+    if hint is float and finite:
         return float(value)
     expected = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}[hint]
     raise SpecError(f"{where}: expected {expected}, got {_shown(value)}{_number_hint(value)}")
@@ -424,7 +429,7 @@ def _number_hint(value: Any) -> str:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
         return ""
-    return "" if number is None else f" (in YAML, write {number:.1e})"
+    return "" if number is None or not math.isfinite(number) else f" (in YAML, write {number:.1e})"
 
 
 def _check_bounds(declared: dataclasses.Field, value: Any, where: str) -> None:

@@ -62,7 +62,9 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure: draw(material, options) with an instance of Options; `needs` of {"images", "critics"}.
+    """A figure: draw(material, options) with an instance of Options.
+
+    `needs`: "images" (of each generation), "critics" (some run has one), and keys of metrics.MEASURES.
 
     draw raises ValueError, in one line, when the material lacks what the figure shows.
     """

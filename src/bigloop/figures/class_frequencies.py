@@ -94,4 +94,4 @@ def draw_shares(ax: Axes, material: Material, run: str, norm: Normalize) -> None
     ax.tick_params(length=0)
 
 
-PLOT = Plot(draw)
+PLOT = Plot(draw, needs=frozenset({"classes"}))

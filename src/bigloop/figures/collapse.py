@@ -114,4 +114,4 @@ def head(ax: Axes, word: str, explanation: str) -> None:
     ax.set_title(f"$\\mathbf{{{word}}}$\n{explanation}")
 
 
-PLOT = Plot(draw, Options, frozenset({"images"}))
+PLOT = Plot(draw, Options, frozenset({"images", "fid", "classes"}))

@@ -27,4 +27,4 @@ def draw(material: Material, options: NoOptions) -> Figure:
     return fig
 
 
-PLOT = Plot(draw)
+PLOT = Plot(draw, needs=frozenset({"critics"}))

@@ -28,4 +28,4 @@ def draw(material: Material, options: NoOptions) -> Figure:
     return fig
 
 
-PLOT = Plot(draw)
+PLOT = Plot(draw, needs=frozenset({"fid"}))

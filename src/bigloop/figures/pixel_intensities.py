@@ -87,4 +87,4 @@ def log_density(densities: dict[float, float]) -> tuple[np.ndarray, np.ndarray]:
     return heights, np.append(centres - half, centres[-1] + half)
 
 
-PLOT = Plot(draw, Options)
+PLOT = Plot(draw, Options, frozenset({"pixels"}))

@@ -29,4 +29,4 @@ def draw(material: Material, options: NoOptions) -> Figure:
     return fig
 
 
-PLOT = Plot(draw)
+PLOT = Plot(draw, needs=frozenset({"wasserstein1", "wasserstein1_excess"}))

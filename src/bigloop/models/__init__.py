@@ -19,7 +19,7 @@ from bigloop.spec import ModelSpec, SpecError, parse, to_dict
 
 
 class Entry(NamedTuple):
-    """Where a family's class is, and whether its models have a critic (a method `scores` and a threshold)."""
+    """Where a family's class is, and whether its models are a `Critic`, too."""
 
     path: str
     has_critic: bool = False
@@ -61,6 +61,14 @@ class Family(Protocol):
 
     def restore(self, tensors: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         """Take over what `state` gave."""
+        ...
+
+
+class Critic(Family, Protocol):
+    """A family with a critic, which after `fit` has its decision threshold in its facts as "threshold"."""
+
+    def scores(self, images: Any) -> Any:
+        """Scores of images, Tensor (n, *shape) to Tensor (n,); above the threshold the critic says "real"."""
         ...
 
 
