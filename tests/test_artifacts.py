@@ -118,7 +118,9 @@ def test_a_safetensors_file_of_another_maker_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "x.safetensors")
 
 
-@pytest.mark.parametrize("other", ["vae-mnist/seed-0/gen-4", "vae-mnist/seed-1/gen-3", "wgan-mnist/seed-0/gen-3"])
+@pytest.mark.parametrize(
+    "other", ["vae-mnist/seed-0/gen-4", "vae-mnist/seed-1/gen-3", "wgan-mnist/seed-0/gen-3"]
+)
 def test_a_file_in_anothers_place_is_refused_unless_asked_for(file: Path, tmp_path: Path, other: str) -> None:
     moved = tmp_path / other / file.name
     moved.parent.mkdir(parents=True)

@@ -174,7 +174,9 @@ def test_every_key_of_the_wgan_moves_its_runs(config: Config, schema: Config) ->
     for key, entry in schema["$defs"]["wgan_gp"]["properties"].items():
         if key != "family":
             changed = deepcopy(config)
-            changed["models"]["wgan-tiny-1"][key] = other.get(key, 0.5 if entry.get("type") == "number" else 7)
+            changed["models"]["wgan-tiny-1"][key] = other.get(
+                key, 0.5 if entry.get("type") == "number" else 7
+            )
             seen.add(folders(changed, schema)["wgan-1"])
     assert len(seen) == len(schema["$defs"]["wgan_gp"]["properties"])  # family stands for the unchanged one
 
@@ -305,7 +307,7 @@ def test_every_job_can_be_told_as_json(config: Config, schema: Config) -> None:
 # --- extending it, and what planning costs ---
 
 
-NEW_FAMILY = '''
+NEW_FAMILY = """
 from dataclasses import dataclass
 from bigloop.spec import option
 
@@ -315,7 +317,7 @@ class Toy:
     @dataclass(frozen=True)
     class Options:
         width: int = option(3, "a width", minimum=1)
-'''
+"""
 
 
 def test_a_new_family_needs_its_file_and_its_line_and_no_schema(

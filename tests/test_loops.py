@@ -45,9 +45,7 @@ LOOPS = st.builds(
     loop_spec,
     initial=st.integers(1, 60),
     samples=st.integers(1, 80),
-    real=st.builds(
-        Real, fixed=st.integers(0, 60), fresh=st.integers(0, 30), reuse=st.booleans()
-    ),
+    real=st.builds(Real, fixed=st.integers(0, 60), fresh=st.integers(0, 30), reuse=st.booleans()),
     synthetic=SYNTHETIC,
 )
 GENERATIONS = st.integers(2, 6)
@@ -99,7 +97,9 @@ def test_synthetic_rows_exist_are_distinct_and_of_the_generations_asked_for(
 
 @given(loop=LOOPS, generation=GENERATIONS)
 @settings(deadline=None)
-def test_fixed_rows_are_of_generation_1_and_the_same_in_every_generation(loop: LoopSpec, generation: int) -> None:
+def test_fixed_rows_are_of_generation_1_and_the_same_in_every_generation(
+    loop: LoopSpec, generation: int
+) -> None:
     assume_valid(loop, generation)
     fixed = rows_of(loop, generation).real[: loop.real.fixed]
     assert set(fixed) <= set(rows_of(loop, 1).real)
@@ -108,7 +108,9 @@ def test_fixed_rows_are_of_generation_1_and_the_same_in_every_generation(loop: L
 
 @given(loop=LOOPS, generations=GENERATIONS)
 @settings(deadline=None)
-def test_fresh_rows_are_disjoint_from_all_that_earlier_generations_saw(loop: LoopSpec, generations: int) -> None:
+def test_fresh_rows_are_disjoint_from_all_that_earlier_generations_saw(
+    loop: LoopSpec, generations: int
+) -> None:
     loop = replace(loop, real=replace(loop.real, reuse=False))
     assume_valid(loop, generations)
     seen = set(rows_of(loop, 1).real)
@@ -168,7 +170,9 @@ def test_from_all_takes_n_rows_of_each_earlier_generation() -> None:
     ("ratio", "expected"), [(0.0, 0), (0.29, 29), (0.5, 50), (0.57, 57), (0.999, 99), (1.0, 100), (2.0, 200)]
 )
 def test_a_ratio_is_of_the_real_rows_rounded_down(ratio: float, expected: int) -> None:
-    loop = loop_spec(initial=100, samples=200, real=Real(fixed=60, fresh=40), synthetic=Synthetic(ratio=ratio))
+    loop = loop_spec(
+        initial=100, samples=200, real=Real(fixed=60, fresh=40), synthetic=Synthetic(ratio=ratio)
+    )
     assert sum(map(len, rows_of(loop, 2).synthetic.values())) == expected
 
 
@@ -184,11 +188,19 @@ def test_without_synthetic_rows_a_generation_needs_no_earlier_one(nothing: Synth
     [
         (loop_spec(initial=201), 1, "loops.any.initial.n: 201 rows asked for, the dataset has 200"),
         (loop_spec(real=Real(fixed=41)), 2, "loops.any.real.fixed: 41 rows, but generation 1 has only 40"),
-        (loop_spec(real=Real(fresh=81)), 3, "loops.any.real.fresh: 3 generations need 202 distinct real rows"),
+        (
+            loop_spec(real=Real(fresh=81)),
+            3,
+            "loops.any.real.fresh: 3 generations need 202 distinct real rows",
+        ),
         (loop_spec(real=Real(fresh=201, reuse=True)), 2, "loops.any.real.fresh: 201 rows a generation"),
         (loop_spec(synthetic=Synthetic()), 2, "loops.any: later generations train on nothing"),
         (loop_spec(synthetic=Synthetic(ratio=1.0)), 2, "loops.any: later generations train on nothing"),
-        (loop_spec(synthetic=Synthetic(n=61)), 2, "loops.any.synthetic: 61 rows, but each generation samples 60"),
+        (
+            loop_spec(synthetic=Synthetic(n=61)),
+            2,
+            "loops.any.synthetic: 61 rows, but each generation samples 60",
+        ),
         (
             loop_spec(real=Real(fixed=40), synthetic=Synthetic(ratio=1.6)),
             2,

@@ -20,7 +20,9 @@ README = Path(__file__).parents[1] / "README.md"
 
 @pytest.fixture
 def pca(monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(# src/bigloop/models/pca\.py\n.*?)```", README.read_text(), flags=re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(# src/bigloop/models/pca\.py\n.*?)```", README.read_text(), flags=re.DOTALL
+    )
     module = types.ModuleType("bigloop.models.pca")
     monkeypatch.setitem(sys.modules, "bigloop.models.pca", module)
     exec(compile(code, "README.md", "exec"), module.__dict__)

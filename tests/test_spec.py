@@ -45,7 +45,9 @@ RUNS = st.builds(
         ModelSpec,
         family=st.sampled_from(["vae", "wgan_gp"]),
         revision=st.integers(1, 9),
-        options=st.dictionaries(st.text(min_size=1), st.one_of(st.booleans(), st.integers(), FINITE, st.text())),
+        options=st.dictionaries(
+            st.text(min_size=1), st.one_of(st.booleans(), st.integers(), FINITE, st.text())
+        ),
     ),
     loop=st.builds(
         LoopSpec,
@@ -126,7 +128,10 @@ def test_json_of_a_number_that_is_not_finite_is_refused(value: float) -> None:
         ([], "spec: expected a mapping, got []"),
         (None, "spec: expected a mapping, got nothing"),
         ({}, "spec.count: missing"),
-        ({"count": 1, "cuont": 1}, "spec.cuont: unknown key (known: count, rate, kind, on, inner, ks, maybe)"),
+        (
+            {"count": 1, "cuont": 1},
+            "spec.cuont: unknown key (known: count, rate, kind, on, inner, ks, maybe)",
+        ),
         ({"count": 0}, "spec.count: expected at least 1, got 0"),
         ({"count": 1.5}, "spec.count: expected a whole number, got 1.5"),
         ({"count": "1"}, "spec.count: expected a whole number, got '1' (in YAML, write 1.0e+00)"),
@@ -162,10 +167,18 @@ def test_a_fault_is_one_line_that_names_the_key(given: Any, message: str) -> Non
     ("key", "value", "message"),
     [
         ("synthetic", {"n": 1, "ratio": 1}, "loop.synthetic: give n or ratio, not both"),
-        ("synthetic", {"n": 1, "from": 0}, "loop.synthetic.from: expected 1 or more generations, or all, got 0"),
+        (
+            "synthetic",
+            {"n": 1, "from": 0},
+            "loop.synthetic.from: expected 1 or more generations, or all, got 0",
+        ),
         ("synthetic", {"n": 1, "from": "some"}, "loop.synthetic.from: expected one of all, got 'some'"),
         ("budget", {"initial": {}, "retrain": {"epochs": 1}}, "loop.budget.initial: give exactly one of"),
-        ("budget", {"initial": {"images": 1}, "retrain": {"images": 1, "epochs": 1}}, "loop.budget.retrain: give"),
+        (
+            "budget",
+            {"initial": {"images": 1}, "retrain": {"images": 1, "epochs": 1}},
+            "loop.budget.retrain: give",
+        ),
         ("start", "warm", "loop.start: expected one of scratch, got 'warm'"),
     ],
 )
@@ -215,7 +228,10 @@ def test_fields_that_are_none_are_left_out_of_json() -> None:
 
 def test_options_of_a_figure_pass_through_as_they_are() -> None:
     options = {"generations": [1, 5], "side": 4}
-    assert parse(PlotSpec, {"experiment": "e", "figure": "samples", "options": options}, "spec").options == options
+    assert (
+        parse(PlotSpec, {"experiment": "e", "figure": "samples", "options": options}, "spec").options
+        == options
+    )
 
 
 def test_a_schema_says_what_parse_checks() -> None:

@@ -31,7 +31,9 @@ def test_batches_are_full_and_whole_passes_show_every_row_equally_often(
 
 @given(n=st.integers(2, 40), batch=st.integers(1, 50), steps=st.integers(1, 30))
 @settings(deadline=None)
-def test_within_any_number_of_steps_rows_are_seen_equally_often_up_to_one(n: int, batch: int, steps: int) -> None:
+def test_within_any_number_of_steps_rows_are_seen_equally_often_up_to_one(
+    n: int, batch: int, steps: int
+) -> None:
     seen = torch.cat(list(batches(torch.arange(n), batch, steps, seeded())))
     counts = torch.bincount(seen, minlength=n)
     assert counts.max() - counts.min() <= 1

@@ -81,16 +81,21 @@ def measure(options: argparse.Namespace) -> None:
     from bigloop.spec import FloorSpec, MeasureSpec
 
     if options.floor:
+        _require(options, "spec", "classifier", "data")
         records = measures.measure_real(_spec(FloorSpec, options), options.classifier, options.data)
     elif options.spec:
+        _require(options, "samples", "classifier", "data")
         records = measures.measure(
             _spec(MeasureSpec, options), options.samples, options.model, options.classifier, options.data
         )
+    elif not (options.samples and options.dataset):
+        raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
         records = measures.measure_file(
             options.samples, options.dataset, options.range, options.classifier, options.data, options.n
         )
     write_json(options.out, records)
+    log.info("%d records written to %s", len(records), options.out)
 
 
 def critics(options: argparse.Namespace) -> None:
@@ -122,6 +127,12 @@ def bench(options: argparse.Namespace) -> None:
     from bigloop.bench import main as run_bench
 
     run_bench(options)
+
+
+def _require(options: argparse.Namespace, *names: str) -> None:
+    missing = [f"--{name}" for name in names if getattr(options, name) is None]
+    if missing:
+        raise SpecError(f"measure: give {', '.join(missing)}, too")
 
 
 def _spec(cls: type, options: argparse.Namespace):  # type: ignore[no-untyped-def]

@@ -93,14 +93,18 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text)
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; raises ArtifactError where it is missing or not JSON."""
+def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:
+    """The content of a JSON file; raises ArtifactError where it is missing, not JSON, or lacks one of `keys`."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; run the snakemake command that makes it") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            raise ArtifactError(f"{path}: damaged (no {key} in it); {REBUILD}")
+    return value
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

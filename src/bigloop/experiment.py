@@ -256,7 +256,9 @@ def _check_finite(value: Any, where: str) -> None:
     """JSON Schema lets NaN and infinities pass as numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         raise SpecError(f"{where}: expected a number, got {value}")
-    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, part in inner:
         _check_finite(part, f"{where}.{key}".lstrip("."))
 

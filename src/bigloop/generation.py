@@ -18,6 +18,7 @@ from torch import Tensor
 from bigloop import __version__
 from bigloop.artifacts import (
     PREVIEW_ROWS,
+    REBUILD,
     ArtifactError,
     read_json,
     read_tensors,
@@ -44,6 +45,7 @@ def train(spec: TrainSpec, data: Path, samples: dict[int, Path], out: Path, repo
     rows, inputs = training_rows(spec, data, samples)
     device = default_device()
     model = new_model(spec.model, dataset(spec.dataset).shape, spec.seed, spec.generation, device)
+    report(f"training on {len(rows):,} images, {device.type}, {torch.get_num_threads()} threads")
     generator = torch_generator(spec.seed, spec.generation, "training", device=device)
     history = model.fit(rows, spec.budget, generator, report)
     tensors, facts = model.state()
@@ -81,6 +83,12 @@ def training_rows(spec: TrainSpec, data: Path, samples: dict[int, Path]) -> tupl
         raise ArtifactError(
             f"generation {spec.generation} needs the samples of generations {sorted(missing)}"
         )
+    wanted = spec.synthetic.rows(len(composition.real)) if spec.synthetic else 0
+    for g in composition.synthetic:
+        if len(files[g][0]) < wanted:
+            raise ArtifactError(
+                f"{samples[g]}: holds {len(files[g][0])} rows, {wanted} are needed; {REBUILD}"
+            )
     parts = [torch.from_numpy(files[g][0][rows]) for g, rows in composition.synthetic.items()]
     if len(composition.real):
         parts = [pixels(images[composition.real]), *(part.float() for part in parts)]
@@ -134,7 +142,7 @@ def new_model(
 
 def load_model(folder: Path, device: torch.device) -> tuple[Family, dict[str, Any]]:
     """The model saved in a generation's folder, and its model.json; raises ArtifactError where either is broken."""
-    record = read_json(folder / "model.json")
+    record = read_json(folder / "model.json", keys=("spec", "sha256", "facts"))
     tensors, header = read_tensors(folder / "model.safetensors")
     spec = parse(TrainSpec, record["spec"], f"{folder / 'model.json'}: spec")
     if header["sha256"] != record["sha256"] or header.get("spec") != digest(spec):

@@ -32,6 +32,7 @@ from bigloop.spec import (
     FloorSpec,
     MeasureSpec,
     Scalar,
+    SpecError,
     digest,
     parse,
     to_dict,
@@ -76,16 +77,20 @@ def measure_file(
 ) -> list[Record]:
     """Records of images from elsewhere (see data.files.read_images) against the real dataset `about`.
 
-    All measures that need no downloaded weights, with n rows each or as many as there are up to each
-    measure's limit. Classifier and data are looked for under results/ unless given.
+    All measures that need no downloaded weights, with `n` rows each (by default each measure's limit), or as
+    many as there are. Classifier and data are looked for under results/ unless given.
     """
+    if n is not None and n < 2:
+        raise SpecError(f"--n: expected at least 2, got {n}")
     images = read_images(path, dataset(about).shape, *pixel_range)
-    real = dataset(about).rows["train"] // 2
-    measures: dict[str, dict[str, Scalar]] = {}
-    for name, measure in MEASURES.items():
-        rows = n or min(measure.limit, min(len(images), real) // measure.per_side)
-        if measure.on != "inception" and (n is None or name != "wasserstein1_excess" or 2 * n <= len(images)):
-            measures[name] = {"n": rows}
+    available = min(len(images), dataset(about).rows["train"] // 2)
+    measures: dict[str, dict[str, Scalar]] = {
+        name: {"n": min(n or measure.limit, available // measure.per_side)}
+        for name, measure in MEASURES.items()
+        if measure.on != "inception"
+    }
+    if available < 4:
+        raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
     data = data or Path("results/data") / about
     return measure_images(images, measures, classifier or find_classifier(about), data)
 
@@ -143,6 +148,8 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
             raise ArtifactError(
                 f"{name}: needs {wanted} rows on each side, got {len(side)}; lower measures.{name}.n"
             )
+        if not np.isfinite(side).all():
+            raise ArtifactError(f"{name}: its {measure.on} are not all finite; nothing was written")
     extra = {k: v for k, v in options.items() if k not in ("n", "weights")}
     result = measure.function(*sides, **extra)
     values = [(name, result, "")] if isinstance(result, float) else result
@@ -262,7 +269,11 @@ def classify(spec: ClassifierSpec, data: Path, out: Path, report: Report) -> flo
 
 def load_classifier(folder: Path, device: torch.device) -> Classifier:
     """The classifier saved in `folder`; raises ArtifactError where it is broken."""
-    spec = parse(ClassifierSpec, read_json(folder / "model.json")["spec"], f"{folder / 'model.json'}: spec")
+    spec = parse(
+        ClassifierSpec,
+        read_json(folder / "model.json", keys=("spec",))["spec"],
+        f"{folder / 'model.json'}: spec",
+    )
     tensors, header = read_tensors(folder / "model.safetensors")
     if header.get("spec") != digest(spec):
         raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")

@@ -42,7 +42,9 @@ def test_confidence_is_the_mean_probability_of_the_predicted_class() -> None:
 
 
 def test_classes_that_nothing_is_predicted_as_are_listed_with_frequency_0() -> None:
-    rows = [(detail, value) for name, value, detail in class_statistics(ONE, EVEN) if name == "class_frequency"]
+    rows = [
+        (detail, value) for name, value, detail in class_statistics(ONE, EVEN) if name == "class_frequency"
+    ]
     assert rows == [(str(c), float(c == 3)) for c in range(10)]
 
 

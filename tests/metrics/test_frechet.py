@@ -55,7 +55,10 @@ def test_commuting_covariances_add_the_squared_differences_of_deviations_along_t
 
 def test_any_covariances_give_the_published_formula() -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(80, 6)) @ rng.normal(size=(6, 6)), rng.normal(size=(90, 6)) @ rng.normal(size=(6, 6))
+    x, y = (
+        rng.normal(size=(80, 6)) @ rng.normal(size=(6, 6)),
+        rng.normal(size=(90, 6)) @ rng.normal(size=(6, 6)),
+    )
     (mean_x, cov_x), (mean_y, cov_y) = mean_and_covariance(x), mean_and_covariance(y)
     expected = ((mean_x - mean_y) ** 2).sum() + np.trace(cov_x + cov_y - 2 * sqrtm(cov_x @ cov_y).real)
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
 from bigloop.metrics import wasserstein
-from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
+from bigloop.metrics.wasserstein import euclidean_distances, wasserstein1, wasserstein1_excess
 
 ROUNDING = 1e-9  # relative; two exact solvers in float64 agree to about 1e-12
 
@@ -38,7 +38,9 @@ def test_w1_is_the_cost_of_the_optimal_assignment_on_mnist(digits: np.ndarray) -
 
 @given(n=st.integers(1, 50), m=st.integers(1, 50), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
-def test_w1_is_the_area_between_the_distribution_functions_in_one_dimension(n: int, m: int, seed: int) -> None:
+def test_w1_is_the_area_between_the_distribution_functions_in_one_dimension(
+    n: int, m: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=n), rng.exponential(size=m)
     assert wasserstein1(x[:, None], y[:, None]) == pytest.approx(wasserstein_distance(x, y), rel=ROUNDING)
@@ -50,6 +52,17 @@ def test_w1_of_shifted_points_is_the_length_of_the_shift(seed: int, scale: float
     rng = np.random.default_rng(seed)
     x, shift = rng.normal(size=(30, 4)), scale * rng.normal(size=4)
     assert wasserstein1(x, x + shift) == pytest.approx(np.linalg.norm(shift), rel=1e-7)
+
+
+@given(n=st.integers(1, 20), m=st.integers(1, 20), d=st.integers(1, 50), offset=st.floats(-100, 100))
+@settings(max_examples=40, deadline=None)
+def test_distances_by_one_matrix_product_are_scipys(n: int, m: int, d: int, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(offset, 1, size=(n, d)), rng.normal(offset, 1, size=(m, d))
+    # the squares of x and y, rounded to 2⁻⁵³ each, cancel: √ of what is left where the points coincide
+    tolerance = 1e-7 * (np.linalg.norm(x, axis=1).max() + 1)
+    np.testing.assert_allclose(euclidean_distances(x, y), cdist(x, y), rtol=1e-7, atol=tolerance)
+    assert euclidean_distances(x, x).diagonal() == pytest.approx(0, abs=tolerance)
 
 
 def test_w1_takes_images_of_any_float_type_as_vectors(digits: np.ndarray) -> None:

@@ -84,7 +84,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which the smoke experiment has run to its end."""
     directory = tmp_path_factory.mktemp("smoke")
     stored = REPOSITORY / ".cache" / "tests" / "mnist"
-    if (stored / "train.safetensors").is_file():  # fetched by another test: real data, verified when it was stored
+    if (
+        stored / "train.safetensors"
+    ).is_file():  # fetched by another test: real data, verified when it was stored
         shutil.copytree(stored, directory / "results" / "data" / "mnist")
     Workplace(directory).snakemake()
     return directory

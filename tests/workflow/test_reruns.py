@@ -80,7 +80,10 @@ def test_the_order_of_config_keys_changes_nothing(workplace):
         return value
 
     runs = workplace.config["runs"]  # their order is the order in figures, and stays
-    workplace.config = {**reversed_keys(workplace.config), "runs": {k: reversed_keys(v) for k, v in runs.items()}}
+    workplace.config = {
+        **reversed_keys(workplace.config),
+        "runs": {k: reversed_keys(v) for k, v in runs.items()},
+    }
     assert workplace.plan() == []
 
 

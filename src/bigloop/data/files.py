@@ -22,6 +22,12 @@ def read_images(path: Path, shape: tuple[int, int, int], low: float, high: float
     array = _read(path)
     if array.dtype == np.uint8:
         low, high = 0.0, 255.0
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{path}: holds {array.dtype} values, expected numbers")
+    if not low < high:
+        raise DataError(
+            f"{path}: the stated range {low:g} … {high:g} is empty; state it with --range LOW HIGH"
+        )
     images = _arranged(array, shape, path).astype(np.float32)
     if not len(images):
         raise DataError(f"{path}: holds no images")

@@ -75,7 +75,10 @@ def distance_panel(
     drawn = draw_curves(ax, material, measure)
     floors = draw_floors(ax, material, measure, drawn)
     if log_if_wide:
-        style.log_if_wide(ax, [*(value for c in drawn for value in c.mean), *floors.values()])
+        # The floor does not count: far below all curves, it would squeeze them into the top of a log axis.
+        style.log_if_wide(ax, [value for c in drawn for value in c.mean])
+        if ax.get_yscale() == "linear":
+            ax.set_ylim(bottom=0)
     ax.set_ylabel(labelled(name, drawn))
     return drawn, floors
 

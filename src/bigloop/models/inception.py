@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def inception_features(images: np.ndarray, weights: str, device: torch.device) -
         extractor = FeatureExtractorInceptionV3(
             "inception-v3-compat", [FEATURES], feature_extractor_weights_path=weights or None
         ).to(device)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, UnpicklingError) as error:
         raise ArtifactError(
             f"fid_inception: the Inception weights could not be loaded ({' '.join(str(error).split())[:200]}); "
             "give a file as measures.fid_inception.weights"

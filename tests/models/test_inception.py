@@ -1,0 +1,87 @@
+"""Inception features, with random weights in torch-fidelity's format: what goes in is right, whatever comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from bigloop.artifacts import ArtifactError
+from bigloop.models import inception
+from bigloop.models.inception import inception_features
+
+CPU = torch.device("cpu")
+Extractor = FeatureExtractorInceptionV3
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A weights file for torch-fidelity's own layers, random, of a scale that lets signals through to the end."""
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save({}, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Extractor, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        untrained = Extractor("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+    for parameter in untrained.parameters():
+        if parameter.dim() == 4:
+            torch.nn.init.kaiming_normal_(parameter)
+    torch.save(untrained.state_dict(), path)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def extractor(weights: Path) -> Extractor:
+    return Extractor("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights))
+
+
+def assert_same_features(found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal to float32's rounding through 90 layers, which is far less than what tells images apart."""
+    scale = np.abs(expected).max()
+    assert np.ptp(expected, axis=0).max() > 0.01 * scale
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
+
+
+def test_features_are_the_extractors_for_grey_images_as_bytes_in_three_channels(
+    weights: Path, extractor: Extractor, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = digits[:5]
+    monkeypatch.setattr(inception, "CHUNK", 2)
+    found = inception_features(images, str(weights), CPU)
+    as_bytes = torch.from_numpy(np.rint(images * 255).astype(np.uint8)).repeat(1, 3, 1, 1)
+    (expected,) = extractor(as_bytes)
+    assert found.shape == (5, 2048)
+    assert_same_features(found, expected.numpy())
+
+
+def test_values_outside_the_range_are_clipped_and_colours_kept(weights: Path, extractor: Extractor) -> None:
+    images = np.random.default_rng(0).normal(0.5, 1, size=(2, 3, 28, 28)).astype(np.float16)
+    found = inception_features(images, str(weights), CPU)
+    clipped = images.astype(np.float32).clip(0, 1)
+    (expected,) = extractor(torch.from_numpy(np.rint(clipped * 255).astype(np.uint8)))
+    assert_same_features(found, expected.numpy())
+
+
+def test_a_missing_weights_file_is_named() -> None:
+    with pytest.raises(
+        ArtifactError, match=r"^nowhere\.pth: no such file \(measures\.fid_inception\.weights\)$"
+    ):
+        inception_features(np.zeros((1, 1, 28, 28)), "nowhere.pth", CPU)
+
+
+@pytest.mark.parametrize("content", ["text", "empty", "other weights", "a list"])
+def test_a_file_that_holds_no_inception_weights_is_one_line(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    if content == "text":
+        path.write_text("<html>not found</html>\n")
+    elif content == "empty":
+        path.touch()
+    else:
+        torch.save({"fc.weight": torch.zeros(2)} if content == "other weights" else [1, 2], path)
+    with pytest.raises(ArtifactError, match=r"\Afid_inception: [^\n]*could not be loaded[^\n]*\Z"):
+        inception_features(np.zeros((1, 1, 28, 28)), str(path), CPU)

@@ -1,0 +1,395 @@
+"""Generations follow from their specs alone, and a broken or foreign input stops them before they write."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bigloop.artifacts import PREVIEW_ROWS, ArtifactError, read_json, read_table, read_tensors
+from bigloop.data import load
+from bigloop.generation import load_model, read_samples, sample, train, training_rows
+from bigloop.models import FAMILIES, Entry, resolve
+from bigloop.spec import (
+    Budget,
+    Budgets,
+    Initial,
+    LoopSpec,
+    Real,
+    RunSpec,
+    SpecError,
+    Synthetic,
+    to_dict,
+)
+from bigloop.training import DivergedError
+
+CPU = torch.device("cpu")
+VAE = {"hidden": 16, "latent": 3, "batch_size": 32}
+WGAN = {"width": 2, "latent": 4, "critic_iterations": 1, "batch_size": 32}
+SAMPLES = 120
+
+
+def run_spec(family: str = "vae", real: Real | None = None, **options: Any) -> RunSpec:
+    model = resolve(family, {**(WGAN if family == "wgan_gp" else VAE), **options}, "models.tiny")
+    budgets = Budgets(Budget(images=320), Budget(images=320))
+    return RunSpec("mnist", model, LoopSpec(Initial(100), SAMPLES, real or Real(), Synthetic(n=100), budgets))
+
+
+def place(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
+    return root / run.folder / f"seed-{seed}" / f"gen-{generation}"
+
+
+def samples_of(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
+    return place(root, run, seed, generation) / "samples.safetensors"
+
+
+def advance(root: Path, run: RunSpec, seed: int, generation: int, data: Path) -> np.ndarray:
+    """Train and sample one generation of a run; returns its images."""
+    out = place(root, run, seed, generation)
+    earlier = {g: samples_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)}
+    train(run.train(seed, generation), data, earlier, out, lambda line: None)
+    sample(run.sample(seed, generation), out, out)
+    return read_samples(out / "samples.safetensors", seed, generation)[0]
+
+
+def lineage(root: Path, run: RunSpec, seed: int, generations: int, data: Path) -> np.ndarray:
+    for generation in range(1, generations):
+        advance(root, run, seed, generation, data)
+    return advance(root, run, seed, generations, data)
+
+
+@pytest.fixture(scope="module")
+def two_generations(small_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a VAE's run of two generations, seed 0."""
+    root = tmp_path_factory.mktemp("runs")
+    lineage(root, run_spec(), 0, 2, small_mnist)
+    return root
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_seed_gives_bit_identical_samples_at_generation_2_and_another_others(
+    family: str, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec(family)
+    first = lineage(tmp_path / "a", run, 0, 2, small_mnist)
+    again = lineage(tmp_path / "b", run, 0, 2, small_mnist)
+    other = lineage(tmp_path / "c", run, 1, 2, small_mnist)
+    assert first.shape == (SAMPLES, 1, 28, 28)
+    assert first.dtype == np.float16
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_generation_2_is_another_model_than_generation_1(two_generations: Path) -> None:
+    images = [read_samples(samples_of(two_generations, run_spec(), 0, t), 0, t)[0] for t in (1, 2)]
+    assert not np.array_equal(*images)
+
+
+def test_a_generation_leaves_its_files_and_nothing_else(two_generations: Path) -> None:
+    folder = place(two_generations, run_spec(), 0, 2)
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors",
+        "model.json",
+        "history.csv",
+        "samples.safetensors",
+        "preview.safetensors",
+    }
+    images, _ = read_samples(folder / "samples.safetensors", 0, 2)
+    preview, _ = read_tensors(folder / "preview.safetensors")
+    np.testing.assert_array_equal(preview["images"], images[:PREVIEW_ROWS])
+    assert {"loss", "loss_kl", "epoch"} <= set(read_table(folder / "history.csv"))
+
+
+def test_the_record_says_what_the_model_was_made_of(two_generations: Path) -> None:
+    run = run_spec()
+    record = read_json(place(two_generations, run, 0, 2) / "model.json")
+    _, checksum = read_samples(samples_of(two_generations, run, 0, 1), 0, 1)
+    assert record["spec"] == to_dict(run.train(0, 2))
+    assert record["inputs"] == {"1": checksum}
+    assert record["rows"] == 100
+    assert record["versions"]["torch"] == torch.__version__
+
+
+def test_a_loaded_model_gives_the_samples_that_were_drawn(two_generations: Path, tmp_path: Path) -> None:
+    run = run_spec()
+    folder = place(two_generations, run, 0, 2)
+    out = place(tmp_path, run, 0, 2)
+    sample(run.sample(0, 2), folder, out)
+    np.testing.assert_array_equal(
+        read_samples(out / "samples.safetensors", 0, 2)[0],
+        read_samples(folder / "samples.safetensors", 0, 2)[0],
+    )
+
+
+def test_the_rows_of_generation_1_are_real_and_in_0_to_1(small_mnist: Path) -> None:
+    rows, inputs = training_rows(run_spec().train(0, 1), small_mnist, {})
+    stored = {image.tobytes() for image in load(small_mnist, "train")[0]}
+    assert rows.dtype == torch.float32
+    assert (rows.min(), rows.max()) == (0, 1)
+    assert {(row * 255).round().byte().numpy().tobytes() for row in rows} <= stored
+    assert inputs == {}
+
+
+def test_later_rows_are_samples_as_handed_over(two_generations: Path, small_mnist: Path) -> None:
+    run = run_spec()
+    path = samples_of(two_generations, run, 0, 1)
+    images, _ = read_samples(path, 0, 1)
+    rows, _ = training_rows(run.train(0, 2), small_mnist, {1: path})
+    assert rows.dtype == torch.float16
+    assert len({row.numpy().tobytes() for row in rows} & {image.tobytes() for image in images}) == 100
+
+
+def test_real_rows_stand_first_in_a_mixed_training_set(two_generations: Path, small_mnist: Path) -> None:
+    mixed = run_spec(real=Real(fixed=30))
+    path = samples_of(two_generations, run_spec(), 0, 1)
+    rows, _ = training_rows(mixed.train(0, 2), small_mnist, {1: path})
+    first, _ = training_rows(mixed.train(0, 1), small_mnist, {})
+    images, _ = read_samples(path, 0, 1)
+    assert len(rows) == 130
+    assert torch.equal(rows[:30], first[:30])
+    assert {row.half().numpy().tobytes() for row in rows[30:]} <= {image.tobytes() for image in images}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [(0, 2), (1, 1), (7, 3)],
+    ids=["of another generation", "of another seed", "of another seed and generation"],
+)
+def test_a_samples_file_of_another_place_is_refused_by_path(
+    other: tuple[int, int], two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec()
+    swapped = samples_of(tmp_path, run, *other)
+    swapped.parent.mkdir(parents=True)
+    shutil.copy(samples_of(two_generations, run, 0, 1), swapped)
+    out = place(tmp_path / "out", run, 0, 2)
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(swapped))}: [^\n]+\Z"):
+        train(run.train(0, 2), small_mnist, {1: swapped}, out, lambda line: None)
+    assert not out.exists()
+
+
+def test_a_samples_file_of_another_run_is_refused_by_path(
+    two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    run, other = run_spec(), run_spec(hidden=17)
+    swapped = samples_of(tmp_path, other, 0, 1)
+    swapped.parent.mkdir(parents=True)
+    shutil.copy(samples_of(two_generations, run, 0, 1), swapped)
+    with pytest.raises(
+        ArtifactError, match=rf"\A{re.escape(str(swapped))}: holds {run.folder}/seed-0/gen-1/"
+    ):
+        train(other.train(0, 2), small_mnist, {1: swapped}, tmp_path / "out", lambda line: None)
+
+
+def test_a_samples_file_that_says_another_generation_is_refused(two_generations: Path) -> None:
+    path = samples_of(two_generations, run_spec(), 0, 1)
+    for seed, generation in ((1, 1), (0, 2)):
+        with pytest.raises(
+            ArtifactError, match=rf"holds seed 0, generation 1, expected {seed}, {generation}$"
+        ):
+            read_samples(path, seed, generation)
+
+
+def test_samples_that_the_loop_needs_but_nobody_named_are_asked_for(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError, match=r"^generation 2 needs the samples of generations \[1\]$"):
+        train(run_spec().train(0, 2), small_mnist, {}, tmp_path / "out", lambda line: None)
+
+
+def test_a_samples_file_that_is_too_short_is_refused(
+    two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec()
+    short = place(tmp_path, run, 0, 1)
+    sample(replace(run.sample(0, 1), n=30), place(two_generations, run, 0, 1), short)
+    with pytest.raises(ArtifactError, match=r"\A[^\n]*30[^\n]*\Z"):
+        train(
+            run.train(0, 2),
+            small_mnist,
+            {1: short / "samples.safetensors"},
+            tmp_path / "out",
+            lambda line: None,
+        )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_that_diverges_is_named_and_writes_nothing(
+    family: str, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec(family, learning_rate=1e30)
+    out = place(tmp_path, run, 0, 1)
+    with pytest.raises(DivergedError, match=r"\A\w+ became [^\n]+: training diverged\Z"):
+        train(run.train(0, 1), small_mnist, {}, out, lambda line: None)
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_samples_that_are_not_finite_are_not_written(
+    two_generations: Path, small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_spec()
+    model, record = load_model(place(two_generations, run, 0, 1), CPU)
+    for parameter in model.networks["decoder"].parameters():
+        parameter.data.fill_(torch.nan)
+    monkeypatch.setattr("bigloop.generation.load_model", lambda folder, device: (model, record))
+    with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
+        sample(run.sample(0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_negative_values_of_a_wgan_survive_into_its_samples_and_the_next_training_set(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec("wgan_gp")
+    images = advance(tmp_path, run, 0, 1, small_mnist)
+    rows, _ = training_rows(run.train(0, 2), small_mnist, {1: samples_of(tmp_path, run, 0, 1)})
+    assert images.min() < -0.01
+    assert rows.min() < -0.01
+
+
+def test_a_model_asked_for_under_another_generation_is_refused(two_generations: Path, tmp_path: Path) -> None:
+    run = run_spec()
+    with pytest.raises(ArtifactError, match=r"holds seed 0, generation 1, not 0, 2$"):
+        sample(run.sample(0, 2), place(two_generations, run, 0, 1), tmp_path / "out")
+
+
+def test_a_model_whose_record_is_anothers_is_refused(two_generations: Path, tmp_path: Path) -> None:
+    run = run_spec()
+    mixed = place(tmp_path, run, 0, 1)
+    shutil.copytree(place(two_generations, run, 0, 1), mixed)
+    shutil.copy(place(two_generations, run, 0, 2) / "model.json", mixed / "model.json")
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(mixed))}: [^\n]+ do not belong together"):
+        load_model(mixed, CPU)
+
+
+def test_a_model_of_an_older_revision_of_the_code_is_refused(small_mnist: Path, tmp_path: Path) -> None:
+    run = run_spec()
+    old = replace(run, model=replace(run.model, revision=0))
+    with pytest.raises(SpecError, match=r"^vae: revision 0 asked for, the code is at 1$"):
+        train(old.train(0, 1), small_mnist, {}, tmp_path / "out", lambda line: None)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"spec": {}}', "null"])
+def test_a_record_that_is_not_a_models_is_one_line(
+    content: str, two_generations: Path, tmp_path: Path
+) -> None:
+    run = run_spec()
+    folder = place(tmp_path, run, 0, 1)
+    shutil.copytree(place(two_generations, run, 0, 1), folder)
+    (folder / "model.json").write_text(content)
+    with pytest.raises((ArtifactError, SpecError), match=rf"\A{re.escape(str(folder))}[^\n]+\Z"):
+        load_model(folder, CPU)
+
+
+PROBE = '''
+from dataclasses import dataclass
+
+import torch
+
+
+class Probe:
+    """Notes the seeds of the streams that it is handed; its samples say that of sampling, 11 bits a pixel."""
+
+    revision = 1
+
+    @dataclass(frozen=True)
+    class Options:
+        pass
+
+    @classmethod
+    def fresh(cls, options, shape, generator):
+        self = cls()
+        self.shape, self.facts = shape, {"weights": generator.initial_seed()}
+        return self
+
+    def fit(self, rows, budget, generator, report):
+        self.facts["training"] = generator.initial_seed()
+        return [{"epoch": 1.0, "loss": 0.0}]
+
+    def sample(self, n, bias, generator):
+        rows = torch.zeros(n, *self.shape, dtype=torch.float16)
+        rows[:, 0, 0, :6] = torch.tensor([generator.initial_seed() >> 11 * i & 2047 for i in range(6)])
+        return rows
+
+    def state(self):
+        return {"nothing": torch.zeros(1).numpy()}, self.facts
+
+    def restore(self, tensors, facts):
+        self.facts = facts
+'''
+
+
+def test_every_seed_generation_and_purpose_has_a_stream_of_its_own(
+    small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "probe_family.py").write_text(PROBE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(FAMILIES, "probe", Entry("probe_family:Probe"))
+    run = replace(run_spec(), model=resolve("probe", {}, "models.probe"))
+    streams = []
+    for seed, generation in ((0, 1), (0, 2), (1, 1), (1, 2)):
+        images = advance(tmp_path, run, seed, generation, small_mnist)
+        sampling = sum(int(digit) << 11 * power for power, digit in enumerate(images[0, 0, 0, :6]))
+        facts = read_json(place(tmp_path, run, seed, generation) / "model.json")["facts"]
+        streams += [facts["weights"], facts["training"], sampling]
+    assert len(set(streams)) == 12
+
+
+GAUSSIAN = '''
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from bigloop.spec import option
+
+
+class Gaussian:
+    """Each pixel on its own: a family without networks, steps or epochs."""
+
+    revision = 1
+
+    @dataclass(frozen=True)
+    class Options:
+        floor: float = option(1e-3, "least standard deviation", above=0)
+
+    def __init__(self, options, shape):
+        self.options, self.shape = options, shape
+
+    @classmethod
+    def fresh(cls, options, shape, generator):
+        return cls(options, shape)
+
+    def fit(self, rows, budget, generator, report):
+        self.mean, self.sd = rows.float().mean(0), rows.float().std(0).clamp(min=self.options.floor)
+        return [{"epoch": 1.0, "loss": float(self.sd.log().sum())}]
+
+    def sample(self, n, bias, generator):
+        return (self.mean + bias**0.5 * self.sd * torch.randn(n, *self.shape, generator=generator)).half()
+
+    def state(self):
+        return {"mean": self.mean.numpy(), "sd": self.sd.numpy()}, {}
+
+    def restore(self, tensors, facts):
+        self.mean, self.sd = (torch.from_numpy(tensors[name].copy()) for name in ("mean", "sd"))
+'''
+
+
+def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
+    small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gaussian_family.py").write_text(GAUSSIAN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(FAMILIES, "gaussian", Entry("gaussian_family:Gaussian"))
+    run = replace(run_spec(), model=resolve("gaussian", {}, "models.gaussian"))
+    images = lineage(tmp_path / "runs", run, 0, 3, small_mnist).astype(float)
+    real = training_rows(run.train(0, 1), small_mnist, {})[0].numpy()
+    # Three draws of 100 rows in turn: the mean of a pixel of deviation ½ is off by no more than 0.3.
+    assert np.abs(images.mean(axis=0) - real.mean(axis=0)).max() < 0.3
+    assert json.loads((place(tmp_path / "runs", run, 0, 3) / "model.json").read_text())["facts"] == {}

@@ -1,0 +1,231 @@
+"""The command line: what a user can get wrong is one line and exit status 1; help is quick."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bigloop.__main__ import main
+from bigloop.artifacts import read_json
+from bigloop.data import load
+from bigloop.models import resolve
+from bigloop.spec import Budget, Initial, SampleSpec, TrainSpec, to_json
+
+SPEC = TrainSpec(
+    "mnist",
+    resolve("vae", {"hidden": 8, "latent": 2}, "models.vae"),
+    0,
+    1,
+    Initial(50),
+    Budget(images=64),
+)
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[None]:
+    """The handlers that a call leaves hold streams of the test that made it."""
+    yield
+    log = logging.getLogger("bigloop")
+    for handler in log.handlers:
+        handler.close()
+    log.handlers = []
+
+
+def fails(arguments: list[Any], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr of a call that must fail."""
+    assert main([str(a) for a in arguments]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.endswith("\n")
+    assert output.err.count("\n") == 1
+    assert output.err.startswith("error: ")
+    return output.err.removeprefix("error: ").strip()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_and_version_do_not_import_what_is_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from bigloop.__main__ import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "except SystemExit as end:\n"
+        "    heavy = {'torch', 'torchvision', 'scipy', 'matplotlib', 'pandas', 'ot'}\n"
+        "    print('loaded:', *sorted(heavy & set(sys.modules)), 'status:', end.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: status: 0"
+    assert done.stderr == ""
+
+
+def test_every_verb_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    verbs = ("fetch", "classify", "train", "sample", "measure", "critics", "collect", "plot", "bench")
+    for verb in verbs:
+        with pytest.raises(SystemExit) as end:
+            main([verb, "--help"])
+        assert end.value.code == 0
+        assert f"python -m bigloop {verb}" in capsys.readouterr().out
+
+
+def test_a_run_from_the_shell_ends_in_one_line_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bigloop", "measure", "--samples", "none.npy", "--dataset", "mnist"]
+    done = subprocess.run([*command, "--out", "m.json"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "error: none.npy: no such file\n"
+
+
+def test_a_missing_classifier_is_one_line(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", load(small_mnist, "test")[0][:50])
+    arguments = [
+        "measure",
+        "--samples",
+        "images.npy",
+        "--dataset",
+        "mnist",
+        "--data",
+        small_mnist,
+        "--out",
+        "m.json",
+    ]
+    assert "no classifier is trained yet" in fails(arguments, capsys)
+    line = fails([*arguments, "--classifier", tmp_path / "nowhere"], capsys)
+    assert line.startswith(str(tmp_path / "nowhere" / "model.json"))
+    assert not (tmp_path / "m.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("{", "--spec: not JSON"),
+        ("", "--spec: not JSON"),
+        ("[]", "spec: expected a mapping"),
+        ("NaN", "spec: expected a mapping"),
+        ("{}", "spec.dataset: missing"),
+        (
+            to_json(SPEC).replace('"seed":0', '"seed":"zero"'),
+            "spec.seed: expected a whole number, got 'zero'",
+        ),
+        (to_json(SPEC).replace('"seed":0', '"seed":NaN'), "spec.seed: expected a whole number, got nan"),
+        (to_json(SPEC).replace('"mnist"', '"cifar"'), "dataset: unknown dataset 'cifar'"),
+        (to_json(SPEC).replace('"family":"vae"', '"family":"gan"'), "family: unknown family 'gan'"),
+        (to_json(SPEC).replace('"hidden":8', '"hidden":0'), "vae.hidden: expected at least 1, got 0"),
+        (to_json(SPEC).replace('"hidden":8', '"hidden":NaN'), "vae.hidden: expected a whole number, got nan"),
+    ],
+)
+def test_a_broken_spec_is_one_line(
+    spec: str, message: str, small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = fails(["train", "--spec", spec, "--data", small_mnist, "--out", tmp_path / "out"], capsys)
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_inputs_of_each_verb_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    no, out = tmp_path / "no", tmp_path / "out"
+    sampling = to_json(SampleSpec(0, 1, 5))
+    measuring = '{"dataset":"mnist","measures":{"pixels":{"n":5}},"classifier":"x"}'
+    critics = '{"critic":"a","critic_folders":["x"],"generator":"a","generator_folders":["x"],"seed":0,"n":5}'
+    plotting = '{"experiment":"e","figure":"fid","options":{}}'
+    collecting = '{"experiment":"e","runs":[],"datasets":["mnist"],"critics":[]}'
+    calls: dict[str, list[Any]] = {
+        "train": ["--spec", to_json(SPEC), "--data", no, "--out", out],
+        "classify": ["--spec", '{"dataset":"mnist"}', "--data", no, "--out", out],
+        "sample": ["--spec", sampling, "--model", no, "--out", out],
+        "measure": ["--spec", measuring, "--samples", no, "--classifier", no, "--data", no, "--out", out],
+        "critics": ["--spec", critics, "--results", no, "--out", out],
+        "collect": ["--spec", collecting, "--results", no],
+        "plot": ["--spec", plotting, "--results", no],
+        "fetch": ["--dataset", "mnist", "--root", no, "--out", out],
+    }
+    for verb, arguments in calls.items():
+        assert str(no) in fails([verb, *arguments], capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["measure", "--out", "m.json"],
+        ["measure", "--out", "m.json", "--samples", "x.npy"],
+        ["measure", "--out", "m.json", "--dataset", "mnist"],
+        ["measure", "--out", "m.json", "--floor"],
+        [
+            "measure",
+            "--out",
+            "m.json",
+            "--floor",
+            "--spec",
+            '{"dataset":"mnist","measures":{},"classifier":"x"}',
+        ],
+        ["measure", "--out", "m.json", "--spec", '{"dataset":"mnist","measures":{},"classifier":"x"}'],
+        ["fetch", "--dataset", "cifar", "--out", "data"],
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fails(arguments, capsys)
+
+
+def test_training_that_diverges_is_one_line(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = (
+        to_json(SPEC)
+        .replace('"learning_rate":0.001', '"learning_rate":1e30')
+        .replace('"images":64', '"images":640')
+    )
+    assert "1e30" in spec
+    out = tmp_path / "out"
+    assert main(["train", "--spec", spec, "--data", str(small_mnist), "--out", str(out)]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"error: loss\w* became (nan|inf) by step \d+: training diverged", last)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file" / "below")
+    assert main(["train", "--spec", to_json(SPEC), "--data", str(small_mnist), "--out", out]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {out}")
+
+
+def test_a_log_file_has_the_lines_and_the_terminal_says_where_the_job_stands(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results/runs/vae-mnist-1f0c9a42/seed-0/gen-1")
+    arguments = [
+        "--spec",
+        to_json(SPEC),
+        "--data",
+        small_mnist,
+        "--out",
+        folder,
+        "--log",
+        folder / "train.log",
+    ]
+    assert main(["train", *map(str, arguments)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("vae-mnist-1f0c9a42 seed 0 generation 1 train: ") for line in lines)
+    logged = (folder / "train.log").read_text().splitlines()
+    assert len(logged) == len(lines)
+    assert json.dumps(
+        read_json(folder / "model.json")["spec"], sort_keys=True, separators=(",", ":")
+    ) == to_json(SPEC)
