@@ -429,9 +429,18 @@ def test_options_are_parsed_strictly() -> None:
         parse(plot("fid").Options, {"sid": 1}, "figures.fid")
 
 
-def test_needs_name_what_a_figure_takes_beyond_the_measures() -> None:
+def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without() -> None:
     needs = {name: set(plot(name).needs) for name in FIGURES if plot(name).needs}
-    assert needs == {"samples": {"images"}, "collapse": {"images"}, "critic_matrices": {"critics"}}
+    assert needs == {
+        "samples": {"images"},
+        "class_frequencies": {"classes"},
+        "pixel_intensities": {"pixels"},
+        "wasserstein1": {"wasserstein1", "wasserstein1_excess"},
+        "fid": {"fid"},
+        "critic_on_test": {"critics"},
+        "critic_matrices": {"critics"},
+        "collapse": {"images", "fid", "classes"},
+    }
 
 
 def test_unknown_figure_is_refused() -> None:

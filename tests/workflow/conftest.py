@@ -35,7 +35,7 @@ class Workplace:
         """Run Snakemake with the config as it is now; returns what it printed."""
         configfile = self.directory / "config-of-this-test.yaml"
         configfile.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        place = ("--directory", str(self.directory), "--configfile", str(configfile))
+        place = ("--configfile", str(configfile), "--directory", str(self.directory))
         return snakemake(*place, *arguments, check=check, repository=repository)
 
     def plan(self, *targets: str, repository: Path = REPOSITORY) -> list[Job]:

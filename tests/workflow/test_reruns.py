@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 
@@ -149,7 +148,7 @@ def test_an_invalid_config_ends_in_one_line_and_leaves_results_untouched(workpla
 def test_results_moved_to_another_place_still_verify(workplace, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.move(workplace.directory / "results", moved)
-    os.symlink(moved, workplace.directory / "results")
+    (workplace.directory / "results").symlink_to(moved)
     (workplace.generation("vae", 2) / "measures.json").unlink()
     workplace.snakemake()
     assert workplace.plan() == []
