@@ -225,3 +225,16 @@ def test_a_link_is_relative_and_replaces_another(tmp_path: Path) -> None:
     assert not place.readlink().is_absolute()
     assert place.resolve() == tmp_path / "runs" / "new"
     assert list(place.parent.iterdir()) == [place]
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    header = {word: word for word in ("spec", "seed", "generation", "model", "family")}
+    tensors = {name: np.arange(3.0) for name in ("images", "labels", "weights")}
+    written = set()
+    for _ in range(
+        20
+    ):  # safetensors orders a map at random: twenty times the same order would be no accident
+        path = tmp_path / "runs" / "seed-0" / "gen-1" / "samples.safetensors"
+        write_tensors(path, tensors, header)
+        written.add(path.read_bytes())
+    assert len(written) == 1

@@ -59,7 +59,9 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], header: Mapping
     """Write arrays and a header of words as safetensors; returns the SHA-256 of the content."""
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     checksum = _checksum(tensors)
-    metadata = {**header, "address": _address(path), "sha256": checksum}
+    words = {**header, "address": _address(path), "sha256": checksum}
+    # One entry, not one a word: safetensors writes several in no fixed order, and equal content must give equal bytes.
+    metadata = {"bigloop": json.dumps(words, sort_keys=True)}
     with replacing(path) as temporary:
         safetensors.numpy.save_file(tensors, str(temporary), metadata=metadata)
     return checksum
@@ -75,7 +77,7 @@ def read_tensors(path: Path, *, anywhere: bool = False) -> tuple[dict[str, np.nd
         raise ArtifactError(f"{path}: missing; run the snakemake command that makes it")
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
-            header = dict(file.metadata() or {})
+            header = json.loads((file.metadata() or {}).get("bigloop", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
