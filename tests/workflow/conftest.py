@@ -31,12 +31,12 @@ class Workplace:
         self.directory = directory
         self.config: dict[str, Any] = yaml.safe_load(SMOKE.read_text())
 
-    def snakemake(self, *arguments: str, check: bool = True, repository: Path = REPOSITORY) -> str:
+    def snakemake(self, *arguments: str, fails: bool = False, repository: Path = REPOSITORY) -> str:
         """Run Snakemake with the config as it is now; returns what it printed."""
         configfile = self.directory / "config-of-this-test.yaml"
         configfile.write_text(yaml.safe_dump(self.config, sort_keys=False))
         place = ("--configfile", str(configfile), "--directory", str(self.directory))
-        return snakemake(*place, *arguments, check=check, repository=repository)
+        return snakemake(*place, *arguments, fails=fails, repository=repository)
 
     def plan(self, *targets: str, repository: Path = REPOSITORY) -> list[Job]:
         """The jobs that a run would do now."""
@@ -62,12 +62,12 @@ class Workplace:
         }
 
 
-def snakemake(*arguments: str, check: bool = True, repository: Path = REPOSITORY) -> str:
-    """Call Snakemake in a checkout; returns what it printed. Fails the test on a non-zero exit if `check`."""
+def snakemake(*arguments: str, fails: bool = False, repository: Path = REPOSITORY) -> str:
+    """Call Snakemake in a checkout; returns what it printed. The test fails unless it ends well, or `fails`."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=900)
     printed = done.stdout + done.stderr
-    if check and done.returncode:
+    if bool(done.returncode) is not fails:
         pytest.fail(f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{printed[-6000:]}")
     return printed
 
@@ -84,9 +84,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which the smoke experiment has run to its end."""
     directory = tmp_path_factory.mktemp("smoke")
     stored = REPOSITORY / ".cache" / "tests" / "mnist"
-    if (
-        stored / "train.safetensors"
-    ).is_file():  # fetched by another test: real data, verified when it was stored
+    if (stored / "train.safetensors").is_file():  # real data, which another test fetched and verified
         shutil.copytree(stored, directory / "results" / "data" / "mnist")
     Workplace(directory).snakemake()
     return directory

@@ -138,7 +138,7 @@ def test_a_run_has_its_first_model_beside_its_samples(workplace):
 def test_an_invalid_config_ends_in_one_line_and_leaves_results_untouched(workplace):
     before = workplace.snapshot("smoke", "runs", "data", "classifier")
     workplace.config["runs"]["vae"]["generations"] = -1
-    printed = workplace.snakemake(check=False)
+    printed = workplace.snakemake(fails=True)
     (line,) = [line for line in printed.splitlines() if "generations" in line]
     assert "runs.vae.generations" in line
     assert "Traceback" not in printed
