@@ -35,6 +35,7 @@ from bigloop.spec import (
     Scalar,
     SpecError,
     TableRun,
+    misread_number,
     parse,
     to_dict,
 )
@@ -226,9 +227,9 @@ def _words(error: jsonschema.ValidationError, where: str) -> str:
             missing = next(k for k in error.validator_value if k not in value)
             return f"{f'{where}.' if where else ''}{missing}: missing"
         case "type":
-            hint = ""
-            if isinstance(value, str) and {"number", "integer"} & set(_list(error.validator_value)):
-                hint = _number_hint(value)
+            numeric = {"number", "integer"} & set(_list(error.validator_value))
+            number = misread_number(value) if numeric else None
+            hint = "" if number is None else f" (a word in YAML; write {number:.1e})"
             expected = " or ".join(map(str, _list(error.validator_value)))
             return f"{at}: expected {expected}, got {value!r}{hint}"
         case "enum":
@@ -261,14 +262,6 @@ def _check_finite(value: Any, where: str) -> None:
     )
     for key, part in inner:
         _check_finite(part, f"{where}.{key}".lstrip("."))
-
-
-def _number_hint(value: str) -> str:
-    try:
-        number = float(value)
-    except ValueError:
-        return ""
-    return f" (a word in YAML; write {number:.1e})" if math.isfinite(number) else ""
 
 
 def _list(value: Any) -> list[Any]:

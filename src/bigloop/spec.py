@@ -420,16 +420,18 @@ def _convert_scalar(hint: type, value: Any, where: str) -> Any:
     if hint is float and finite:
         return float(value)
     expected = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}[hint]
-    raise SpecError(f"{where}: expected {expected}, got {_shown(value)}{_number_hint(value)}")
+    misread = misread_number(value)
+    advice = "" if misread is None else f" (in YAML, write {misread:.1e})"
+    raise SpecError(f"{where}: expected {expected}, got {_shown(value)}{advice}")
 
 
-def _number_hint(value: Any) -> str:
-    """YAML 1.1 reads 1e-4 as a word: say so."""
+def misread_number(value: Any) -> float | None:
+    """The finite number in a word, such as the 1e-4 that YAML 1.1 takes for one; None for anything else."""
     try:
-        number = float(value) if isinstance(value, str) else None
+        number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
-        return ""
-    return "" if number is None or not math.isfinite(number) else f" (in YAML, write {number:.1e})"
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _check_bounds(declared: dataclasses.Field, value: Any, where: str) -> None:
