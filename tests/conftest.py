@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def mnist() -> Path:
     """Folder with MNIST's train.safetensors and test.safetensors; the first test run ever fetches it."""
-    cache = REPOSITORY / ".cache" / "tests" / "mnist"
+    cache = REPOSITORY / ".cache" / "tests" / "data" / "mnist"
     for folder in (REPOSITORY / "results" / "data" / "mnist", cache):
         if all((folder / f"{split}.safetensors").is_file() for split in SPLITS):
             return folder

@@ -3,14 +3,17 @@
     write_tensors(path, {"images": images}, {"generation": "3"})
     tensors, header = read_tensors(path)        # raises ArtifactError, one line, for a broken or moved file
 
-A tensor file is a safetensors file whose header carries the SHA-256 of its content and its address, the
-end of its path: a file that was truncated, altered or put in another's place is found when it is read.
+Every file carries a seal, the SHA-256 of its content and its address, which is the end of its path: one that was
+truncated, altered or put in another's place is found when it is read. A tensor file (safetensors) has its
+seal in its header; a JSON or CSV file has it beside it, in NAME.sha256.
 Every writer works on a temporary file beside the target and moves it in place at the end.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -31,34 +34,45 @@ class ArtifactError(RuntimeError):
     """A file that is missing, damaged or not what its place says. One line: path, fault, remedy."""
 
 
-PREVIEW_ROWS = 100  # images in a preview.safetensors, all that figures need of a generation's samples
+PREVIEW_ROWS = (
+    1_000  # images in a preview.safetensors: what figures and critics need of a generation's samples
+)
 REBUILD = "delete it and run the same snakemake command again to rebuild it"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, moved to `path` when the block ends well and removed when it fails."""
+def replacing(path: Path, *, sealed: bool = False) -> Iterator[Path]:
+    """A temporary path beside `path`, moved to `path` when the block ends well and removed when it fails.
+
+    With `sealed`, the seal NAME.sha256 is written beside it. Raises ArtifactError where the disk is full or
+    the place cannot be written; what stood at `path` then stays.
+    """
+    temporaries: dict[Path, Path] = {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
+        temporaries[path] = _temporary(path)
+        yield temporaries[path]
+        if sealed:
+            temporaries[_seal_of(path)] = _temporary(_seal_of(path))
+            temporaries[_seal_of(path)].write_text(_seal(path, temporaries[path].read_bytes()))
+        for temporary in temporaries.values():
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
+        for target, temporary in temporaries.items():
+            temporary.replace(target)
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"{path}: cannot be written ({reason}); what stood there is kept") from None
+    finally:
+        for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
-    """Write arrays and a header of words as safetensors; returns the SHA-256 of the content."""
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    checksum = _checksum(tensors)
+    """Write arrays and a header of words as safetensors; returns their SHA-256."""
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    checksum = checksum_at(path, tensors, header)
     words = {**header, "address": _address(path), "sha256": checksum}
     # One entry, not one a word: safetensors writes several in no fixed order, and equal content must give equal bytes.
     metadata = {"bigloop": json.dumps(words, sort_keys=True)}
@@ -67,11 +81,11 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], header: Mapping
     return checksum
 
 
-def read_tensors(path: Path, *, anywhere: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and header of a file that `write_tensors` made, verified.
 
-    Raises ArtifactError where the file is missing, truncated or altered, or (unless `anywhere`) lies at
-    another address than it was written for.
+    Raises ArtifactError where the file is missing, truncated or altered, or lies at another address than it
+    was written for.
     """
     if not path.is_file():
         raise ArtifactError(f"{path}: missing; run the snakemake command that makes it")
@@ -81,26 +95,37 @@ def read_tensors(path: Path, *, anywhere: bool = False) -> tuple[dict[str, np.nd
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
-    if header.get("sha256") != _checksum(tensors):
+    words = {k: v for k, v in header.items() if k not in ("address", "sha256")}
+    if header.get("sha256") != _checksum(tensors, {**words, "address": header.get("address", "")}):
         raise ArtifactError(f"{path}: damaged (its checksum does not match its content); {REBUILD}")
-    if not anywhere and header.get("address") != _address(path):
-        raise ArtifactError(f"{path}: holds {header.get('address')}, which belongs elsewhere; {REBUILD}")
+    if header["address"] != _address(path):
+        raise ArtifactError(f"{path}: holds {header['address']}, which belongs elsewhere; {REBUILD}")
     return tensors, header
 
 
+def checksum_at(path: Path, tensors: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
+    """The SHA-256 that these arrays and words have, or would have, as a file at `path`."""
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    return _checksum(contiguous, {**header, "address": _address(path)})
+
+
+def file_checksum(path: Path) -> str:
+    """The SHA-256 of a file's bytes, whatever wrote it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; refuses NaN and infinities (ValueError)."""
+    """Write JSON and its seal atomically; refuses NaN and infinities (ValueError)."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    with replacing(path) as temporary:
+    with replacing(path, sealed=True) as temporary:
         temporary.write_text(text)
 
 
 def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:
-    """The content of a JSON file; raises ArtifactError where it is missing, not JSON, or lacks one of `keys`."""
+    """The content of a JSON file; raises ArtifactError where it is missing, damaged, or lacks one of `keys`."""
     try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; run the snakemake command that makes it") from None
+        value = json.loads(_sealed_content(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
     for key in keys:
@@ -110,19 +135,17 @@ def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, without its index; floats keep every digit."""
-    with replacing(path) as temporary:
+    """Write a table as CSV with its seal, without its index; floats keep every digit."""
+    with replacing(path, sealed=True) as temporary:
         table.to_csv(temporary, index=False)
 
 
 def read_table(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a CSV table; raises ArtifactError where it is missing or broken. `options` go to pandas."""
+    """Read a CSV table; raises ArtifactError where it is missing or damaged. `options` go to pandas."""
     import pandas as pd
 
     try:
-        return pd.read_csv(path, **options)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: missing; run the snakemake command that makes it") from None
+        return pd.read_csv(io.BytesIO(_sealed_content(path)), **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
 
@@ -138,19 +161,61 @@ def link(path: Path, target: Path) -> None:
     temporary.replace(path)
 
 
-def _checksum(tensors: Mapping[str, np.ndarray]) -> str:
-    sha = hashlib.sha256()
+def _checksum(tensors: Mapping[str, np.ndarray], words: Mapping[str, str]) -> str:
+    sha = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
-        sha.update(np.ascontiguousarray(tensor).data)
+        sha.update(tensor.data)
     return sha.hexdigest()
 
 
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _seal(path: Path, content: bytes) -> str:
+    """A line as sha256sum writes it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {_address(path)}\n"
+
+
+def _sealed_content(path: Path) -> bytes:
+    """The bytes of a file that was written with its seal; raises ArtifactError where the two differ."""
+    path, shown = path.resolve(), path  # a linked file has its seal where it lies
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{shown}: missing; run the snakemake command that makes it") from None
+    except OSError as error:
+        raise ArtifactError(f"{shown}: cannot be read ({error.strerror}); {REBUILD}") from None
+    try:
+        checksum, _, address = _seal_of(path).read_text().strip().partition("  ")
+    except FileNotFoundError:
+        raise ArtifactError(f"{shown}: its checksum {_seal_of(path).name} is missing; {REBUILD}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{shown}: its checksum cannot be read ({_one_line(error)}); {REBUILD}") from None
+    if checksum != hashlib.sha256(content).hexdigest():
+        raise ArtifactError(f"{shown}: damaged (its checksum does not match its content); {REBUILD}")
+    if address != _address(path):
+        raise ArtifactError(f"{shown}: holds {address}, which belongs elsewhere; {REBUILD}")
+    return content
+
+
+def _temporary(path: Path) -> Path:
+    for left in path.parent.glob(f".{glob.escape(path.name)}-*"):  # by a writer that was killed
+        left.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=path.suffix)
+    os.close(handle)
+    return Path(name)
+
+
 def _address(path: Path) -> str:
-    """run/seed/generation/name for a generation's file, folder/name for others: the same wherever results lie."""
+    """The last three parts of a path, four for a generation's file: the same wherever results lie.
+
+    run/seed/generation/name; experiment/tables/name; classifier/folder/name.
+    """
     parts = path.resolve().parts
-    return "/".join(parts[-4:] if path.parent.name.startswith("gen-") else parts[-2:])
+    return "/".join(parts[-4:] if path.parent.name.startswith("gen-") else parts[-3:])
 
 
 def _one_line(error: Exception) -> str:

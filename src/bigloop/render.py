@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigloop.artifacts import PREVIEW_ROWS, read_table, read_tensors, replacing
+from bigloop.artifacts import read_table, read_tensors, replacing
 from bigloop.data import dataset, load
 from bigloop.figures import Material, plot
 from bigloop.spec import PlotSpec, SpecError, parse
 
 RESOLUTION = 200  # dots per inch of the PNG
+SHOWN = 100  # images of a generation that a figure may show
 
 
 def render(spec: PlotSpec, results: Path) -> None:
@@ -51,11 +52,11 @@ def material(home: Path, results: Path, *, images: bool) -> Material:
 def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np.ndarray]:
     """(run, generation) → the first images of its first seed, float32 (k, c, h, w); ("real", None) → test images."""
     test, _ = load(results / "data" / runs["dataset"].iloc[0], "test")
-    images: dict[tuple[str, int | None], np.ndarray] = {("real", None): test[:PREVIEW_ROWS] / np.float32(255)}
+    images: dict[tuple[str, int | None], np.ndarray] = {("real", None): test[:SHOWN] / np.float32(255)}
     for run in runs.itertuples():
         seed = str(run.seeds).split()[0]
         for generation in range(1, int(run.generations) + 1):
             folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
             tensors, _ = read_tensors(folder / "preview.safetensors")
-            images[str(run.run), generation] = tensors["images"].astype(np.float32)
+            images[str(run.run), generation] = tensors["images"][:SHOWN].astype(np.float32)
     return images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,5 +84,5 @@ def test_a_file_that_holds_no_inception_weights_is_one_line(content: str, tmp_pa
         path.touch()
     else:
         torch.save({"fc.weight": torch.zeros(2)} if content == "other weights" else [1, 2], path)
-    with pytest.raises(ArtifactError, match=r"\Afid_inception: [^\n]*could not be loaded[^\n]*\Z"):
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(path))}: [^\n]*could not be loaded[^\n]*\Z"):
         inception_features(np.zeros((1, 1, 28, 28)), str(path), CPU)

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,10 +38,10 @@ class Workplace:
         place = ("--configfile", str(configfile), "--directory", str(self.directory))
         return snakemake(*place, *arguments, fails=fails, repository=repository)
 
-    def plan(self, *targets: str, repository: Path = REPOSITORY) -> list[Job]:
+    def plan(self, *targets: str, flags: Sequence[str] = (), repository: Path = REPOSITORY) -> list[Job]:
         """The jobs that a run would do now."""
         quiet = ("--dry-run", "--quiet", "host", "reason")
-        return jobs(self.snakemake(*quiet, "--", *targets, repository=repository))
+        return jobs(self.snakemake(*quiet, *flags, "--", *targets, repository=repository))
 
     def folders(self, kind: str = "runs") -> set[str]:
         return {path.name for path in (self.directory / "results" / kind).iterdir()}
@@ -83,7 +83,7 @@ def jobs(printed: str) -> list[Job]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which the smoke experiment has run to its end."""
     directory = tmp_path_factory.mktemp("smoke")
-    stored = REPOSITORY / ".cache" / "tests" / "mnist"
+    stored = REPOSITORY / ".cache" / "tests" / "data" / "mnist"
     if (stored / "train.safetensors").is_file():  # real data, which another test fetched and verified
         shutil.copytree(stored, directory / "results" / "data" / "mnist")
     Workplace(directory).snakemake()

@@ -47,5 +47,11 @@ def dataset(name: str) -> ImageDataset:
 
 def load(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images, uint8 (n, c, h, w), and labels, int64 (n,), of a split that `fetch` stored."""
-    tensors, _ = read_tensors(folder / f"{split}.safetensors")
-    return tensors["images"], tensors["labels"]
+    images, labels, _ = load_verified(folder, split)
+    return images, labels
+
+
+def load_verified(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """Images and labels as `load` gives them, and the SHA-256 of the file."""
+    tensors, header = read_tensors(folder / f"{split}.safetensors")
+    return tensors["images"], tensors["labels"], header["sha256"]
