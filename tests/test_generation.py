@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import safetensors.numpy
 import torch
 
-from bigloop.artifacts import PREVIEW_ROWS, ArtifactError, read_json, read_table, read_tensors
-from bigloop.data import load
-from bigloop.generation import load_model, read_samples, sample, train, training_rows
+from bigloop import training
+from bigloop.artifacts import (
+    PREVIEW_ROWS,
+    ArtifactError,
+    file_checksum,
+    read_json,
+    read_table,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+from bigloop.data import load, load_verified
+from bigloop.generation import (
+    MODEL_FILES,
+    STATE,
+    import_weights,
+    load_model,
+    read_samples,
+    sample,
+    train,
+    training_rows,
+)
 from bigloop.models import FAMILIES, Entry, resolve
+from bigloop.models.vae import VAE as VAE_FAMILY
+from bigloop.models.wgan_gp import WGANGP as WGAN_FAMILY
 from bigloop.spec import (
     Budget,
     Budgets,
@@ -28,7 +54,7 @@ from bigloop.spec import (
     Synthetic,
     to_dict,
 )
-from bigloop.training import DivergedError
+from bigloop.training import DivergedError, Interrupted
 
 CPU = torch.device("cpu")
 VAE = {"hidden": 16, "latent": 3, "batch_size": 32}
@@ -50,11 +76,19 @@ def samples_of(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
     return place(root, run, seed, generation) / "samples.safetensors"
 
 
+def preview_of(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
+    return place(root, run, seed, generation) / "preview.safetensors"
+
+
+def quiet(line: str) -> None:
+    pass
+
+
 def advance(root: Path, run: RunSpec, seed: int, generation: int, data: Path) -> np.ndarray:
     """Train and sample one generation of a run; returns its images."""
     out = place(root, run, seed, generation)
-    earlier = {g: samples_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)}
-    train(run.train(seed, generation), data, earlier, out, lambda line: None)
+    earlier = [preview_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)]
+    train(run.train(seed, generation), data, earlier, out, quiet)
     sample(run.sample(seed, generation), out, out)
     return read_samples(out / "samples.safetensors", seed, generation)[0]
 
@@ -97,7 +131,9 @@ def test_a_generation_leaves_its_files_and_nothing_else(two_generations: Path) -
     assert {path.name for path in folder.iterdir()} == {
         "model.safetensors",
         "model.json",
+        "model.json.sha256",
         "history.csv",
+        "history.csv.sha256",
         "samples.safetensors",
         "preview.safetensors",
     }
@@ -113,6 +149,7 @@ def test_the_record_says_what_the_model_was_made_of(two_generations: Path) -> No
     _, checksum = read_samples(samples_of(two_generations, run, 0, 1), 0, 1)
     assert record["spec"] == to_dict(run.train(0, 2))
     assert record["inputs"] == {"1": checksum}
+    assert record["resumed_at"] == []
     assert record["rows"] == 100
     assert record["versions"]["torch"] == torch.__version__
 
@@ -129,29 +166,28 @@ def test_a_loaded_model_gives_the_samples_that_were_drawn(two_generations: Path,
 
 
 def test_the_rows_of_generation_1_are_real_and_in_0_to_1(small_mnist: Path) -> None:
-    rows, inputs = training_rows(run_spec().train(0, 1), small_mnist, {})
+    rows, inputs = training_rows(run_spec().train(0, 1), small_mnist, (), quiet)
     stored = {image.tobytes() for image in load(small_mnist, "train")[0]}
     assert rows.dtype == torch.float32
     assert (rows.min(), rows.max()) == (0, 1)
     assert {(row * 255).round().byte().numpy().tobytes() for row in rows} <= stored
-    assert inputs == {}
+    assert inputs == {"data": load_verified(small_mnist, "train")[2]}
 
 
 def test_later_rows_are_samples_as_handed_over(two_generations: Path, small_mnist: Path) -> None:
     run = run_spec()
-    path = samples_of(two_generations, run, 0, 1)
-    images, _ = read_samples(path, 0, 1)
-    rows, _ = training_rows(run.train(0, 2), small_mnist, {1: path})
+    images, _ = read_samples(samples_of(two_generations, run, 0, 1), 0, 1)
+    rows, _ = training_rows(run.train(0, 2), small_mnist, [preview_of(two_generations, run, 0, 1)], quiet)
     assert rows.dtype == torch.float16
     assert len({row.numpy().tobytes() for row in rows} & {image.tobytes() for image in images}) == 100
 
 
 def test_real_rows_stand_first_in_a_mixed_training_set(two_generations: Path, small_mnist: Path) -> None:
     mixed = run_spec(real=Real(fixed=30))
-    path = samples_of(two_generations, run_spec(), 0, 1)
-    rows, _ = training_rows(mixed.train(0, 2), small_mnist, {1: path})
-    first, _ = training_rows(mixed.train(0, 1), small_mnist, {})
-    images, _ = read_samples(path, 0, 1)
+    preview = preview_of(two_generations, run_spec(), 0, 1)
+    rows, _ = training_rows(mixed.train(0, 2), small_mnist, [preview], quiet)
+    first, _ = training_rows(mixed.train(0, 1), small_mnist, (), quiet)
+    images, _ = read_samples(preview.with_name("samples.safetensors"), 0, 1)
     assert len(rows) == 130
     assert torch.equal(rows[:30], first[:30])
     assert {row.half().numpy().tobytes() for row in rows[30:]} <= {image.tobytes() for image in images}
@@ -167,11 +203,11 @@ def test_a_samples_file_of_another_place_is_refused_by_path(
 ) -> None:
     run = run_spec()
     swapped = samples_of(tmp_path, run, *other)
-    swapped.parent.mkdir(parents=True)
+    shutil.copytree(place(two_generations, run, 0, other[1] if other[0] == 0 else 1), swapped.parent)
     shutil.copy(samples_of(two_generations, run, 0, 1), swapped)
     out = place(tmp_path / "out", run, 0, 2)
-    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(swapped))}: [^\n]+\Z"):
-        train(run.train(0, 2), small_mnist, {1: swapped}, out, lambda line: None)
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(swapped.parent))}/[^\n]+\Z"):
+        train(run.train(0, 2), small_mnist, [swapped.with_name("preview.safetensors")], out, quiet)
     assert not out.exists()
 
 
@@ -179,13 +215,13 @@ def test_a_samples_file_of_another_run_is_refused_by_path(
     two_generations: Path, small_mnist: Path, tmp_path: Path
 ) -> None:
     run, other = run_spec(), run_spec(hidden=17)
-    swapped = samples_of(tmp_path, other, 0, 1)
+    swapped = preview_of(tmp_path, other, 0, 1)
     swapped.parent.mkdir(parents=True)
-    shutil.copy(samples_of(two_generations, run, 0, 1), swapped)
+    shutil.copy(preview_of(two_generations, run, 0, 1), swapped)
     with pytest.raises(
         ArtifactError, match=rf"\A{re.escape(str(swapped))}: holds {run.folder}/seed-0/gen-1/"
     ):
-        train(other.train(0, 2), small_mnist, {1: swapped}, tmp_path / "out", lambda line: None)
+        train(other.train(0, 2), small_mnist, [swapped], tmp_path / "out", quiet)
 
 
 def test_a_samples_file_that_says_another_generation_is_refused(two_generations: Path) -> None:
@@ -201,7 +237,7 @@ def test_samples_that_the_loop_needs_but_nobody_named_are_asked_for(
     small_mnist: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ArtifactError, match=r"^generation 2 needs the samples of generations \[1\]$"):
-        train(run_spec().train(0, 2), small_mnist, {}, tmp_path / "out", lambda line: None)
+        train(run_spec().train(0, 2), small_mnist, (), tmp_path / "out", quiet)
 
 
 def test_a_samples_file_that_is_too_short_is_refused(
@@ -214,9 +250,9 @@ def test_a_samples_file_that_is_too_short_is_refused(
         train(
             run.train(0, 2),
             small_mnist,
-            {1: short / "samples.safetensors"},
+            [short / "preview.safetensors"],
             tmp_path / "out",
-            lambda line: None,
+            quiet,
         )
 
 
@@ -227,7 +263,7 @@ def test_training_that_diverges_is_named_and_writes_nothing(
     run = run_spec(family, learning_rate=1e30)
     out = place(tmp_path, run, 0, 1)
     with pytest.raises(DivergedError, match=r"\A\w+ became [^\n]+: training diverged\Z"):
-        train(run.train(0, 1), small_mnist, {}, out, lambda line: None)
+        train(run.train(0, 1), small_mnist, (), out, quiet)
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -249,7 +285,7 @@ def test_negative_values_of_a_wgan_survive_into_its_samples_and_the_next_trainin
 ) -> None:
     run = run_spec("wgan_gp")
     images = advance(tmp_path, run, 0, 1, small_mnist)
-    rows, _ = training_rows(run.train(0, 2), small_mnist, {1: samples_of(tmp_path, run, 0, 1)})
+    rows, _ = training_rows(run.train(0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet)
     assert images.min() < -0.01
     assert rows.min() < -0.01
 
@@ -264,7 +300,7 @@ def test_a_model_whose_record_is_anothers_is_refused(two_generations: Path, tmp_
     run = run_spec()
     mixed = place(tmp_path, run, 0, 1)
     shutil.copytree(place(two_generations, run, 0, 1), mixed)
-    shutil.copy(place(two_generations, run, 0, 2) / "model.json", mixed / "model.json")
+    write_json(mixed / "model.json", read_json(place(two_generations, run, 0, 2) / "model.json"))
     with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(mixed))}: [^\n]+ do not belong together"):
         load_model(mixed, CPU)
 
@@ -273,7 +309,7 @@ def test_a_model_of_an_older_revision_of_the_code_is_refused(small_mnist: Path, 
     run = run_spec()
     old = replace(run, model=replace(run.model, revision=0))
     with pytest.raises(SpecError, match=r"^vae: revision 0 asked for, the code is at 1$"):
-        train(old.train(0, 1), small_mnist, {}, tmp_path / "out", lambda line: None)
+        train(old.train(0, 1), small_mnist, (), tmp_path / "out", quiet)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"spec": {}}', "null"])
@@ -283,9 +319,192 @@ def test_a_record_that_is_not_a_models_is_one_line(
     run = run_spec()
     folder = place(tmp_path, run, 0, 1)
     shutil.copytree(place(two_generations, run, 0, 1), folder)
-    (folder / "model.json").write_text(content)
+    write_json(folder / "model.json", json.loads(content))
     with pytest.raises((ArtifactError, SpecError), match=rf"\A{re.escape(str(folder))}[^\n]+\Z"):
         load_model(folder, CPU)
+
+
+# --- stopping and going on ---
+
+
+@pytest.fixture
+def stopped_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let trainings from now on save their state at every step and be stopped by SIGTERM after so many steps."""
+
+    def stop(steps: int) -> None:
+        monkeypatch.setattr(training.Checkpoint, "due", lambda self: True)
+        step_of = {cls: cls.step for cls in (VAE_FAMILY, WGAN_FAMILY)}
+        for cls, step in step_of.items():
+
+            def counted(self: Any, *arguments: Any, step: Any = step, calls: list[int] = [0]) -> Any:  # noqa: B006
+                calls[0] += 1
+                if calls[0] == steps:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return step(self, *arguments)
+
+            monkeypatch.setattr(cls, "step", counted)
+
+    return stop
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("steps", [1, 4, 9])
+def test_a_stopped_training_goes_on_and_ends_bit_identical(
+    family: str, steps: int, small_mnist: Path, tmp_path: Path, stopped_after: Callable[[int], None]
+) -> None:
+    run = run_spec(family)
+    whole, parts = place(tmp_path / "whole", run, 0, 1), place(tmp_path / "parts", run, 0, 1)
+    train(run.train(0, 1), small_mnist, (), whole, quiet)
+    stopped_after(steps)
+    with pytest.raises(Interrupted, match=rf"stopped by SIGTERM; state saved at step {steps} of 10"):
+        train(run.train(0, 1), small_mnist, (), parts, quiet)
+    assert {path.name for path in parts.iterdir()} == {STATE}
+    train(run.train(0, 1), small_mnist, (), parts, quiet)
+    for out in (whole, parts):
+        sample(run.sample(0, 1), out, out)
+    for name in ("model.safetensors", "samples.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+    history = [read_table(out / "history.csv").drop(columns="seconds") for out in (whole, parts)]
+    pd.testing.assert_frame_equal(*history, check_exact=True)
+    assert read_json(parts / "model.json")["resumed_at"] == [steps]
+    assert read_json(whole / "model.json")["facts"] == read_json(parts / "model.json")["facts"]
+
+
+def test_a_training_whose_end_nobody_noted_is_taken_up_at_its_end(
+    small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_spec("wgan_gp", critic_output="linear", generator_norm="batch")
+    out = place(tmp_path, run, 0, 1)
+    train(run.train(0, 1), small_mnist, (), out, quiet)
+    weights, facts = (out / "model.safetensors").read_bytes(), read_json(out / "model.json")["facts"]
+    for name in MODEL_FILES:
+        (out / name).unlink()
+    monkeypatch.setattr(WGAN_FAMILY, "step", lambda self, *arguments: pytest.fail("trained again"))
+    train(run.train(0, 1), small_mnist, (), out, quiet)
+    assert (out / "model.safetensors").read_bytes() == weights
+    assert read_json(out / "model.json")["facts"] == facts
+    sample(run.sample(0, 1), out, out)
+    assert not (out / STATE).exists()
+
+
+@pytest.mark.parametrize("change", ["learning rate", "budget", "seed", "data", "damage", "empty"])
+def test_a_state_of_another_training_or_a_damaged_one_is_not_picked_up(
+    change: str, small_mnist: Path, tmp_path: Path, stopped_after: Callable[[int], None]
+) -> None:
+    run, out, data = run_spec(), tmp_path / "gen-1", small_mnist
+    stopped_after(5)
+    with pytest.raises(Interrupted):
+        train(run.train(0, 1), data, (), out, quiet)
+    spec, lines = run.train(0, 1), []
+    if change == "learning rate":
+        spec = run_spec(learning_rate=2e-3).train(0, 1)
+    elif change == "budget":
+        spec = replace(spec, budget=Budget(images=640))
+    elif change == "seed":
+        spec = run.train(1, 1)
+    elif change == "data":
+        images, labels = load(small_mnist, "train")
+        data = tmp_path / "mnist"
+        write_tensors(data / "train.safetensors", {"images": images[::-1], "labels": labels[::-1]}, {})
+    else:
+        content = bytearray((out / STATE).read_bytes())
+        content[len(content) // 2] ^= 1
+        (out / STATE).write_bytes(content if change == "damage" else b"")
+    train(spec, data, (), out, lines.append)
+    assert any("starting from the beginning" in line and str(out / STATE) in line for line in lines)
+    assert read_json(out / "model.json")["resumed_at"] == []
+
+
+def test_later_generations_do_not_take_up_a_state_made_with_other_samples(
+    two_generations: Path, small_mnist: Path, tmp_path: Path, stopped_after: Callable[[int], None]
+) -> None:
+    run = run_spec()
+    shutil.copytree(two_generations / run.folder, tmp_path / run.folder)
+    out, preview = place(tmp_path, run, 0, 2), preview_of(tmp_path, run, 0, 1)
+    shutil.rmtree(out)
+    stopped_after(5)
+    with pytest.raises(Interrupted):
+        train(run.train(0, 2), small_mnist, [preview], out, quiet)
+    sample(replace(run.sample(0, 1), bias=0.5), preview.parent, preview.parent)
+    lines: list[str] = []
+    train(run.train(0, 2), small_mnist, [preview], out, lines.append)
+    assert any("state of another training" in line for line in lines)
+
+
+def test_deleted_samples_are_drawn_again_exactly_by_the_training_that_needs_them(
+    two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec()
+    shutil.copytree(two_generations / run.folder, tmp_path / run.folder)
+    preview = preview_of(tmp_path, run, 0, 1)
+    kept = training_rows(run.train(0, 2), small_mnist, [preview], quiet)
+    preview.with_name("samples.safetensors").unlink()
+    again = training_rows(run.train(0, 2), small_mnist, [preview], quiet)
+    assert torch.equal(kept[0], again[0])
+    assert kept[1] == again[1]
+    assert not preview.with_name("samples.safetensors").exists()
+
+
+def test_samples_that_are_not_those_of_their_preview_are_refused(
+    two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec()
+    shutil.copytree(two_generations / run.folder, tmp_path / run.folder)
+    preview = preview_of(tmp_path, run, 0, 1)
+    samples = preview.with_name("samples.safetensors")
+    tensors, header = read_tensors(samples)
+    words = {k: v for k, v in header.items() if k not in ("sha256", "address")}
+    write_tensors(samples, {"images": tensors["images"][::-1]}, words)
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(samples))}: not the samples that preview"):
+        training_rows(run.train(0, 2), small_mnist, [preview], quiet)
+
+
+def test_weights_trained_elsewhere_become_generation_1(
+    two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    weights = place(two_generations, run_spec(), 0, 1) / "model.safetensors"
+    run = replace(run_spec(), weights=file_checksum(weights))
+    out = place(tmp_path, run, 0, 1)
+    import_weights(run.train(0, 1), weights, small_mnist, out, quiet)
+    sample(run.sample(0, 1), out, out)
+    images, _ = read_samples(out / "samples.safetensors", 0, 1)
+    expected, _ = read_samples(samples_of(two_generations, run_spec(), 0, 1), 0, 1)
+    np.testing.assert_array_equal(images, expected)
+    assert run.folder != run_spec().folder
+    assert read_json(out / "model.json")["inputs"]["weights"] == run.weights
+    assert read_table(out / "history.csv").empty
+
+
+def test_an_imported_critic_finds_its_own_threshold(small_mnist: Path, tmp_path: Path) -> None:
+    run = run_spec("wgan_gp", critic_output="linear", generator_norm="batch")
+    trained = place(tmp_path / "there", run, 0, 1)
+    train(run.train(0, 1), small_mnist, (), trained, quiet)
+    weights = tmp_path / "weights.safetensors"
+    safetensors.numpy.save_file(read_tensors(trained / "model.safetensors")[0], weights)
+    adopted = replace(run, weights=file_checksum(weights))
+    import_weights(adopted.train(0, 1), weights, small_mnist, tmp_path / "gen-1", quiet)
+    own, other = (read_json(d / "model.json")["facts"]["threshold"] for d in (trained, tmp_path / "gen-1"))
+    # Both are the middle between the mean scores of real and generated images; the noise of the latter differs.
+    assert other == pytest.approx(own, abs=0.1 * abs(own))
+
+
+@pytest.mark.parametrize("fault", ["pickle", "names", "shapes", "changed"])
+def test_imported_weights_that_do_not_fit_are_one_line(
+    fault: str, two_generations: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    tensors, _ = read_tensors(place(two_generations, run_spec(), 0, 1) / "model.safetensors")
+    if fault == "names":
+        tensors["decoder.9.weight"] = tensors.pop("decoder.0.weight")
+    elif fault == "shapes":
+        tensors["decoder.0.weight"] = tensors["decoder.0.weight"].T.copy()
+    safetensors.numpy.save_file(tensors, weights)
+    if fault == "pickle":
+        torch.save({"decoder.0.weight": torch.zeros(2)}, weights)
+    run = replace(run_spec(), weights="0" * 64 if fault == "changed" else file_checksum(weights))
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(weights))}: [^\n]+\Z"):
+        import_weights(run.train(0, 1), weights, small_mnist, tmp_path / "gen-1", quiet)
+    assert not (tmp_path / "gen-1").exists()
 
 
 PROBE = '''
@@ -389,7 +608,7 @@ def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
     monkeypatch.setitem(FAMILIES, "gaussian", Entry("gaussian_family:Gaussian"))
     run = replace(run_spec(), model=resolve("gaussian", {}, "models.gaussian"))
     images = lineage(tmp_path / "runs", run, 0, 3, small_mnist).astype(float)
-    real = training_rows(run.train(0, 1), small_mnist, {})[0].numpy()
+    real = training_rows(run.train(0, 1), small_mnist, (), quiet)[0].numpy()
     # Three draws of 100 rows in turn: the mean of a pixel of deviation ½ is off by no more than 0.3.
     assert np.abs(images.mean(axis=0) - real.mean(axis=0)).max() < 0.3
     assert json.loads((place(tmp_path / "runs", run, 0, 3) / "model.json").read_text())["facts"] == {}

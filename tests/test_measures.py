@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from bigloop.artifacts import ArtifactError, write_table, write_tensors
+from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json, write_table, write_tensors
 from bigloop.data import load
 from bigloop.generation import load_model, read_samples, sample, train
 from bigloop.measures import (
@@ -284,12 +284,12 @@ def gans(
 ) -> tuple[RunSpec, Path]:
     """Two generations of a tiny WGAN-GP: its spec, and the folder of runs."""
     runs, run = tmp_path_factory.mktemp("runs"), gan(request.param)
-    earlier: dict[int, Path] = {}
+    earlier: list[Path] = []
     for generation in (1, 2):
         out = runs / run.folder / "seed-0" / f"gen-{generation}"
         train(run.train(0, generation), small_mnist, earlier, out, lambda line: None)
         sample(run.sample(0, generation), out, out)
-        earlier[generation] = out / "samples.safetensors"
+        earlier.append(out / "preview.safetensors")
     return run, runs
 
 
@@ -368,10 +368,11 @@ def test_a_classifier_comes_back_from_its_files_and_its_reference_is_its_judgeme
 
 def test_a_classifier_whose_files_do_not_belong_together_is_refused(classifier: Path, tmp_path: Path) -> None:
     folder = tmp_path / classifier.name
-    folder.mkdir()
-    record = (classifier / "model.json").read_text()
-    (folder / "model.json").write_text(record.replace('"seed": 0', '"seed": 1'))
-    (folder / "model.safetensors").write_bytes((classifier / "model.safetensors").read_bytes())
+    record = read_json(classifier / "model.json")
+    record["spec"]["seed"] += 1
+    write_json(folder / "model.json", record)
+    tensors, header = read_tensors(classifier / "model.safetensors")
+    write_tensors(folder / "model.safetensors", tensors, {"spec": header["spec"]})
     with pytest.raises(
         ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not belong together; delete both$"
     ):

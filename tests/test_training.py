@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import islice
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bigloop.training import DivergedError, batches, duration, gradient_norm, run
+from bigloop.training import Batches, DivergedError, gradient_norm, run
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -24,7 +25,7 @@ def test_batches_are_full_and_whole_passes_show_every_row_equally_often(
     n: int, batch: int, passes: int, seed: int
 ) -> None:
     steps = passes * math.lcm(n, batch) // batch
-    seen = list(batches(torch.arange(n), batch, steps, seeded(seed)))
+    seen = list(islice(Batches(torch.arange(n), batch, seeded(seed)), steps))
     assert [len(rows) for rows in seen] == [batch] * steps
     assert Counter(torch.cat(seen).tolist()) == dict.fromkeys(range(n), steps * batch // n)
 
@@ -34,14 +35,14 @@ def test_batches_are_full_and_whole_passes_show_every_row_equally_often(
 def test_within_any_number_of_steps_rows_are_seen_equally_often_up_to_one(
     n: int, batch: int, steps: int
 ) -> None:
-    seen = torch.cat(list(batches(torch.arange(n), batch, steps, seeded())))
+    seen = torch.cat(list(islice(Batches(torch.arange(n), batch, seeded()), steps)))
     counts = torch.bincount(seen, minlength=n)
     assert counts.max() - counts.min() <= 1
 
 
 def test_each_pass_has_its_own_order_and_each_seed_its_own_passes() -> None:
     def orders(seed: int) -> list[list[int]]:
-        return [rows.tolist() for rows in batches(torch.arange(50), 50, 2, seeded(seed))]
+        return [rows.tolist() for rows in islice(Batches(torch.arange(50), 50, seeded(seed)), 2)]
 
     first, second = orders(0)
     assert first != second
@@ -51,7 +52,7 @@ def test_each_pass_has_its_own_order_and_each_seed_its_own_passes() -> None:
 
 def test_float16_rows_come_out_as_float32_of_the_same_values() -> None:
     rows = torch.rand(8, 1, 2, 2, generator=seeded()).half()
-    (batch,) = batches(rows, 8, 1, seeded())
+    batch = next(Batches(rows, 8, seeded()))
     assert batch.dtype == torch.float32
     assert torch.equal(batch.flatten(1).sort(dim=0).values, rows.float().flatten(1).sort(dim=0).values)
 
@@ -132,19 +133,3 @@ def test_the_gradient_norm_is_that_of_all_gradients_in_one_vector() -> None:
     tensors[0].grad, tensors[1].grad = torch.full((3, 2), 2.0), torch.full((4,), 5.0)
     untouched = torch.zeros(9, requires_grad=True)
     assert gradient_norm([*tensors, untouched]).item() == pytest.approx(math.sqrt(6 * 4 + 4 * 25))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (185, "3 min 05 s"),
-        (3599.7, "1 h 00 min"),
-        (7800, "2 h 10 min"),
-        (100 * 3600, "100 h 00 min"),
-    ],
-)
-def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

@@ -18,9 +18,17 @@ import numpy as np
 import torch
 
 from bigloop.artifacts import ArtifactError, read_json, read_table, read_tensors, write_json, write_tensors
-from bigloop.data import dataset, load
+from bigloop.data import dataset, load, load_verified
 from bigloop.data.files import read_images
-from bigloop.generation import default_device, load_model, read_samples, versions
+from bigloop.generation import (
+    SAVE_SECONDS,
+    default_device,
+    describe,
+    load_model,
+    read_samples,
+    recall_samples,
+    versions,
+)
 from bigloop.metrics import MEASURES, Measure
 from bigloop.models import Critic
 from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, train_classifier
@@ -37,16 +45,25 @@ from bigloop.spec import (
     parse,
     to_dict,
 )
-from bigloop.training import Report
+from bigloop.training import Checkpoint, Report
 
 Record = dict[str, Any]
 
 
 def measure(
-    spec: MeasureSpec, samples: Path, model: Path | None, classifier: Path, data: Path
+    spec: MeasureSpec,
+    samples: Path,
+    model: Path | None,
+    classifier: Path,
+    data: Path,
+    report: Report = lambda line: None,
 ) -> list[Record]:
     """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate."""
-    images, _ = read_samples(samples, spec.seed, spec.generation)
+    preview = samples.with_name("preview.safetensors")
+    if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
+        images, _ = recall_samples(preview, spec.seed, report)
+    else:
+        images, _ = read_samples(samples, spec.seed, spec.generation)
     records = measure_images(images, spec.measures, classifier, data)
     if model is not None:
         records += final_losses(model)
@@ -190,8 +207,10 @@ def real_side(classifier: Path, data: Path, rows: int, device: torch.device, *, 
 
 
 def final_losses(model: Path) -> list[Record]:
-    """The losses of the last epoch, from history.csv."""
+    """The losses of the last epoch, from history.csv; none for imported weights."""
     history = read_table(model / "history.csv")
+    if history.empty:  # imported weights
+        return []
     last = history.iloc[-1]
     names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
     return [record("final_loss", float(last[name]), None, name) for name in names]
@@ -205,7 +224,7 @@ def critic_on_test(model: Path, data: Path) -> Record:
     return record("critic_on_test", float((scores > threshold).mean()), len(images))
 
 
-def critics(spec: CriticsSpec, runs: Path) -> list[Record]:
+def critics(spec: CriticsSpec, runs: Path, report: Report = lambda line: None) -> list[Record]:
     """Critic × generator matrix: the share of each generation's samples that each critic calls fake (fig. 10)."""
     device = default_device()
 
@@ -213,7 +232,7 @@ def critics(spec: CriticsSpec, runs: Path) -> list[Record]:
         return runs / folder / f"seed-{spec.seed}" / f"gen-{generation}"
 
     samples = {
-        g: torch.from_numpy(read_samples(place(f, g) / "samples.safetensors", spec.seed, g)[0][: spec.n])
+        g: torch.from_numpy(first_samples(place(f, g), spec.n, spec.seed, report))
         for g, f in enumerate(spec.generator_folders, start=1)
     }
     records = []
@@ -236,17 +255,33 @@ def critics(spec: CriticsSpec, runs: Path) -> list[Record]:
     return records
 
 
+def first_samples(folder: Path, n: int, seed: int, report: Report) -> np.ndarray:
+    """The first n samples of a generation, float16 (n, c, h, w): from its preview where that has as many."""
+    preview = folder / "preview.safetensors"
+    tensors, _ = read_tensors(preview)
+    images = tensors["images"] if n <= len(tensors["images"]) else recall_samples(preview, seed, report)[0]
+    return images[:n]
+
+
 def load_critic(folder: Path, device: torch.device) -> tuple[Critic, float]:
     """A saved model that has a critic, and the critic's decision threshold."""
     model, record = load_model(folder, device)
     return cast(Critic, model), float(record["facts"]["threshold"])
 
 
-def classify(spec: ClassifierSpec, data: Path, out: Path, report: Report) -> float:
-    """Train the classifier; write it and its judgement of the real training set; returns its test accuracy."""
+def classify(
+    spec: ClassifierSpec, data: Path, out: Path, report: Report, save_seconds: float = SAVE_SECONDS
+) -> float:
+    """Train the classifier; write it and its judgement of the real training set; returns its test accuracy.
+
+    A training that was stopped goes on from the state that it left in `out`.
+    """
     device = default_device()
-    images, labels = load(data, "train")
-    net, history = train_classifier(spec, images, labels, len(dataset(spec.dataset).classes), device, report)
+    images, labels, data_checksum = load_verified(data, "train")
+    key = digest({"spec": spec, "data": data_checksum, "device": device.type}, digits=64)
+    checkpoint = Checkpoint(out / "classify.state.safetensors", key, save_seconds, report)
+    classes = len(dataset(spec.dataset).classes)
+    net, history = train_classifier(spec, images, labels, classes, device, report, checkpoint)
     test_images, test_labels = load(data, "test")
     test_accuracy = accuracy(net.judge(test_images), test_labels)
     judgement = net.judge(images)
@@ -260,10 +295,13 @@ def classify(spec: ClassifierSpec, data: Path, out: Path, report: Report) -> flo
             "spec": to_dict(spec),
             "test_accuracy": test_accuracy,
             "history": history,
+            "resumed_at": checkpoint.resumed_at,
+            "device": describe(device),
             "threads": torch.get_num_threads(),
             "versions": versions(),
         },
     )
+    checkpoint.path.unlink(missing_ok=True)
     return test_accuracy
 
 

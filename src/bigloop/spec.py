@@ -81,9 +81,9 @@ def to_json(spec: Any) -> str:
     return json.dumps(to_dict(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def digest(spec: Any) -> str:
-    """Eight hex digits of SHA-256 over the canonical JSON of `spec`."""
-    return hashlib.sha256(to_json(spec).encode()).hexdigest()[:8]
+def digest(spec: Any, digits: int = 8) -> str:
+    """The first hex digits, of 64, of SHA-256 over the canonical JSON of `spec`."""
+    return hashlib.sha256(to_json(spec).encode()).hexdigest()[:digits]
 
 
 def schema_of(cls: type) -> dict[str, Any]:
@@ -206,6 +206,7 @@ class FirstSpec:
     model: ModelSpec
     initial: Initial
     budget: Budget
+    weights: str | None = None  # SHA-256 of a file with weights that were trained elsewhere
 
     @property
     def folder(self) -> str:
@@ -214,16 +215,20 @@ class FirstSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One lineage: dataset, model and loop. Names, seeds, generations and measures are not part of it."""
+    """One lineage: dataset, model and loop. Names, seeds, generations and measures are not part of it.
+
+    With `weights`, the SHA-256 of a file, its first generation is not trained but imported.
+    """
 
     dataset: str
     model: ModelSpec
     loop: LoopSpec
+    weights: str | None = None
 
     @property
     def first(self) -> FirstSpec:
         """Generation 1, which all loops that begin alike have in common."""
-        return FirstSpec(self.dataset, self.model, self.loop.initial, self.loop.budget.initial)
+        return FirstSpec(self.dataset, self.model, self.loop.initial, self.loop.budget.initial, self.weights)
 
     @property
     def folder(self) -> str:
@@ -238,7 +243,8 @@ class RunSpec:
         """The job that trains `generation`."""
         loop = self.loop
         if generation == 1:
-            return TrainSpec(self.dataset, self.model, seed, 1, loop.initial, loop.budget.initial)
+            first = TrainSpec(self.dataset, self.model, seed, 1, loop.initial, loop.budget.initial)
+            return dataclasses.replace(first, weights=self.weights)
         return TrainSpec(
             self.dataset,
             self.model,
@@ -269,6 +275,7 @@ class TrainSpec:
     real: Real | None = None
     synthetic: Synthetic | None = None
     start: Literal["scratch"] | None = None
+    weights: str | None = None  # of a first generation that is imported
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,31 @@
-"""The step loop that gradient-trained families share: rows in memory, history, progress, and no silent NaN.
+"""The step loop that gradient-trained families share: rows in memory, history, progress, resume, and no silent NaN.
 
-    history = run(step, rows, batch_size=64, steps=9_380, generator=generator, report=log_line)
+    history = run(step, rows, batch_size=64, steps=9_380, generator=generator, learner={"net": net, …})
 
 `step(batch, generator)` makes one optimiser step and returns its losses as tensors. Nothing here waits for
-the device within a step: losses are added up where they are and read once an epoch.
+the device within a step: losses are added up where they are and read once an epoch. With a `Checkpoint` the
+whole state of the training is saved now and then, and a call that finds it goes on from there, on a CPU
+bit by bit as if it had never stopped.
 """
 
 from __future__ import annotations
 
+import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from bigloop.artifacts import ArtifactError, read_tensors, write_tensors
+from bigloop.progress import Progress
 
 Step = Callable[[Tensor, torch.Generator], dict[str, Tensor]]
 Report = Callable[[str], None]
@@ -20,26 +33,133 @@ History = list[dict[str, float]]
 
 REPORT_SECONDS = 10.0
 NORM_EVERY = 10
+SAVE_SHARE = 0.02  # saving takes at most this share of the time, whatever interval is asked for
 
 
 class DivergedError(RuntimeError):
     """A loss became NaN or infinite. The message names it and the step; nothing of the model is kept."""
 
 
-def batches(rows: Tensor, batch_size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """`steps` batches of `batch_size` rows, cut from an endless stream of shuffled passes over `rows`.
+class Interrupted(RuntimeError):
+    """The training was told to stop (SIGTERM, SIGINT). The message says where its state was saved."""
+
+
+class Stateful(Protocol):
+    """What makes up a learner: modules, optimisers, learning rate schedules."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+@dataclass
+class Checkpoint:
+    """The file that keeps a training's state between two calls, at least `seconds` apart.
+
+    `key` stands for all that the training depends on: a state with another key is never picked up.
+    """
+
+    path: Path
+    key: str
+    seconds: float
+    report: Report = lambda line: None
+    resumed_at: list[int] = field(default_factory=list)  # steps at which earlier calls were taken up
+    saved: float = field(default_factory=time.monotonic)
+    cost: float = 0.0  # seconds that the last save took
+
+    def load(self) -> dict[str, Any] | None:
+        """The state saved last, or None where there is none, or it is damaged or another training's."""
+        if not self.path.is_file():
+            return None
+        try:
+            tensors, header = read_tensors(self.path)
+        except ArtifactError as error:
+            self.report(f"{error}; starting from the beginning")
+            return None
+        if header.get("key") != self.key:
+            self.report(f"{self.path}: the state of another training, not used; starting from the beginning")
+            return None
+        tree = _unflatten(json.loads(header["tree"]), {k: torch.from_numpy(v) for k, v in tensors.items()})
+        self.resumed_at = [*tree.pop("resumed_at"), tree["done"]]
+        return tree
+
+    def due(self) -> bool:
+        """Whether the interval has passed."""
+        return time.monotonic() - self.saved > max(self.seconds, self.cost / SAVE_SHARE)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the saved state. A full disk costs the resume, not the training."""
+        started = time.monotonic()
+        tensors: dict[str, Tensor] = {}
+        tree = _flatten({**state, "resumed_at": self.resumed_at}, tensors, "")
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        try:
+            write_tensors(self.path, arrays, {"key": self.key, "tree": json.dumps(tree)})
+        except ArtifactError as error:
+            self.report(f"warning: {error}")
+        self.saved = time.monotonic()
+        self.cost = self.saved - started
+
+
+class Batches:
+    """Batches of `size` rows, cut from an endless stream of shuffled passes over `rows`.
 
     Every batch is full (the last rows of one pass stand with the first of the next), so that shapes never
     change and every row is seen equally often. rows: Tensor, shape (n, …); float16 comes out as float32.
     """
-    n = len(rows)
-    order = torch.randperm(n, generator=generator, device=generator.device)
-    for _ in range(steps):
-        while len(order) < batch_size:
-            order = torch.cat([order, torch.randperm(n, generator=generator, device=generator.device)])
-        batch = rows[order[:batch_size]]
-        yield batch.float() if batch.dtype == torch.float16 else batch
-        order = order[batch_size:]
+
+    def __init__(self, rows: Tensor, size: int, generator: torch.Generator) -> None:
+        self.rows, self.size, self.generator = rows, size, generator
+        self.order = self._shuffled()  # row numbers still to come in the passes that have begun
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        while len(self.order) < self.size:
+            self.order = torch.cat([self.order, self._shuffled()])
+        batch = self.rows[self.order[: self.size]]
+        self.order = self.order[self.size :]
+        return batch.float() if batch.dtype == torch.float16 else batch
+
+    def _shuffled(self) -> Tensor:
+        return torch.randperm(len(self.rows), generator=self.generator, device=self.generator.device)
+
+
+@dataclass
+class Tally:
+    """How far a training is, and what its current epoch has added up."""
+
+    done: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    counted: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    normed: int = 0
+    history: History = field(default_factory=list)
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        self.done += 1
+        self.counted += 1
+        self.sums = _added(self.sums, losses)
+
+    def add_norms(self, norms: dict[str, Tensor]) -> None:
+        self.normed += 1
+        self.norms = _added(self.norms, norms)
+
+    def close_epoch(self, epoch_steps: int) -> None:
+        """Turn the sums into a row of the history; raises DivergedError where one is not finite."""
+        row = {"epoch": self.done / epoch_steps, "step": float(self.done)}
+        row |= {name: float(total) / self.counted for name, total in self.sums.items()}
+        if self.normed:
+            row |= {f"gradient_norm_{k}": float(total) / self.normed for k, total in self.norms.items()}
+        row["seconds"] = self.epoch_seconds
+        for name, value in row.items():
+            if not torch.isfinite(torch.tensor(value)):
+                raise DivergedError(f"{name} became {value} by step {self.done}: training diverged")
+        self.history.append(row)
+        self.counted, self.sums, self.normed, self.norms, self.epoch_seconds = 0, {}, 0, {}, 0.0
 
 
 def run(
@@ -51,46 +171,54 @@ def run(
     generator: torch.Generator,
     parameters: Mapping[str, Iterable[Tensor]] | None = None,
     report: Report = lambda line: None,
+    learner: Mapping[str, Stateful] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train for `steps` steps; returns one row an epoch (the last may be part of one).
 
     A row holds `epoch`, `step`, the mean of each loss, `gradient_norm_{name}` for each entry of `parameters`
     (L2, mean over every tenth step) and `seconds`. `report` gets a line of progress every ten seconds.
-    Raises DivergedError when a loss is no longer finite.
+
+    `learner` holds everything that `step` changes, by name; with it and `checkpoint` the training goes on
+    where an earlier call stopped. SIGTERM and SIGINT then save at once and raise Interrupted. Raises
+    DivergedError when a loss is no longer finite.
     """
     rows = rows.to(generator.device)
     epoch_steps = max(1, round(len(rows) / batch_size))
     watched = {name: list(tensors) for name, tensors in (parameters or {}).items()}
-    history: History = []
-    sums: dict[str, Tensor] = {}
-    norms: dict[str, Tensor] = {}
-    counted = 0
-    started = spoken = epoch_started = time.monotonic()
-    for done, batch in enumerate(batches(rows, batch_size, steps, generator), start=1):
-        losses = step(batch, generator)
-        for name, loss in losses.items():
-            sums[name] = sums[name] + loss if name in sums else loss
-        counted += 1
-        if (done - 1) % NORM_EVERY == 0:
-            for name, tensors in watched.items():
-                norm = gradient_norm(tensors)
-                norms[name] = norms[name] + norm if name in norms else norm
-            norms["n"] = norms.get("n", torch.zeros(())) + 1
-        now = time.monotonic()
-        if now - spoken > REPORT_SECONDS:
-            spoken = now
-            report(_progress(done, steps, epoch_steps, batch_size, losses, now - started))
-        if done % epoch_steps == 0 or done == steps:
-            row = {"epoch": done / epoch_steps, "step": float(done)}
-            row |= {name: float(total) / counted for name, total in sums.items()}
-            if "n" in norms:
-                row |= {f"gradient_norm_{name}": float(norms[name] / norms["n"]) for name in watched}
-            row["seconds"] = now - epoch_started
-            _check_finite(row, done)
-            history.append(row)
-            sums, norms, counted, epoch_started = {}, {}, 0, now
-    report(_progress(steps, steps, epoch_steps, batch_size, losses, time.monotonic() - started))
-    return history
+    stream = Batches(rows, batch_size, generator)
+    tally = Tally()
+    state = checkpoint.load() if checkpoint else None
+    if state is not None:
+        _restore(state, learner or {}, stream, tally)
+        report(f"going on from step {tally.done:,} of {steps:,}")
+    losses: dict[str, Tensor] = {}
+    spoken = last = time.monotonic()
+    begun = tally.done
+    with stop_signals(enabled=checkpoint is not None) as stopped:
+        while tally.done < steps:
+            losses = step(next(stream), generator)
+            tally.add(losses)
+            if (tally.done - 1) % NORM_EVERY == 0:
+                tally.add_norms({name: gradient_norm(tensors) for name, tensors in watched.items()})
+            now = time.monotonic()
+            tally.seconds += now - last
+            tally.epoch_seconds += now - last
+            last = now
+            if now - spoken > REPORT_SECONDS:
+                spoken = now
+                report(_progress(tally, steps, epoch_steps, batch_size, losses))
+            if tally.done % epoch_steps == 0 or tally.done == steps:
+                tally.close_epoch(epoch_steps)
+            if checkpoint and (stopped or checkpoint.due() or tally.done == steps):
+                checkpoint.save(_state(learner or {}, stream, tally))
+                if stopped and tally.done < steps:
+                    raise Interrupted(
+                        f"stopped by {stopped[0]}; state saved at step {tally.done:,} of {steps:,}"
+                    )
+    if tally.done > begun:
+        report(_progress(tally, steps, epoch_steps, batch_size, losses))
+    return tally.history
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
@@ -99,29 +227,86 @@ def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
 
 
-def _check_finite(row: dict[str, float], step: int) -> None:
-    for name, value in row.items():
-        if not torch.isfinite(torch.tensor(value)):
-            raise DivergedError(f"{name} became {value} by step {step}: training diverged")
+@contextmanager
+def stop_signals(*, enabled: bool = True) -> Iterator[list[str]]:
+    """A list that gets the names of SIGTERMs and SIGINTs that arrive in the block; they have no other effect there."""
+    seen: list[str] = []
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _progress(
-    done: int, steps: int, epoch_steps: int, batch_size: int, losses: dict[str, Tensor], seconds: float
-) -> str:
-    shown = ", ".join(f"{name} {float(loss):.4g}" for name, loss in losses.items())
-    rate = done * batch_size / seconds
-    left = (steps - done) * seconds / done
-    return (
-        f"epoch {done / epoch_steps:.1f}/{steps / epoch_steps:.1f}  {shown}  "
-        f"{rate:,.0f} images/s  {duration(left) + ' left' if left else 'done in ' + duration(seconds)}"
+def _state(learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> dict[str, Any]:
+    device = stream.generator.device
+    return {
+        **vars(tally),
+        "learner": {name: part.state_dict() for name, part in learner.items()},
+        "order": stream.order,
+        "generator": stream.generator.get_state(),
+        "default": torch.get_rng_state(),  # dropout and the like draw from the default streams
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> None:
+    device = stream.generator.device
+    for name, part in learner.items():
+        part.load_state_dict(state["learner"][name])
+    stream.order = state["order"].to(device)
+    stream.generator.set_state(state["generator"])
+    torch.set_rng_state(state["default"])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"], device)
+    for name in vars(tally):
+        setattr(tally, name, state[name])
+    for sums in (tally.sums, tally.norms):
+        sums.update({name: total.to(device) for name, total in sums.items()})
+
+
+def _flatten(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:
+    """`tree` as JSON, its tensors moved to `tensors`: they leave {"tensor": name} behind. Tuples become lists."""
+    if isinstance(tree, Tensor):
+        tensors[path] = tree
+        return {"tensor": path}
+    if isinstance(tree, Mapping):  # as pairs: the keys of an optimiser's state are numbers
+        return {"pairs": [[key, _flatten(value, tensors, f"{path}/{key}")] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return [_flatten(value, tensors, f"{path}/{index}") for index, value in enumerate(tree)]
+    return tree
+
+
+def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_unflatten(value, tensors) for value in tree]
+    if isinstance(tree, dict):
+        if "tensor" in tree:
+            return tensors[tree["tensor"]]
+        return {key: _unflatten(value, tensors) for key, value in tree["pairs"]}
+    return tree
+
+
+def _added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: sums[name] + value if name in sums else value for name, value in more.items()}
+
+
+def _progress(tally: Tally, steps: int, epoch_steps: int, batch_size: int, losses: dict[str, Tensor]) -> str:
+    finished = tally.done == steps
+    progress = Progress(
+        epoch=tally.done / epoch_steps,
+        epochs=steps / epoch_steps,
+        losses={name: float(loss) for name, loss in losses.items()},
+        rate=tally.done * batch_size / tally.seconds,
+        seconds=tally.seconds if finished else (steps - tally.done) * tally.seconds / tally.done,
+        finished=finished,
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people read them: 42 s, 3 min 05 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return str(progress)

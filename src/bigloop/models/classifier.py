@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bigloop.seeding import default_generator, torch_generator
 from bigloop.spec import ClassifierSpec
-from bigloop.training import History, run
+from bigloop.training import Checkpoint, History, run
 
 CHUNK = 1_000
 
@@ -74,6 +74,7 @@ def train_classifier(
     classes: int,
     device: torch.device,
     report: Callable[[str], None],
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Classifier, History]:
     """A trained classifier and its history. images: uint8 (n, c, h, w); labels: int64 (n,)."""
     with default_generator(torch_generator(spec.seed, 0, "classifier weights")):
@@ -98,7 +99,16 @@ def train_classifier(
     generator = torch_generator(spec.seed, 0, "classifier training", device=device)
     with default_generator(torch_generator(spec.seed, 0, "classifier dropout")):
         rows = torch.arange(len(data))
-        history = run(step, rows, batch_size=spec.batch_size, steps=steps, generator=generator, report=report)
+        history = run(
+            step,
+            rows,
+            batch_size=spec.batch_size,
+            steps=steps,
+            generator=generator,
+            report=report,
+            learner={"net": net, "optimizer": optimizer, "schedule": schedule},
+            checkpoint=checkpoint,
+        )
     return net.eval(), history
 
 

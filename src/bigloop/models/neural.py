@@ -10,13 +10,17 @@ from torch import Tensor, nn
 
 from bigloop.seeding import default_generator
 from bigloop.spec import Budget
-from bigloop.training import History, Report, run
+from bigloop.training import Checkpoint, History, Report, run
 
 SAMPLE_CHUNK = 1_000  # rows generated at once: bounds memory, and is part of the result's last bits
 
 
 class NeuralFamily:
-    """A family whose state is a few networks. Subclasses give `build`, `step`, `latent` and `decode`."""
+    """A family whose state is a few networks.
+
+    Subclasses give `build`, `prepare`, `step`, `latent` and `decode`. What a step changes must be the networks,
+    the optimisers and the generator's state, and nothing else: these are saved for a resume.
+    """
 
     Options: ClassVar[type]
     revision: ClassVar[int]
@@ -26,7 +30,9 @@ class NeuralFamily:
         self.shape = shape
         self.device = device
         self.facts: dict[str, Any] = {}
+        self.checkpoint: Checkpoint | None = None  # where `fit` keeps its state between two calls
         self.networks: dict[str, nn.Module] = {k: net.to(device) for k, net in self.build().items()}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
 
     @classmethod
     def fresh(cls, options: Any, shape: tuple[int, ...], generator: torch.Generator) -> Self:
@@ -38,7 +44,7 @@ class NeuralFamily:
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Make the optimisers; called once before the first step."""
+        """Make `self.optimizers`, by name; called once before the first step."""
         raise NotImplementedError
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -59,15 +65,18 @@ class NeuralFamily:
     def fit(self, rows: Tensor, budget: Budget, generator: torch.Generator, report: Report) -> History:
         self._train(True)
         self.prepare()
-        history = run(
-            self.step,
-            rows,
-            batch_size=self.options.batch_size,
-            steps=budget.steps(len(rows), self.options.batch_size),
-            generator=generator,
-            parameters={name: list(net.parameters()) for name, net in self.networks.items()},
-            report=report,
-        )
+        with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
+            history = run(
+                self.step,
+                rows,
+                batch_size=self.options.batch_size,
+                steps=budget.steps(len(rows), self.options.batch_size),
+                generator=generator,
+                parameters={name: list(net.parameters()) for name, net in self.networks.items()},
+                report=report,
+                learner={**self.networks, **{f"optimizer {k}": v for k, v in self.optimizers.items()}},
+                checkpoint=self.checkpoint,
+            )
         self._train(False)
         self.finish(rows, generator)
         return history
@@ -94,6 +103,12 @@ class NeuralFamily:
             mine = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in mine.items()})
         self.facts = dict(facts)
+
+    def adopt(self, tensors: dict[str, np.ndarray], rows: Tensor, generator: torch.Generator) -> None:
+        """Take over weights that were trained elsewhere, and note what `finish` finds with the training rows."""
+        self.restore(tensors, {})
+        self._train(False)
+        self.finish(rows, generator)
 
     def _train(self, mode: bool) -> None:
         for net in self.networks.values():

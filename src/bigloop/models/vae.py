@@ -40,7 +40,7 @@ class VAE(NeuralFamily):
 
     def prepare(self) -> None:
         parameters = [p for net in self.networks.values() for p in net.parameters()]
-        self.optimizer = torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)
+        self.optimizers = {"both": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         x = batch.flatten(1)
@@ -50,9 +50,9 @@ class VAE(NeuralFamily):
         reconstruction = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
         kl = kl_to_standard_normal(mean, log_variance).mean()
         loss = reconstruction + kl
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers["both"].zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
+        self.optimizers["both"].step()
         return {
             "loss": loss.detach(),
             "loss_reconstruction": reconstruction.detach(),

@@ -1,0 +1,71 @@
+"""The line of progress that a training writes to its log, and that `status` reads there again. Without torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_LINE = re.compile(
+    r"epoch (?P<epoch>[\d.]+)/(?P<epochs>[\d.]+)  (?P<losses>.*?)  (?P<rate>[\d,]+) images/s  "
+    r"(?:(?P<left>[\w ]+) left|done in (?P<taken>[\w ]+))$"
+)
+_SECONDS = {"h": 3600, "min": 60, "s": 1}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: passes over its rows, its losses, images a second, and seconds.
+
+    The seconds are those left, or, where it is `finished`, those that it took, earlier calls included.
+    """
+
+    epoch: float
+    epochs: float
+    losses: Mapping[str, float]
+    rate: float
+    seconds: float
+    finished: bool
+
+    def __str__(self) -> str:
+        """The line, as `epoch 3.2/15.0  loss 101.2  12,000 images/s  42 s left`; `read_progress` reads it."""
+        losses = ", ".join(f"{name} {loss:.4g}" for name, loss in self.losses.items())
+        time = f"done in {duration(self.seconds)}" if self.finished else f"{duration(self.seconds)} left"
+        return f"epoch {self.epoch:.1f}/{self.epochs:.1f}  {losses}  {self.rate:,.0f} images/s  {time}"
+
+
+def read_progress(line: str) -> Progress | None:
+    """The progress that ends a line of a log, with the digits that it shows; None for any other line."""
+    found = _LINE.search(line.rstrip())
+    if found is None:
+        return None
+    pairs = (word.rpartition(" ") for word in found["losses"].split(", ") if word)
+    try:
+        return Progress(
+            epoch=float(found["epoch"]),
+            epochs=float(found["epochs"]),
+            losses={name: float(loss) for name, _, loss in pairs},
+            rate=float(found["rate"].replace(",", "")),
+            seconds=_seconds(found["left"] or found["taken"]),
+            finished=found["left"] is None,
+        )
+    except (ValueError, KeyError):  # a line that only looks like one, or half of one
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 42 s, 3 min 05 s, 2 h 10 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def _seconds(words: str) -> float:
+    """What `duration` made words of, to the second, or the minute from an hour on."""
+    parts = words.split()
+    return float(
+        sum(int(number) * _SECONDS[unit] for number, unit in zip(parts[::2], parts[1::2], strict=True))
+    )
