@@ -21,6 +21,10 @@ if not workflow.config_settings.configfiles:
 report: "workflow/report/workflow.rst"
 
 
+onstart:
+    begin()
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/generations.smk"
@@ -33,6 +37,7 @@ localrules:
     figures,
     tables,
     classifiers,
+    fetch,  # compute nodes often have no network
 
 
 rule all:

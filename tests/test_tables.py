@@ -159,19 +159,6 @@ def test_names_are_links_to_folders_and_old_names_go(spec: CollectSpec, results:
         assert (names / run.run).resolve() == results / "runs" / run.spec.folder
 
 
-def test_the_first_generations_model_is_linked_beside_its_samples(spec: CollectSpec, results: Path) -> None:
-    for run in spec.runs:
-        for seed in run.seeds:
-            folder = results / "runs" / run.spec.first.folder / f"seed-{seed}" / "gen-1"
-            write_json(folder / "model.json", {"run": run.run, "seed": seed})
-    collect(spec, results)
-    for run in spec.runs:
-        for seed in run.seeds:
-            linked = results / "runs" / run.spec.folder / f"seed-{seed}" / "gen-1" / "model.json"
-            assert linked.is_symlink()
-            assert f'"run": "{run.run}"' in linked.read_text()
-
-
 @pytest.mark.parametrize("content", [{}, [1], [{}], "x"])
 def test_a_file_that_holds_no_records_is_named(content: Any, spec: CollectSpec, results: Path) -> None:
     path = results / "smoke" / "floor" / "mnist.json"

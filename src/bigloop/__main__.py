@@ -12,34 +12,44 @@ import os
 import sys
 from pathlib import Path
 
-from bigloop import __version__
+from bigloop import __version__, machine
 from bigloop.artifacts import ArtifactError, write_json
 from bigloop.data import DataError, dataset
 from bigloop.spec import SpecError
 
 log = logging.getLogger("bigloop")
 
+FINAL = "error: "  # begins the last line of a job that no retry can help; see --attempt
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. What a user can cause ends in one line on stderr, without a traceback."""
     options = _parser().parse_args(arguments)
-    _start_logging(options.log)
-    _set_threads(options.threads)
+    if workflow := os.environ.get(machine.WORKFLOW):
+        machine.follow(int(workflow))
+    failed_before = _start_logging(options)
+    if failed_before:
+        log.error("not tried again, it failed before for a reason that stays: %s", failed_before)
+        return 1
+    _set_device(options)
     try:
         options.verb(options)
     except (SpecError, ArtifactError, DataError) as error:
-        log.error("error: %s", error)
+        log.error("%s%s", FINAL, error)
         return 1
     except KeyboardInterrupt:
         log.error("interrupted")
         return 130
     except Exception as error:
-        from bigloop.training import DivergedError
+        from bigloop.training import DivergedError, Interrupted
 
-        if not isinstance(error, DivergedError):
-            raise
-        log.error("error: %s", error)
-        return 1
+        if isinstance(error, DivergedError):
+            log.error("%s%s", FINAL, error)
+            return 1
+        if isinstance(error, Interrupted):
+            log.error("%s", error)
+            return 143
+        raise
     return 0
 
 
@@ -54,7 +64,8 @@ def classify(options: argparse.Namespace) -> None:
     from bigloop import measures
     from bigloop.spec import ClassifierSpec
 
-    test_accuracy = measures.classify(_spec(ClassifierSpec, options), options.data, options.out, log.info)
+    spec = _spec(ClassifierSpec, options)
+    test_accuracy = measures.classify(spec, options.data, options.out, log.info, options.save_every)
     log.info("accuracy on the test set: %.2f %%", 100 * test_accuracy)
 
 
@@ -62,9 +73,26 @@ def train(options: argparse.Namespace) -> None:
     """Train the model of one generation."""
     from bigloop import generation
     from bigloop.spec import TrainSpec
+    from bigloop.storage import prune
 
-    samples = {int(path.parent.name.removeprefix("gen-")): path for path in options.samples}
-    generation.train(_spec(TrainSpec, options), options.data, samples, options.out, log.info)
+    spec = _spec(TrainSpec, options)
+    if options.waited and generation.is_trained(spec, options.out):
+        log.info("the other worker has trained this generation")
+        return
+    previews = options.previews
+    generation.train(spec, options.data, previews, options.out, log.info, options.save_every)
+    if spec.synthetic and previews:
+        needed = spec.synthetic.sources(spec.generation + 1)
+        prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
+
+
+def import_(options: argparse.Namespace) -> None:
+    """Take over weights trained elsewhere as a first generation."""
+    from bigloop import generation
+    from bigloop.spec import TrainSpec
+
+    spec = _spec(TrainSpec, options)
+    generation.import_weights(spec, options.weights, options.data, options.out, log.info)
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -72,7 +100,11 @@ def sample(options: argparse.Namespace) -> None:
     from bigloop import generation
     from bigloop.spec import SampleSpec
 
-    generation.sample(_spec(SampleSpec, options), options.model, options.out)
+    spec = _spec(SampleSpec, options)
+    if options.waited and generation.is_sampled(spec, options.out):
+        log.info("the other worker has sampled this generation")
+        return
+    generation.sample(spec, options.model, options.out)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -86,7 +118,12 @@ def measure(options: argparse.Namespace) -> None:
     elif options.spec:
         _require(options, "samples", "classifier", "data")
         records = measures.measure(
-            _spec(MeasureSpec, options), options.samples, options.model, options.classifier, options.data
+            _spec(MeasureSpec, options),
+            options.samples,
+            options.model,
+            options.classifier,
+            options.data,
+            log.info,
         )
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
@@ -103,7 +140,8 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop import measures
     from bigloop.spec import CriticsSpec
 
-    write_json(options.out, measures.critics(_spec(CriticsSpec, options), options.results / "runs"))
+    spec = _spec(CriticsSpec, options)
+    write_json(options.out, measures.critics(spec, options.results / "runs", log.info))
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -111,7 +149,7 @@ def collect(options: argparse.Namespace) -> None:
     from bigloop import tables
     from bigloop.spec import CollectSpec
 
-    tables.collect(_spec(CollectSpec, options), options.results)
+    tables.collect(_spec(CollectSpec, options), options.results, options.keep_samples)
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -127,6 +165,18 @@ def bench(options: argparse.Namespace) -> None:
     from bigloop.bench import main as run_bench
 
     run_bench(options)
+
+
+def status(options: argparse.Namespace) -> None:
+    """Show how far an experiment is; or estimate one that is not run yet; or delete what no config refers to."""
+    from bigloop import status as view
+
+    schema = view.read_schema()
+    experiment = view.load(options.configfile, schema)
+    view.show(view.survey(experiment, options.results))
+    free = view.show_unreferenced(experiment, options.results, schema)
+    if options.remove_unreferenced:
+        view.remove_unreferenced(free, yes=options.yes)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:
@@ -150,11 +200,24 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(function, *, spec: bool | None = True) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-        name = function.__name__
+        name = function.__name__.rstrip("_")
         added = verbs.add_parser(name, help=function.__doc__.splitlines()[0], description=function.__doc__)
         added.set_defaults(verb=function)
         added.add_argument("--log", type=Path, metavar="FILE", help="write the log to this file, too")
         added.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
+        added.add_argument(
+            "--gpus",
+            type=int,
+            choices=(0, 1),
+            help="use no GPU, or the least used one (default: torch's choice)",
+        )
+        added.add_argument(
+            "--attempt",
+            type=int,
+            default=1,
+            metavar="N",
+            help="above 1, a job that failed for good is not repeated",
+        )
         if spec is not None:
             added.add_argument("--spec", required=spec, metavar="JSON", help="what the job is told")
         return added
@@ -170,11 +233,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     folder(added, "out")
 
-    folder(verb(classify), "data", "out")
+    def save_every(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--save-every",
+            type=float,
+            default=120.0,
+            metavar="SECONDS",
+            help="between two saves of the state",
+        )
+
+    def keep_samples(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--keep-samples",
+            type=int,
+            default=1,
+            metavar="K",
+            help="of every K-th generation, when none needs them",
+        )
+
+    added = verb(classify)
+    folder(added, "data", "out")
+    save_every(added)
 
     added = verb(train)
     folder(added, "data", "out")
-    added.add_argument("--samples", type=Path, nargs="*", default=[], metavar="FILE")
+    added.add_argument(
+        "--previews",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="preview.safetensors of each generation that the loop uses",
+    )
+    save_every(added)
+    keep_samples(added)
+
+    folder(verb(import_), "weights", "data", "out")
 
     folder(verb(sample), "model", "out")
 
@@ -196,27 +290,51 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     folder(verb(critics), "results", "out")
-    folder(verb(collect), "results")
+    added = verb(collect)
+    folder(added, "results")
+    keep_samples(added)
     folder(verb(plot), "results")
 
     added = verb(bench, spec=None)
     added.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON, too")
     added.add_argument("--data", type=Path, help="folder of the stored MNIST (default: results/data/mnist)")
     added.add_argument("--rounds", type=int, default=5, help="how often each pair is timed (default: 5)")
+
+    added = verb(status, spec=None)
+    added.add_argument("--configfile", type=Path, default=Path("config.yaml"), metavar="FILE")
+    added.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    added.add_argument("--remove-unreferenced", action="store_true", help="delete the folders listed at the end")
+    added.add_argument("--yes", action="store_true", help="delete them without asking")
     return parser
 
 
-def _start_logging(file: Path | None) -> None:
+def _start_logging(options: argparse.Namespace) -> str | None:
+    """Log to the terminal and to the job's file, whose lock makes this the only worker of the job.
+
+    Returns the error that ended an earlier attempt, if it is one that another attempt cannot mend.
+    """
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [terminal]
     log.setLevel(logging.INFO)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        written = logging.FileHandler(file, mode="w")
-        written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        log.addHandler(written)
-        terminal.setFormatter(logging.Formatter(f"{_place(file)}: %(message)s"))
+    logging.raiseExceptions = False  # a log on a full disk must not bury the error that says so
+    options.waited = False
+    if options.log is None:
+        return None
+    terminal.setFormatter(logging.Formatter(f"{_place(options.log)}: %(message)s"))
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    options.waited = machine.lock(options.log.open("ab"))
+    if options.attempt > 1:
+        lines = options.log.read_text(errors="replace").splitlines()
+        _, final, reason = (lines or [""])[-1].partition(FINAL)
+        if final:
+            return reason
+    else:
+        options.log.write_text("")
+    written = logging.FileHandler(options.log, mode="a")
+    written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(written)
+    return None
 
 
 def _place(log_file: Path) -> str:
@@ -225,11 +343,15 @@ def _place(log_file: Path) -> str:
     return " ".join(parts).replace("seed-", "seed ").replace("gen-", "generation ")
 
 
-def _set_threads(threads: int) -> None:
-    """Limit every library that reads these variables at import; torch is among them."""
-    if threads:
+def _set_device(options: argparse.Namespace) -> None:
+    """Limit the libraries that read these variables at import, torch among them, to the job's share of the machine."""
+    if options.threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(threads)
+            os.environ[name] = str(options.threads)
+    if options.gpus == 0:
+        machine.hide_gpus()
+    elif options.gpus == 1 and machine.lease_gpu() is None:
+        log.warning("warning: a GPU was asked for, but none is visible here; using the CPU")
 
 
 if __name__ == "__main__":

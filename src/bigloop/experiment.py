@@ -19,6 +19,7 @@ from typing import Any, Self
 import jsonschema
 
 from bigloop import loops
+from bigloop.artifacts import file_checksum
 from bigloop.data import dataset
 from bigloop.figures import plot as plot_of
 from bigloop.metrics import MEASURES, Measure
@@ -36,6 +37,7 @@ from bigloop.spec import (
     SpecError,
     TableRun,
     misread_number,
+    option,
     parse,
     to_dict,
 )
@@ -54,6 +56,7 @@ class Run:
     spec: RunSpec
     generations: int
     seeds: tuple[int, ...]
+    weights: Path | None = None  # of its first generation, where they are imported
 
     @property
     def has_critic(self) -> bool:
@@ -65,11 +68,22 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """What is kept on disk. None of it changes a result."""
+
+    save_every: float = option(120.0, "seconds between two saves of a training's state", above=0)
+    keep_samples: int = option(
+        1, "keep the samples of every k-th generation and of the last; 0: of the last only", minimum=0
+    )
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A config, resolved: defaults filled in, references followed, every rule between keys checked."""
 
     name: str
     root: Path | None
+    storage: Storage
     runs: dict[str, Run]
     classifiers: dict[str, ClassifierSpec]  # by dataset
     measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
@@ -95,6 +109,7 @@ class Experiment:
         experiment = cls(
             name=config["experiment"],
             root=Path(config["data"]["root"]) if (config.get("data") or {}).get("root") else None,
+            storage=parse(Storage, config.get("storage") or {}, "storage"),
             runs=runs,
             classifiers={
                 d: parse(ClassifierSpec, {**classifier, "dataset": d}, "classifier") for d in sorted(used)
@@ -314,8 +329,13 @@ def _run(
     seeds = tuple(int(seed) for seed in given.get("seeds", [0]))
     if len(set(seeds)) < len(seeds):
         raise SpecError(f"{where}.seeds: {list(seeds)} has a seed twice")
-    spec = RunSpec(given["dataset"], models[given["model"]], loop)
-    return Run(name, given.get("label", name), given["loop"], spec, generations, seeds)
+    weights = Path(given["weights"]) if given.get("weights") else None
+    if weights and not weights.is_file():
+        raise SpecError(f"{where}.weights: {weights}: no such file")
+    spec = RunSpec(
+        given["dataset"], models[given["model"]], loop, file_checksum(weights) if weights else None
+    )
+    return Run(name, given.get("label", name), given["loop"], spec, generations, seeds, weights)
 
 
 def _figure(name: str, given: Any) -> Any:

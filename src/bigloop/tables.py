@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from bigloop.artifacts import ArtifactError, link, read_json, write_table
-from bigloop.spec import CollectSpec, TableRun, to_dict
+from bigloop.spec import CollectSpec, to_dict
+from bigloop.storage import prune
 
 MEASURE_COLUMNS = [
     *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
@@ -19,8 +20,11 @@ CRITIC_COLUMNS = [
 ]
 
 
-def collect(spec: CollectSpec, results: Path) -> None:
-    """Write measures.csv, runs.csv and critics.csv of an experiment, and the links that give its runs their names."""
+def collect(spec: CollectSpec, results: Path, keep_samples: int = 1) -> None:
+    """Write measures.csv, runs.csv and critics.csv of an experiment, and the links that give its runs their names.
+
+    Then the samples that `keep_samples` (see storage.prune) does not keep are deleted.
+    """
     home = results / spec.experiment
     write_table(home / "tables" / "measures.csv", measures_table(spec, results))
     write_table(home / "tables" / "runs.csv", runs_table(spec))
@@ -29,7 +33,10 @@ def collect(spec: CollectSpec, results: Path) -> None:
         if old.is_symlink() and old.name not in {run.run for run in spec.runs}:
             old.unlink()
     for run in spec.runs:
-        link_run(run, home, results / "runs")
+        folder = results / "runs" / run.spec.folder
+        link(home / "runs" / run.run, folder)
+        for seed in run.seeds:
+            prune(folder / f"seed-{seed}", range(1, run.generations), (), keep_samples)
 
 
 def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
@@ -90,18 +97,10 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
             "folder": run.spec.folder,
             "first_folder": run.spec.first.folder,
         }
+        if run.spec.weights:
+            row["weights"] = run.spec.weights
         rows.append(row | options | {"model.revision": model["revision"]} | _flat(loop, "loop"))
     return pd.DataFrame(rows).convert_dtypes()  # whole numbers stay whole where a run lacks a column
-
-
-def link_run(run: TableRun, home: Path, runs: Path) -> None:
-    """home/runs/{run} → the run's folder; and the first generation's model beside its samples, likewise by link."""
-    folder = runs / run.spec.folder
-    link(home / "runs" / run.run, folder)
-    for seed in run.seeds:
-        first = runs / run.spec.first.folder / f"seed-{seed}" / "gen-1"
-        for name in ("model.safetensors", "model.json", "history.csv"):
-            link(folder / f"seed-{seed}" / "gen-1" / name, first / name)
 
 
 def _records(path: Path) -> pd.DataFrame:

@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
+from bigloop import estimate, machine
+from bigloop.artifacts import replacing
 from bigloop.experiment import Experiment
 from bigloop.figures import plot
 from bigloop.spec import PlotSpec, SpecError, to_dict, to_json
@@ -21,13 +23,34 @@ try:
 except SpecError as error:
     sys.exit(f"config error: {error}")
 
+# The locks of a Snakemake that was killed in this directory are cleared here, if no other one is alive.
+if workflow.is_main_process:
+    registered = machine.register_workflow(Path(".snakemake"))
+
+# A job ends when the Snakemake that started it does, however that ends.
+os.environ[machine.WORKFLOW] = str(os.getpid())
+
+# Jobs that gain from a GPU ask for one where there is one; a cluster's profile asks for them. Unless --resources
+# gpu=N says otherwise, as many of them run at once as there are GPUs.
+GPU = min(1, len(machine.visible_gpus()))
+if GPU and "gpu" not in workflow.global_resources:
+    workflow.global_resources["gpu"] = len(machine.visible_gpus())
+
+# What a job is told beside its science. None of it stands in params, for none of it changes a result.
+MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
+SAVE = f"--save-every {experiment.storage.save_every}"
+KEEP = f"--keep-samples {experiment.storage.keep_samples}"
+
 HOME = f"results/{experiment.name}"
 DATA = "results/data/{dataset}"
 GENERATION = "results/runs/{folder}/seed-{seed}/gen-{t}"
 
+MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
+
 # A folder stands for one science, whatever its runs are called; a first generation may belong to many runs.
 by_folder = {run.spec.folder: run for run in experiment.runs.values()}
 by_first_folder = {run.spec.first.folder: run for run in experiment.runs.values()}
+imported = {folder: run for folder, run in by_first_folder.items() if run.weights}
 
 
 def one_of(names):
@@ -64,35 +87,49 @@ def generation(folder, seed, t, file):
     return f"results/runs/{folder}/seed-{seed}/gen-{t}/{file}"
 
 
-def model(run, seed, t):
-    return generation(run.spec.model_folder(int(t)), seed, t, "model.safetensors")
+def model_files(run, seed, t):
+    """The weights of a generation, their record and their history."""
+    return [generation(run.spec.model_folder(int(t)), seed, t, name) for name in MODEL_FILES]
 
 
 def classifier(dataset):
-    return f"results/classifier/{experiment.classifiers[dataset].folder}/reference.safetensors"
+    folder = f"results/classifier/{experiment.classifiers[dataset].folder}"
+    return [f"{folder}/{name}" for name in ("reference.safetensors", "model.safetensors", "model.json")]
 
 
-def training_samples(wildcards):
-    """The samples files of the earlier generations that this one trains on."""
+def train_spec(wildcards):
+    return trained_run(wildcards).spec.train(int(wildcards.seed), int(wildcards.t))
+
+
+def sample_spec(wildcards):
+    return run_of(wildcards).spec.sample(int(wildcards.seed), int(wildcards.t))
+
+
+def training_previews(wildcards):
+    """The previews of the earlier generations whose samples this one trains on.
+
+    Not the samples themselves: they may be deleted, and the job draws them again. As inputs, a deleted file
+    that is remade for another job would make this one run again.
+    """
     run = trained_run(wildcards)
     return [
-        generation(run.spec.folder, wildcards.seed, t, "samples.safetensors")
+        generation(run.spec.folder, wildcards.seed, t, "preview.safetensors")
         for t in run.spec.loop.synthetic.sources(int(wildcards.t))
     ]
 
 
-def judged_samples(wildcards):
+def judged_previews(wildcards):
     run = experiment.runs[wildcards.generator]
-    return generations("samples.safetensors", [run], [int(wildcards.seed)])
+    return generations("preview.safetensors", [run], [int(wildcards.seed)])
 
 
 def judging_models(wildcards):
     run = experiment.runs[wildcards.critic]
-    return [model(run, wildcards.seed, t) for t in range(1, run.generations + 1)]
+    return [file for t in range(1, run.generations + 1) for file in model_files(run, wildcards.seed, t)]
 
 
 def classifier_files():
-    return [classifier(dataset) for dataset in experiment.classifiers]
+    return [file for dataset in experiment.classifiers for file in classifier(dataset)]
 
 
 def generations(file, runs=None, seeds=None):
@@ -118,3 +155,11 @@ def previews():
     runs = experiment.runs.values()
     shown = [f for run in runs for f in generations("preview.safetensors", [run], run.seeds[:1])]
     return [*shown, *(data(run, "test") for run in runs)]
+
+
+def begin():
+    """Write down the config that is run, and cancel the cluster jobs of a workflow that was killed here."""
+    with replacing(Path(f"{HOME}/config.yaml")) as temporary:
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    if machine.is_alone(registered):
+        machine.cancel_leftovers(Path.cwd())

@@ -10,13 +10,18 @@ rule fetch:
     retries: 1
     conda:
         "../../envs/bigloop.yaml"
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=30,
+        attempt=1,  # a download that failed may well work the next time
     params:
         spec="{dataset}",
     shell:
         # Where the files come from is not a param: it changes nothing, their MD5s are checked.
         "python -m bigloop fetch --dataset {params.spec:q} --out $(dirname {output.train:q}) "
         + (f"--root {str(experiment.root)!r} " if experiment.root else "")
-        + "--log {log:q}"
+        + MACHINE
 
 
 rule classify:
@@ -37,10 +42,13 @@ rule classify:
         "../../envs/bigloop.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        gpu=GPU,
+        mem_mb=lambda w, attempt: attempt * 4000,
+        runtime=lambda w, attempt: attempt * 60,
+        attempt=lambda w, attempt: attempt,
     params:
         spec=lambda wildcards: to_json(experiment.classifiers[wildcards.dataset]),
     shell:
         "python -m bigloop classify --spec {params.spec:q} --data $(dirname {input.train:q}) "
-        "--out $(dirname {output.model:q}) --threads {threads} --log {log:q}"
+        "--out $(dirname {output.model:q}) "
+        f"{SAVE} {MACHINE}"

@@ -21,9 +21,11 @@ for figure, options in experiment.figures.items():
         conda:
             "../../envs/bigloop.yaml"
         resources:
+            gpu=0,
             mem_mb=1000,
             runtime=10,
+            attempt=lambda w, attempt: attempt,
         params:
             spec=to_json(PlotSpec(experiment.name, figure, to_dict(options))),
         shell:
-            "python -m bigloop plot --spec {params.spec:q} --results results --log {log:q}"
+            "python -m bigloop plot --spec {params.spec:q} --results results " f"{MACHINE}"

@@ -6,8 +6,8 @@
 
 rule train:
     input:
-        data=lambda wildcards: ancient(data(trained_run(wildcards))),
-        samples=lambda wildcards: ancient(training_samples(wildcards)),
+        data=lambda w: ancient(data(trained_run(w))),
+        previews=lambda w: ancient(training_previews(w)),
     output:
         model=f"{GENERATION}/model.safetensors",
         record=f"{GENERATION}/model.json",
@@ -16,22 +16,55 @@ rule train:
         f"{GENERATION}/train.log",
     benchmark:
         f"{GENERATION}/train.benchmark.tsv"
+    wildcard_constraints:
+        folder=one_of([f for f in [*by_folder, *by_first_folder] if f not in imported]),
     conda:
         "../../envs/bigloop.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=24 * 60,
+        gpu=GPU,
+        mem_mb=lambda w, attempt: attempt * estimate.training_memory(train_spec(w)),
+        runtime=lambda w, attempt: attempt * estimate.training_minutes(train_spec(w)),
+        attempt=lambda w, attempt: attempt,
     params:
-        spec=lambda w: to_json(trained_run(w).spec.train(int(w.seed), int(w.t))),
+        spec=lambda w: to_json(train_spec(w)),
     shell:
         "python -m bigloop train --spec {params.spec:q} --data $(dirname {input.data:q}) "
-        "--samples {input.samples:q} --out $(dirname {output.model:q}) --threads {threads} --log {log:q}"
+        "--previews {input.previews:q} --out $(dirname {output.model:q}) "
+        f"{SAVE} {KEEP} {MACHINE}"
+
+
+rule import_weights:
+    input:
+        data=lambda w: ancient(data(imported[w.folder])),
+        weights=lambda w: ancient(str(imported[w.folder].weights)),
+    output:
+        model=f"{GENERATION}/model.safetensors",
+        record=f"{GENERATION}/model.json",
+        history=f"{GENERATION}/history.csv",
+    log:
+        f"{GENERATION}/import.log",
+    wildcard_constraints:
+        folder=one_of(imported),
+    conda:
+        "../../envs/bigloop.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt * estimate.training_memory(train_spec(w)),
+        runtime=10,
+        attempt=lambda w, attempt: attempt,
+    params:
+        spec=lambda w: to_json(train_spec(w)),
+    shell:
+        "python -m bigloop import --spec {params.spec:q} --weights {input.weights:q} "
+        "--data $(dirname {input.data:q}) --out $(dirname {output.model:q}) "
+        f"{MACHINE}"
 
 
 rule sample:
     input:
-        model=lambda w: ancient(model(run_of(w), w.seed, w.t)),
+        model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
     output:
         samples=f"{GENERATION}/samples.safetensors",
         preview=f"{GENERATION}/preview.safetensors",
@@ -43,10 +76,13 @@ rule sample:
         "../../envs/bigloop.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        gpu=GPU,
+        mem_mb=lambda w, attempt: attempt * estimate.sampling_memory(sample_spec(w), run_of(w).spec.dataset),
+        runtime=lambda w, attempt: attempt * estimate.sampling_minutes(sample_spec(w)),
+        attempt=lambda w, attempt: attempt,
     params:
-        spec=lambda w: to_json(run_of(w).spec.sample(int(w.seed), int(w.t))),
+        spec=lambda w: to_json(sample_spec(w)),
     shell:
-        "python -m bigloop sample --spec {params.spec:q} --model $(dirname {input.model:q}) "
-        "--out $(dirname {output.samples:q}) --threads {threads} --log {log:q}"
+        "python -m bigloop sample --spec {params.spec:q} --model $(dirname {input.model[0]:q}) "
+        "--out $(dirname {output.samples:q}) "
+        f"{MACHINE}"

@@ -4,7 +4,7 @@
 rule measure:
     input:
         samples=ancient(f"{GENERATION}/samples.safetensors"),
-        model=lambda w: ancient(model(run_of(w), w.seed, w.t)),
+        model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
         classifier=lambda w: ancient(classifier(run_of(w).spec.dataset)),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
@@ -17,14 +17,18 @@ rule measure:
         "../../envs/bigloop.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=60,
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt
+        * estimate.measuring_memory(experiment.resolved(run_of(w)), run_of(w).spec.dataset),
+        runtime=lambda w, attempt: attempt * 20,
+        attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(experiment.measure(run_of(w), int(w.seed), int(w.t))),
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
-        "--model $(dirname {input.model:q}) --classifier $(dirname {input.classifier:q}) "
-        "--data $(dirname {input.data[0]:q}) --out {output:q} --threads {threads} --log {log:q}"
+        "--model $(dirname {input.model[0]:q}) --classifier $(dirname {input.classifier[0]:q}) "
+        "--data $(dirname {input.data[0]:q}) --out {output:q} "
+        f"{MACHINE}"
 
 
 rule measure_real:
@@ -39,19 +43,26 @@ rule measure_real:
         "../../envs/bigloop.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=60,
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt
+        * max(
+            estimate.measuring_memory(experiment.resolved(r), w.dataset)
+            for r in experiment.runs_on(w.dataset)
+        ),
+        runtime=lambda w, attempt: attempt * 30,
+        attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(experiment.floor(w.dataset)),
     shell:
-        "python -m bigloop measure --floor --spec {params.spec:q} --classifier $(dirname {input.classifier:q}) "
-        "--data $(dirname {input.data:q}) --out {output:q} --threads {threads} --log {log:q}"
+        "python -m bigloop measure --floor --spec {params.spec:q} --classifier $(dirname {input.classifier[0]:q}) "
+        "--data $(dirname {input.data:q}) --out {output:q} "
+        f"{MACHINE}"
 
 
 rule critics:
     input:
         models=lambda w: ancient(judging_models(w)),
-        samples=lambda w: ancient(judged_samples(w)),
+        previews=lambda w: ancient(judged_previews(w)),
     output:
         f"{HOME}/critics/{{critic}}-judges-{{generator}}-seed-{{seed}}.json",
     log:
@@ -60,13 +71,14 @@ rule critics:
         "../../envs/bigloop.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt * 4000,
+        runtime=lambda w, attempt: attempt * 60,
+        attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(experiment.critics(w.critic, w.generator, int(w.seed))),
     shell:
-        "python -m bigloop critics --spec {params.spec:q} --results results --out {output:q} "
-        "--threads {threads} --log {log:q}"
+        "python -m bigloop critics --spec {params.spec:q} --results results --out {output:q} " f"{MACHINE}"
 
 
 rule collect:
@@ -83,9 +95,11 @@ rule collect:
     conda:
         "../../envs/bigloop.yaml"
     resources:
+        gpu=0,
         mem_mb=1000,
         runtime=10,
+        attempt=lambda w, attempt: attempt,
     params:
         spec=to_json(experiment.collect()),
     shell:
-        "python -m bigloop collect --spec {params.spec:q} --results results --log {log:q}"
+        "python -m bigloop collect --spec {params.spec:q} --results results " f"{KEEP} {MACHINE}"
