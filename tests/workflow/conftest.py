@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
+from .cluster import Cluster, missing
 
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
@@ -31,12 +33,18 @@ class Workplace:
         self.directory = directory
         self.config: dict[str, Any] = yaml.safe_load(SMOKE.read_text())
 
-    def snakemake(self, *arguments: str, fails: bool = False, repository: Path = REPOSITORY) -> str:
+    def snakemake(
+        self,
+        *arguments: str,
+        fails: bool = False,
+        repository: Path = REPOSITORY,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """Run Snakemake with the config as it is now; returns what it printed."""
         configfile = self.directory / "config-of-this-test.yaml"
         configfile.write_text(yaml.safe_dump(self.config, sort_keys=False))
         place = ("--configfile", str(configfile), "--directory", str(self.directory))
-        return snakemake(*place, *arguments, fails=fails, repository=repository)
+        return snakemake(*place, *arguments, fails=fails, repository=repository, environment=environment)
 
     def plan(self, *targets: str, flags: Sequence[str] = (), repository: Path = REPOSITORY) -> list[Job]:
         """The jobs that a run would do now."""
@@ -62,10 +70,16 @@ class Workplace:
         }
 
 
-def snakemake(*arguments: str, fails: bool = False, repository: Path = REPOSITORY) -> str:
+def snakemake(
+    *arguments: str,
+    fails: bool = False,
+    repository: Path = REPOSITORY,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Call Snakemake in a checkout; returns what it printed. The test fails unless it ends well, or `fails`."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=900)
+    options = {"cwd": repository, "env": environment, "capture_output": True, "text": True, "timeout": 900}
+    done = subprocess.run(command, **options)
     printed = done.stdout + done.stderr
     if bool(done.returncode) is not fails:
         pytest.fail(f"snakemake {' '.join(arguments)} ended with {done.returncode}:\n{printed[-6000:]}")
@@ -113,3 +127,12 @@ def checkout(tmp_path: Path) -> Path:
 def call() -> Callable[..., str]:
     """Snakemake in the repository itself, for dry runs of the shipped configs."""
     return snakemake
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Slurm: two nodes, and one GPU in all."""
+    if reason := missing():
+        pytest.skip(f"no Slurm here: {reason}")
+    with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
