@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -264,3 +265,41 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
         write_tensors(path, tensors, header)
         written.add(path.read_bytes())
     assert len(written) == 1
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np, pandas as pd
+from bigloop.artifacts import ArtifactError, write_json, write_table, write_tensors
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the kernel refuses to write more, in the middle of a file
+here = Path(sys.argv[1])
+values = np.arange(100_000.0)
+for name, write in {
+    "a.safetensors": lambda path: write_tensors(path, {"x": values}, {}),
+    "b.json": lambda path: write_json(path, values.tolist()),
+    "c.csv": lambda path: write_table(path, pd.DataFrame({"x": values})),
+}.items():
+    try:
+        write(here / name)
+    except ArtifactError as error:
+        print(error)
+"""
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_write_leaves_the_old_file_and_no_half_one(
+    tmp_path: Path,
+) -> None:
+    write_tensors(tmp_path / "a.safetensors", TENSORS, HEADER)
+    write_json(tmp_path / "b.json", [1])
+    write_table(tmp_path / "c.csv", pd.DataFrame({"x": [1]}))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(printed) == 3
+    for line, name in zip(printed, ("a.safetensors", "b.json", "c.csv"), strict=True):
+        assert re.fullmatch(rf"{re.escape(str(tmp_path / name))}: cannot be written \(.*\); .* kept", line)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    read_tensors(tmp_path / "a.safetensors")
+    assert read_json(tmp_path / "b.json") == [1]

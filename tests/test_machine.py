@@ -44,7 +44,7 @@ def end(process: subprocess.Popen, number: int = signal.SIGKILL) -> None:
 
 def test_a_lock_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "train.log"
-    holder = start(f"machine.lock(open({str(file)!r}, 'ab'))")
+    holder = start(f"f = open({str(file)!r}, 'ab'); machine.lock(f)")
     assert machine.is_locked(file)
     end(holder)
     assert not machine.is_locked(file)
@@ -52,7 +52,7 @@ def test_a_lock_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
 
 def test_a_second_worker_waits_for_the_first_and_says_that_it_had_to(tmp_path: Path) -> None:
     file = tmp_path / "train.log"
-    holder = start(f"machine.lock(open({str(file)!r}, 'ab'))")
+    holder = start(f"f = open({str(file)!r}, 'ab'); machine.lock(f)")
     second = subprocess.Popen(
         [
             sys.executable,

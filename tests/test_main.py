@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +233,68 @@ def test_a_log_file_has_the_lines_and_the_terminal_says_where_the_job_stands(
     assert json.dumps(
         read_json(folder / "model.json")["spec"], sort_keys=True, separators=(",", ":")
     ) == to_json(SPEC)
+
+
+def train_arguments(small_mnist: Path, out: Path, spec: TrainSpec = SPEC) -> list[str]:
+    folders = ["--data", str(small_mnist), "--out", str(out), "--log", str(out / "train.log")]
+    return ["train", "--spec", to_json(spec), *folders]
+
+
+def test_a_second_attempt_is_made_only_where_it_can_help(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = resolve("vae", {"hidden": 8, "latent": 2, "learning_rate": 1e30}, "m")
+    diverging = replace(SPEC, model=model, budget=Budget(images=640))
+    failing = train_arguments(small_mnist, tmp_path / "gen-1", diverging)
+    for attempt, words in ((1, "training diverged"), (2, "not tried again"), (3, "not tried again"), (1, "")):
+        assert main([*failing, "--attempt", str(attempt)]) == 1
+        printed = capsys.readouterr().err
+        assert words in printed
+        assert ("training on" in printed) is (attempt == 1)
+    sound = train_arguments(small_mnist, tmp_path / "gen-2")
+    (tmp_path / "gen-2").mkdir()
+    (tmp_path / "gen-2" / "train.log").write_text(
+        "epoch 3.0/9.0  loss 1  10 images/s  5 s left\n"
+    )  # killed there
+    assert main([*sound, "--attempt", "2"]) == 0
+    assert "epoch 3.0/9.0" in (tmp_path / "gen-2" / "train.log").read_text()
+
+
+def test_a_job_uses_the_threads_and_the_gpus_it_is_given(small_mnist: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0", "OMP_NUM_THREADS": "7"}
+    for threads in ("1", "2"):
+        out = tmp_path / f"gen-{threads}"
+        command = [sys.executable, "-m", "bigloop", *train_arguments(small_mnist, out)]
+        subprocess.run([*command, "--threads", threads, "--gpus", "0"], env=environment, check=True)
+        assert read_json(out / "model.json")["threads"] == int(threads)
+        assert read_json(out / "model.json")["device"] != "cuda"
+
+
+def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tmp_path: Path) -> None:
+    long = replace(SPEC, budget=Budget(images=64 * 30_000))
+    command = [sys.executable, "-m", "bigloop", *train_arguments(small_mnist, tmp_path / "gen-1", long)]
+    process = subprocess.Popen([*command, "--save-every", "0.2", "--threads", "1"], stderr=subprocess.PIPE)
+    state = tmp_path / "gen-1" / "train.state.safetensors"
+    while not state.is_file():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)  # as Slurm does
+    printed = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == 143
+    step = re.search(r"stopped by SIGTERM; state saved at step ([\d,]+) of 30,000", printed)
+    assert step
+    assert [path.name for path in state.parent.glob("*.safetensors")] == [state.name]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    assert process.stderr
+    assert any(f"going on from step {step.group(1)}" in line.decode() for line in process.stderr)
+    process.kill()
+    process.communicate()
+
+
+def test_a_worker_that_had_to_wait_leaves_what_the_first_one_made(small_mnist: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bigloop", *train_arguments(small_mnist, tmp_path / "gen-1")]
+    workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [worker.communicate(timeout=60)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert sorted("the other worker has trained this generation" in text for text in printed) == [False, True]

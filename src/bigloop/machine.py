@@ -42,8 +42,7 @@ _held: list[IO] = []  # open files whose locks this process keeps until it ends
 
 
 def lock(file: IO) -> bool:
-    """Lock an open file for this process alone, until it ends; returns whether it had to wait for another one."""
-    _held.append(file)
+    """Lock an open file until it is closed, or the process ends; returns whether it had to wait for another one."""
     if _try_lock(file):
         return False
     log.info("waiting for another worker that writes the same files")
