@@ -232,6 +232,8 @@ def damaged(request: pytest.FixtureRequest, shop: Shop, tmp_path: Path) -> Itera
     path = case.file(shop)
     if "seal" in damage and not seal_of(path).is_file():
         pytest.skip("has its seal inside")
+    if path.name == "samples.safetensors" and damage in ("missing", "a folder"):
+        pytest.skip("samples that are not there are drawn again, and compared with their preview")
     parts = [part for part in (path, seal_of(path)) if part.is_file()]
     for part in parts:
         shutil.copy2(part, tmp_path / part.name)
