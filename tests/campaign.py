@@ -133,19 +133,18 @@ class Trial:
 
     def note_finished(self, place: Place) -> None:
         for folder in place.generations():
-            if all((folder / name).is_file() for name in MODEL_FILES):
-                path = folder / MODEL_FILES[0]
-                if not path.is_symlink():
-                    self.finished.setdefault(path, path.stat().st_mtime_ns)
+            log = folder / "train.log"  # which each new start of the job begins anew
+            if log.is_file() and all((folder / name).is_file() for name in MODEL_FILES):
+                self.finished.setdefault(folder, log.read_text())
 
     def check(self, place: Place, reference: dict[str, bytes]) -> None:
         contents = place.contents()
         self.faults += [f"{name} is missing" for name in reference.keys() - contents.keys()]
         self.faults += [f"{name} differs" for name in reference if contents.get(name, b"") != reference[name]]
-        for path, time_then in self.finished.items():
-            resumed_at = read_json(path.with_name("model.json"))["resumed_at"]
-            if path.stat().st_mtime_ns != time_then and resumed_at[-1:] != [STEPS]:
-                self.faults.append(f"{path} was finished and trained again, from step {resumed_at[-1:]}")
+        for folder, log in self.finished.items():
+            resumed_at = read_json(folder / "model.json")["resumed_at"]
+            if (folder / "train.log").read_text() != log and resumed_at[-1:] != [STEPS]:
+                self.faults.append(f"{folder} was finished and trained again, from step {resumed_at[-1:]}")
         if left := [process.pid for process in place.workers()]:
             self.faults.append(f"workers left behind: {left}")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,28 @@ def test_a_configfile_and_a_key_on_the_command_line_go_together(call, tmp_path):
     printed = plan(call, tmp_path, "--configfile", "tests/smoke/config.yaml", "--config", "experiment=mine")
     assert "results/mine/tables/measures.csv" in printed
     assert rules(printed)["train"] == 10
+
+
+@pytest.mark.parametrize(("gpus", "asked"), [(0, "0"), (2, "1")])
+def test_jobs_that_gain_from_a_gpu_ask_for_one_where_there_is_one(
+    gpus: int, asked: str, call: Callable[..., str], tmp_path: Path
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\n" + "".join(f"echo 'GPU {i}: NVIDIA H200'\n" for i in range(gpus)))
+    driver.chmod(0o755)
+    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    place = (
+        "--configfile",
+        str(REPOSITORY / "tests" / "smoke" / "config.yaml"),
+        "--directory",
+        str(tmp_path / "work"),
+    )
+    printed = call("--dry-run", "--quiet", "host", *place, environment=environment)
+    wanted = dict(
+        re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: .*?\bgpu=(\d)", printed, flags=re.M)
+    )
+    assert {rule: wanted[rule] for rule in ("classify", "train", "sample")} == dict.fromkeys(
+        ("classify", "train", "sample"), asked
+    )
+    assert {wanted[rule] for rule in ("measure", "measure_real", "critics", "collect", "plot_fid")} == {"0"}
