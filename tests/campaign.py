@@ -127,9 +127,9 @@ class Trial:
 
     kills: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    finished: dict[Path, int] = field(
+    finished: dict[Path, str] = field(
         default_factory=dict
-    )  # model files that were complete at a kill: their times
+    )  # folders of models complete at a kill: their logs
 
     def note_finished(self, place: Place) -> None:
         for folder in place.generations():
@@ -224,6 +224,7 @@ def main() -> int:
         "--home", type=Path, help="folder to work in (default: a temporary one, removed at the end)"
     )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the cluster must be stopped then, too
     chance = random.Random(options.seed)
     home = options.home or Path(tempfile.mkdtemp(prefix="bigloop-campaign-"))
     home.mkdir(parents=True, exist_ok=True)

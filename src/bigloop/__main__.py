@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bigloop import __version__, machine
@@ -27,11 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if workflow := os.environ.get(machine.WORKFLOW):
         machine.follow(int(workflow))
-    failed_before = _start_logging(options)
-    if failed_before:
-        log.error("not tried again, it failed before for a reason that stays: %s", failed_before)
-        return 1
-    _set_device(options)
+    with _job_log(options) as failed_before:
+        if failed_before:
+            log.error("%snot tried again, for it failed for a reason that stays: %s", FINAL, failed_before)
+            return 1
+        _set_device(options)
+        return _call(options)
+
+
+def _call(options: argparse.Namespace) -> int:
     try:
         options.verb(options)
     except (SpecError, ArtifactError, DataError) as error:
@@ -169,10 +175,25 @@ def bench(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """Show how far an experiment is; or estimate one that is not run yet; or delete what no config refers to."""
+    try:
+        _status(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; nor shall Python's last flush complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _status(options: argparse.Namespace) -> None:
     from bigloop import status as view
 
     schema = view.read_schema()
     experiment = view.load(options.configfile, schema)
+    if options.estimate:
+        from bigloop import calibrate
+
+        log.info("timing a little of each kind of job …")
+        timing = calibrate.Timing(options.threads or 1)
+        calibrate.show(experiment, timing.forecast(experiment), timing, options.cores)
+        return
     view.show(view.survey(experiment, options.results))
     free = view.show_unreferenced(experiment, options.results, schema)
     if options.remove_unreferenced:
@@ -301,17 +322,27 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--rounds", type=int, default=5, help="how often each pair is timed (default: 5)")
 
     added = verb(status, spec=None)
-    added.add_argument("--configfile", type=Path, default=Path("config.yaml"), metavar="FILE")
-    added.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
-    added.add_argument("--remove-unreferenced", action="store_true", help="delete the folders listed at the end")
+    config, results = Path("config.yaml"), Path("results")
+    added.add_argument("--configfile", type=Path, default=config, metavar="FILE", help="default: config.yaml")
+    added.add_argument("--results", type=Path, default=results, metavar="DIR", help="default: results")
+    added.add_argument(
+        "--estimate", action="store_true", help="time and disk it would take, timed here (see --threads)"
+    )
+    added.add_argument(
+        "--cores", type=int, default=os.cpu_count(), metavar="N", help="of the estimate (default: all)"
+    )
+    added.add_argument(
+        "--remove-unreferenced", action="store_true", help="delete the folders listed at the end"
+    )
     added.add_argument("--yes", action="store_true", help="delete them without asking")
     return parser
 
 
-def _start_logging(options: argparse.Namespace) -> str | None:
+@contextmanager
+def _job_log(options: argparse.Namespace) -> Iterator[str | None]:
     """Log to the terminal and to the job's file, whose lock makes this the only worker of the job.
 
-    Returns the error that ended an earlier attempt, if it is one that another attempt cannot mend.
+    Gives the error that ended an earlier attempt, if it is one that another attempt cannot mend.
     """
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
@@ -320,21 +351,25 @@ def _start_logging(options: argparse.Namespace) -> str | None:
     logging.raiseExceptions = False  # a log on a full disk must not bury the error that says so
     options.waited = False
     if options.log is None:
-        return None
+        yield None
+        return
     terminal.setFormatter(logging.Formatter(f"{_place(options.log)}: %(message)s"))
     options.log.parent.mkdir(parents=True, exist_ok=True)
-    options.waited = machine.lock(options.log.open("ab"))
-    if options.attempt > 1:
-        lines = options.log.read_text(errors="replace").splitlines()
-        _, final, reason = (lines or [""])[-1].partition(FINAL)
-        if final:
-            return reason
-    else:
-        options.log.write_text("")
-    written = logging.FileHandler(options.log, mode="a")
-    written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    log.addHandler(written)
-    return None
+    with options.log.open("ab") as file:
+        options.waited = machine.lock(file)
+        last = ""
+        if options.attempt > 1:
+            last = (options.log.read_text(errors="replace").splitlines() or [""])[-1]
+        else:
+            options.log.write_text("")
+        written = logging.FileHandler(options.log, mode="a")
+        written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(written)
+        try:
+            yield last.partition(FINAL)[2] or None
+        finally:
+            written.close()
+            log.removeHandler(written)
 
 
 def _place(log_file: Path) -> str:

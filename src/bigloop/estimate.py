@@ -2,18 +2,24 @@
 
 Generous by intention: a job that asks for too little is stopped. It then runs again with more, and a
 training goes on from its saved state.
+
+And what a whole experiment will take, once `bigloop.calibrate` has timed each kind of job: hours and bytes.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
+from bigloop.artifacts import PREVIEW_ROWS
 from bigloop.data import dataset
-from bigloop.spec import SampleSpec, Scalar, TrainSpec
+from bigloop.experiment import Experiment, Run
+from bigloop.spec import LoopSpec, SampleSpec, Scalar, TrainSpec
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
-FLOAT32, FLOAT64 = 4, 8  # bytes
+FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
 COPIES = 3  # of the training rows while they are gathered
 IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
 
@@ -25,6 +31,12 @@ def training_rows(spec: TrainSpec) -> int:
     real = spec.real.fixed + spec.real.fresh
     several = spec.generation - 1 if spec.synthetic.from_ == "all" else 1
     return real + several * spec.synthetic.rows(real)
+
+
+def training_steps(spec: TrainSpec) -> int:
+    """Optimiser steps of a training job; 1 for a family that knows no batches."""
+    batch = spec.model.options.get("batch_size")
+    return spec.budget.steps(training_rows(spec), batch) if isinstance(batch, int) else 1
 
 
 def training_memory(spec: TrainSpec) -> int:
@@ -56,6 +68,122 @@ def measuring_memory(measures: dict[str, dict[str, Scalar]], name: str) -> int:
     n = max((cast(int, options["n"]) for options in measures.values()), default=0)
     about = dataset(name)
     return BASE + _megabytes(n, n, FLOAT64, 3) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the jobs of a run take on some machine, in seconds, and the bytes of one generation's weights."""
+
+    start: float  # of any job: the interpreter and its imports
+    around: float  # of a training beside its steps
+    step: float  # of training
+    row: float  # sampled
+    measure: float  # all measures of one generation
+    weights: int
+
+
+@dataclass(frozen=True)
+class RunForecast:
+    """Seconds of one run: of all jobs of each kind, over all its seeds, and of the longest chain of jobs."""
+
+    train: float
+    sample: float
+    measure: float
+    chain: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an experiment will take. All in seconds, each job once, also where runs share it; disk in bytes, by kind.
+
+    trained: the jobs that use a GPU where there is one; other: the rest.
+    """
+
+    runs: Mapping[str, RunForecast]
+    trained: float
+    other: float
+    disk: Mapping[str, int]
+
+    @property
+    def work(self) -> float:
+        return self.trained + self.other
+
+    def wall(self, cores: int, gpus: int = 0) -> float:
+        """Seconds on so many cores and GPUs: those of the longest chain, or of the work shared out, if that is more."""
+        shared = max(self.trained / gpus, self.other / cores) if gpus else self.work / cores
+        return max(shared, *(run.chain for run in self.runs.values()))
+
+
+def forecast(experiment: Experiment, paces: Mapping[str, Pace], classify: float, extra: float) -> Forecast:
+    """The time and disk of an experiment.
+
+    paces: by run. classify: seconds of training the classifiers; extra: of all that is not a run's own job.
+    """
+    runs, trained, measured = {}, {}, {}
+    for name, run in experiment.runs.items():
+        seconds, folder = job_seconds(run, paces[name]), run.spec.folder
+        train, sample, measure = (len(run.seeds) * sum(kind) for kind in zip(*seconds.values(), strict=True))
+        runs[name] = RunForecast(train, sample, measure, chain(run.spec.loop, seconds))
+        for seed, t in run.jobs():
+            trained[run.spec.model_folder(t), seed, t, "train"] = seconds[t][0]
+            trained[folder, seed, t, "sample"] = seconds[t][1]
+            measured[folder, seed, t] = seconds[t][2]
+    weights = {name: pace.weights for name, pace in paces.items()}
+    other = sum(measured.values()) + extra
+    return Forecast(runs, sum(trained.values()) + classify, other, disk(experiment, weights))
+
+
+def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
+    """Seconds of training, sampling and measuring each generation of a run."""
+    found = {}
+    for t in range(1, run.generations + 1):
+        spec = run.spec.train(0, t)
+        steps = 0.0 if spec.weights else pace.around + pace.step * training_steps(spec)
+        found[t] = (
+            pace.start + steps,
+            pace.start + pace.row * run.spec.loop.samples,
+            pace.start + pace.measure,
+        )
+    return found
+
+
+def chain(loop: LoopSpec, seconds: Mapping[int, Sequence[float]]) -> float:
+    """Seconds until all generations are measured, if each job begins as soon as those are done that it needs.
+
+    seconds: of training, sampling and measuring each generation.
+    """
+    sampled: dict[int, float] = {}
+    for t, (train, sample, _) in seconds.items():
+        sampled[t] = max((sampled[g] for g in loop.synthetic.sources(t)), default=0.0) + train + sample
+    return max(sampled[t] + measure for t, (_, _, measure) in seconds.items())
+
+
+def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
+    """Bytes of an experiment that is done: its arrays, without the small files of words and numbers.
+
+    weights: bytes of one generation's weights, by run. While it runs there is more: samples that later generations
+    train on, and the saved states of trainings, of about three times their weights.
+    """
+    weighed, samples, previews = {}, {}, {}
+    keep = experiment.storage.keep_samples
+    for name, run in experiment.runs.items():
+        folder, n = run.spec.folder, run.spec.loop.samples
+        row = math.prod(dataset(run.spec.dataset).shape) * FLOAT16
+        for seed, t in run.jobs():
+            weighed[run.spec.model_folder(t), seed, t] = weights[name]
+            previews[folder, seed, t] = row * min(n, PREVIEW_ROWS)
+            if t == run.generations or (keep and t % keep == 0):
+                samples[folder, seed, t] = row * n
+    real, judged = 0, 0
+    for name, spec in experiment.classifiers.items():
+        about = dataset(name)
+        real += sum(about.rows.values()) * (math.prod(about.shape) + LABEL)
+        judged += about.rows["train"] * (spec.features + len(about.classes)) * FLOAT32
+    kinds = {"weights": weighed, "samples": samples, "previews": previews}
+    return {kind: sum(by.values()) for kind, by in kinds.items()} | {
+        "real data": real,
+        "classifier": judged,
+    }
 
 
 def _megabytes(*factors: int) -> int:
