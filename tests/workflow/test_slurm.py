@@ -16,7 +16,7 @@ from bigloop.figures import FIGURES
 from .cluster import Cluster, Job
 from .conftest import REPOSITORY, Workplace
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm, pytest.mark.timeout(1800)]  # some fifty Slurm jobs
 
 PROFILE = REPOSITORY / "profiles" / "slurm"
 QUICK = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1")
