@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from bigloop.artifacts import ArtifactError
@@ -86,3 +89,29 @@ def test_a_file_that_holds_no_inception_weights_is_one_line(content: str, tmp_pa
         torch.save({"fc.weight": torch.zeros(2)} if content == "other weights" else [1, 2], path)
     with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(path))}: [^\n]*could not be loaded[^\n]*\Z"):
         inception_features(np.zeros((1, 1, 28, 28)), str(path), CPU)
+
+
+class Trap:
+    """A pickle of this makes a folder when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"fc.weight": Trap(tmp_path / "sprung")}, path)
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(path))}: [^\n]*could not be loaded"):
+        inception_features(np.zeros((1, 1, 28, 28)), str(path), CPU)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_same_weights_as_safetensors_give_the_same_features(weights: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((2, 1, 28, 28), np.float32)
+    path = tmp_path / "weights.safetensors"
+    save_file(torch.load(weights, weights_only=True), path)
+    found, expected = (inception_features(images, str(p), CPU) for p in (path, weights))
+    np.testing.assert_array_equal(found, expected)

@@ -1,0 +1,60 @@
+"""One fault of each kind on the real graph; `tests/campaign.py` makes as many as one likes, at random."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bigloop.machine import is_locked
+
+from .conftest import REPOSITORY, Workplace
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture
+def long_training(finished: Path, tmp_path: Path) -> Workplace:
+    """A directory with data and classifier, and a config whose one training takes some ten seconds."""
+    place = Workplace(tmp_path)
+    for folder in ("data", "classifier"):
+        shutil.copytree(finished / "results" / folder, tmp_path / "results" / folder)
+    place.config["storage"] = {"save_every": 0.3}
+    place.config["loops"]["fully-synthetic"]["budget"]["initial"] = {"images": 64 * 10_000}
+    place.config["runs"] = {"vae": {**place.config["runs"]["vae"], "generations": 1, "seeds": [0]}}
+    place.config["measures"] = {"wasserstein1": {"n": 50}}
+    place.config["figures"] = {"losses": None}
+    return place
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_after_a_killed_workflow_the_same_command_goes_on(long_training: Workplace, number: int) -> None:
+    place = long_training
+    place.plan()  # writes the config file
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(place.directory)]
+    config = ["--configfile", str(place.directory / "config-of-this-test.yaml"), "--", "tables"]
+    workflow = subprocess.Popen([*command, *config], cwd=REPOSITORY, start_new_session=True)
+    runs = place.directory / "results" / "runs"
+    while not (states := list(runs.glob("*/seed-0/gen-1/train.state.safetensors"))):
+        assert workflow.poll() is None
+        time.sleep(0.1)
+    log = states[0].with_name("train.log")
+    assert is_locked(log)
+    if number == signal.SIGKILL:
+        workflow.kill()
+    else:
+        os.killpg(workflow.pid, number)  # as a terminal does
+    workflow.wait()
+    place.snakemake("tables")
+    assert not is_locked(log)
+    (resumed,) = json.loads(log.with_name("model.json").read_text())["resumed_at"]
+    assert resumed > 0
+    assert not states[0].exists()
+    assert place.plan("tables") == []
