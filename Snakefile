@@ -21,10 +21,6 @@ if not workflow.config_settings.configfiles:
 report: "workflow/report/workflow.rst"
 
 
-onstart:
-    begin()
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/generations.smk"
@@ -37,13 +33,15 @@ localrules:
     figures,
     tables,
     classifiers,
-    fetch,  # compute nodes often have no network
 
 
-rule all:
-    default_target: True
+rule classifiers:
     input:
-        figure_files(),
+        classifier_files(),
+
+
+rule tables:
+    input:
         rules.collect.output,
         generations("measures.json"),  # so that a deleted one is measured again
 
@@ -51,13 +49,10 @@ rule all:
 rule figures:
     input:
         figure_files(),
+        rules.tables.input,
 
 
-rule tables:
+rule all:
+    default_target: True
     input:
-        rules.collect.output,
-
-
-rule classifiers:
-    input:
-        classifier_files(),
+        rules.figures.input,

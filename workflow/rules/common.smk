@@ -157,8 +157,8 @@ def previews():
     return [*shown, *(data(run, "test") for run in runs)]
 
 
-def begin():
-    """Write down the config that is run, and cancel the cluster jobs of a workflow that was killed here."""
+onstart:
+    # The config as it is run; and a workflow that was killed here may have left jobs on a cluster.
     with replacing(Path(f"{HOME}/config.yaml")) as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     if machine.is_alone(registered):

@@ -8,6 +8,7 @@ rule fetch:
     log:
         f"{DATA}/fetch.log",
     retries: 1
+    localrule: True  # compute nodes often have no network
     conda:
         "../../envs/bigloop.yaml"
     resources:
