@@ -32,9 +32,10 @@ os.environ[machine.WORKFLOW] = str(os.getpid())
 
 # Jobs that gain from a GPU ask for one where there is one; a cluster's profile asks for them. Unless --resources
 # gpu=N says otherwise, as many of them run at once as there are GPUs.
-GPU = min(1, len(machine.visible_gpus()))
-if GPU and "gpu" not in workflow.global_resources:
-    workflow.global_resources["gpu"] = len(machine.visible_gpus())
+gpus = machine.visible_gpus()
+GPU = min(1, len(gpus))
+if gpus and "gpu" not in workflow.global_resources:
+    workflow.global_resources["gpu"] = len(gpus)
 
 # What a job is told beside its science. None of it stands in params, for none of it changes a result.
 MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
