@@ -30,8 +30,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from bigloop.artifacts import read_json
-from bigloop.generation import MODEL_FILES
+from bigloop.artifacts import MODEL_FILES, read_json
 from workflow.cluster import Cluster
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -18,6 +18,7 @@ from bigloop import __version__, machine
 from bigloop.artifacts import ArtifactError, write_json
 from bigloop.data import DataError, dataset
 from bigloop.spec import SpecError
+from bigloop.storage import SAVE_SECONDS
 
 log = logging.getLogger("bigloop")
 
@@ -258,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument(
             "--save-every",
             type=float,
-            default=120.0,
+            default=SAVE_SECONDS,
             metavar="SECONDS",
             help="between two saves of the state",
         )

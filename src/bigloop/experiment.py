@@ -41,6 +41,7 @@ from bigloop.spec import (
     parse,
     to_dict,
 )
+from bigloop.storage import SAVE_SECONDS
 
 RESERVED = ("real", "data", "classifier", "runs")
 _NAME = "is not a name (up to 64 letters, digits, _ and ., with single - between)"
@@ -71,7 +72,7 @@ class Run:
 class Storage:
     """What is kept on disk. None of it changes a result."""
 
-    save_every: float = option(120.0, "seconds between two saves of a training's state", above=0)
+    save_every: float = option(SAVE_SECONDS, "seconds between two saves of a training's state", above=0)
     keep_samples: int = option(
         1, "keep the samples of every k-th generation and of the last; 0: of the last only", minimum=0
     )

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bigloop import __version__
 from bigloop.artifacts import (
+    MODEL_FILES,
     PREVIEW_ROWS,
     REBUILD,
     ArtifactError,
@@ -40,11 +41,10 @@ from bigloop.models.classifier import pixels
 from bigloop.models.neural import NeuralFamily
 from bigloop.seeding import torch_generator
 from bigloop.spec import ModelSpec, SampleSpec, SpecError, TrainSpec, digest, parse, to_dict
+from bigloop.storage import SAVE_SECONDS
 from bigloop.training import Checkpoint, Report
 
-MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
 STATE = "train.state.safetensors"  # of a training that is not finished, or whose model is not sampled yet
-SAVE_SECONDS = 120.0
 
 
 def train(

@@ -21,7 +21,6 @@ from bigloop.artifacts import ArtifactError, read_json, read_table, read_tensors
 from bigloop.data import dataset, load, load_verified
 from bigloop.data.files import read_images
 from bigloop.generation import (
-    SAVE_SECONDS,
     default_device,
     describe,
     load_model,
@@ -45,6 +44,7 @@ from bigloop.spec import (
     parse,
     to_dict,
 )
+from bigloop.storage import SAVE_SECONDS
 from bigloop.training import Checkpoint, Report
 
 Record = dict[str, Any]

@@ -19,6 +19,7 @@ from pathlib import Path
 from bigloop.artifacts import ArtifactError
 from bigloop.machine import is_locked
 
+SAVE_SECONDS = 120.0  # between two saves of a training's state, unless a config says otherwise
 FRESH_SECONDS = 60.0  # what changed so recently may be in use, also where a file system has no locks
 OWN_NAME = re.compile(r".+-[0-9a-f]{8}")  # of the folders of runs and classifiers, which end in a digest
 

@@ -9,7 +9,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from bigloop import estimate, machine
-from bigloop.artifacts import replacing
+from bigloop.artifacts import MODEL_FILES, replacing
 from bigloop.experiment import Experiment
 from bigloop.figures import plot
 from bigloop.spec import PlotSpec, SpecError, to_dict, to_json
@@ -45,8 +45,6 @@ KEEP = f"--keep-samples {experiment.storage.keep_samples}"
 HOME = f"results/{experiment.name}"
 DATA = "results/data/{dataset}"
 GENERATION = "results/runs/{folder}/seed-{seed}/gen-{t}"
-
-MODEL_FILES = ("model.safetensors", "model.json", "history.csv")
 
 # A folder stands for one science, whatever its runs are called; a first generation may belong to many runs.
 by_folder = {run.spec.folder: run for run in experiment.runs.values()}
