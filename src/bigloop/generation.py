@@ -116,8 +116,8 @@ def training_rows(
     """
     files = {}
     for preview in previews:
-        _, header = read_tensors(preview)
-        files[int(header["generation"])] = recall_samples(preview, spec.seed, report)
+        g, images, checksum = recall_samples(preview, spec.seed, report)
+        files[g] = images, checksum
     available = min((len(images) for images, _ in files.values()), default=0)
     images, _, data_checksum = load_verified(data, "train")
     composition = compose(spec, len(images), available)
@@ -178,8 +178,11 @@ def draw(spec: SampleSpec, model: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return rows, record
 
 
-def recall_samples(preview: Path, seed: int, report: Report) -> tuple[np.ndarray, str]:
-    """All samples that a preview is the beginning of, and their SHA-256: from their file, or drawn again exactly."""
+def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, np.ndarray, str]:
+    """The generation of a preview, all the samples that it is the beginning of, and their SHA-256.
+
+    The samples come from their file, or, where that was deleted, are drawn again exactly.
+    """
     _, header = read_tensors(preview)
     generation = int(header["generation"])
     path = preview.with_name("samples.safetensors")
@@ -196,7 +199,7 @@ def recall_samples(preview: Path, seed: int, report: Report) -> tuple[np.ndarray
             f"{path}: not the samples that {preview.name} beside it was made with (another device or number of "
             "threads, perhaps); delete both and run snakemake with their names as targets"
         )
-    return images, checksum
+    return generation, images, checksum
 
 
 def read_samples(path: Path, seed: int, generation: int) -> tuple[np.ndarray, str]:

@@ -61,7 +61,7 @@ def measure(
     """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate."""
     preview = samples.with_name("preview.safetensors")
     if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
-        images, _ = recall_samples(preview, spec.seed, report)
+        _, images, _ = recall_samples(preview, spec.seed, report)
     else:
         images, _ = read_samples(samples, spec.seed, spec.generation)
     records = measure_images(images, spec.measures, classifier, data)
@@ -259,7 +259,7 @@ def first_samples(folder: Path, n: int, seed: int, report: Report) -> np.ndarray
     """The first n samples of a generation, float16 (n, c, h, w): from its preview where that has as many."""
     preview = folder / "preview.safetensors"
     tensors, _ = read_tensors(preview)
-    images = tensors["images"] if n <= len(tensors["images"]) else recall_samples(preview, seed, report)[0]
+    images = tensors["images"] if n <= len(tensors["images"]) else recall_samples(preview, seed, report)[1]
     return images[:n]
 
 
