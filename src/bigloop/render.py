@@ -14,7 +14,8 @@ from bigloop.figures import Material, plot
 from bigloop.spec import PlotSpec, SpecError, parse
 
 RESOLUTION = 200  # dots per inch of the PNG
-SHOWN = 100  # images of a generation that a figure may show
+SHOWN = 200  # images of a generation that a figure may show
+REAL_SHOWN = 1_000
 
 
 def render(spec: PlotSpec, results: Path) -> None:
@@ -42,17 +43,19 @@ def render(spec: PlotSpec, results: Path) -> None:
 def material(home: Path, results: Path, *, images: bool) -> Material:
     """The tables of the experiment in `home`, and with `images` the first images of each run and of the test set."""
     words = {"detail": str, "seeds": str}
-    measures, runs, critics = (
-        read_table(home / "tables" / f"{name}.csv", dtype=words) for name in ("measures", "runs", "critics")
+    measures, runs, critics, verdicts = (
+        read_table(home / "tables" / f"{name}.csv", dtype=words)
+        for name in ("measures", "runs", "critics", "verdicts")
     )
     about = dataset(runs["dataset"].iloc[0])
-    return Material(measures, runs, critics, previews(runs, results) if images else {}, about.classes)
+    shown = previews(runs, results) if images else {}
+    return Material(measures, runs, critics, shown, about.classes, verdicts)
 
 
 def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np.ndarray]:
     """(run, generation) → the first images of its first seed, float32 (k, c, h, w); ("real", None) → test images."""
     test, _ = load(results / "data" / runs["dataset"].iloc[0], "test")
-    images: dict[tuple[str, int | None], np.ndarray] = {("real", None): test[:SHOWN] / np.float32(255)}
+    images: dict[tuple[str, int | None], np.ndarray] = {("real", None): test[:REAL_SHOWN] / np.float32(255)}
     for run in runs.itertuples():
         seed = str(run.seeds).split()[0]
         for generation in range(1, int(run.generations) + 1):

@@ -18,6 +18,7 @@ RUNS = {
     "setup1": ("wgan_gp", "WGAN-GP setup 1"),
     "setup2": ("wgan_gp", "WGAN-GP setup 2"),
 }
+NEIGHBOURS = ("precision", "recall", "density", "coverage")
 CENTRES = np.round(np.linspace(-0.995, 0.995, 200), 3)
 LOSSES = {
     "vae": {"loss": 105.0, "loss_reconstruction": 80.0, "loss_kl": 25.0},
@@ -52,6 +53,7 @@ def material(
             if family == "wgan_gp":
                 critics += critic_rows(rng, run, seed, last)
     measures = pd.DataFrame(rows).assign(experiment="test", dataset="mnist", k=np.nan)
+    measures.loc[measures["measure"].isin(NEIGHBOURS), "k"] = 5
     return Material(
         measures=measures,
         runs=run_table(runs, last),
@@ -76,8 +78,14 @@ def run_table(runs: Mapping[str, tuple[str, str]], last: Mapping[str, int]) -> p
             "loop": "fully_synthetic",
             "generations": [last[run] for run in runs],
             "label": [label for _, label in runs.values()],
+            "loop.bias": biases([family for family, _ in runs.values()]),
         }
     )
+
+
+def biases(families: Sequence[str]) -> list[float]:
+    """λ: 1 for the first run of a family, and a tenth less for each other one."""
+    return [1 - 0.1 * families[:place].count(family) for place, family in enumerate(families)]
 
 
 def real_rows(inception: bool) -> list[dict[str, Any]]:
@@ -88,6 +96,12 @@ def real_rows(inception: bool) -> list[dict[str, Any]]:
         {"measure": "fid", "value": 1.3, "n": 1000},
         {"measure": "class_entropy", "value": 2.301, "n": 10000},
         {"measure": "confidence", "value": 0.993, "n": 10000},
+        {"measure": "precision", "value": 0.93, "n": 2000},
+        {"measure": "recall", "value": 0.94, "n": 2000},
+        {"measure": "density", "value": 1.2, "n": 2000},
+        {"measure": "coverage", "value": 0.97, "n": 2000},
+        {"measure": "intra_class_variance", "value": 61.0, "n": 2000},
+        {"measure": "nearest_real", "value": 5.9, "n": 2000},
     ]
     if inception:
         rows.append({"measure": "fid_inception", "value": 9.0, "n": 1000})
@@ -116,6 +130,7 @@ def generation_rows(
     ]
     if inception:
         rows.append({"measure": "fid_inception", "value": (20 + 8 * t * (1 + place)) * noise[4], "n": 1000})
+    rows += loop_rows(noise[6:], place, t)
     if family == "wgan_gp":
         called_real = 0.3 + 0.6 * math.exp(-t / (4 + place)) + rng.normal(0, 0.04)
         rows.append({"measure": "critic_on_test", "value": min(1.0, max(0.0, called_real)), "n": 10000})
@@ -125,6 +140,22 @@ def generation_rows(
         changed = value * (1 - 0.03 * t) * noise[5]
         rows.append({"measure": "final_loss", "detail": detail, "value": changed, "n": np.nan})
     return rows
+
+
+def loop_rows(noise: np.ndarray, place: int, t: int) -> list[dict[str, Any]]:
+    """Quality rises and diversity falls from generation to generation, the faster the later the run."""
+    quality = min(1.0, (0.6 + 0.02 * t) * noise[0])
+    diversity = min(1.0, 0.9 * math.exp(-0.06 * (1 + place) * t) * noise[1])
+    return [
+        {"measure": "precision", "value": quality, "n": 2000},
+        {"measure": "recall", "value": diversity, "n": 2000},
+        {"measure": "density", "value": 1.3 * quality, "n": 2000},
+        {"measure": "coverage", "value": diversity, "n": 2000},
+        {"measure": "intra_class_variance", "value": 60 * diversity, "n": 2000},
+        {"measure": "nearest_real", "value": 6 - 3 * quality, "n": 2000},
+        {"measure": "parameter_distance", "value": 2e-5 * (t - 1) ** 0.5 * noise[0], "n": np.nan},
+        {"measure": "parameter_distance_initial", "value": 9e-5 + 1e-6 * place, "n": np.nan},
+    ]
 
 
 def share_rows(shares: np.ndarray) -> list[dict[str, Any]]:

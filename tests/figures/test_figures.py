@@ -82,6 +82,8 @@ def without(material: Material, measure: str) -> Material:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_and_fits_its_page(make_material: Make, name: str, shape: str) -> None:
+    if (name, shape) == ("bias", "one run"):
+        pytest.skip("one run has one sampling bias: see test_bias_needs_two_lambdas")
     fig = drawn(name, make_material(**SHAPES[shape]))
     fig.savefig(io.BytesIO(), format="png", dpi=40)
     assert fig.get_size_inches()[0] <= style.WIDTH
@@ -440,6 +442,11 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "critic_on_test": {"critics"},
         "critic_matrices": {"critics"},
         "collapse": {"images", "fid", "classes"},
+        "quality_diversity": {"fid", "precision", "recall"},
+        "parameter_distance": {"parameter_distance"},
+        "bias": {"fid", "precision", "recall"},
+        "embedding": {"images"},
+        "strips": {"images"},
     }
 
 

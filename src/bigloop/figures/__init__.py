@@ -33,6 +33,11 @@ FIGURES = {
     "critic_matrices": "bigloop.figures.critic_matrices:PLOT",
     "losses": "bigloop.figures.losses:PLOT",
     "collapse": "bigloop.figures.collapse:PLOT",
+    "quality_diversity": "bigloop.figures.quality_diversity:PLOT",
+    "parameter_distance": "bigloop.figures.parameter_distance:PLOT",
+    "bias": "bigloop.figures.bias:PLOT",
+    "embedding": "bigloop.figures.embedding:PLOT",
+    "strips": "bigloop.figures.strips:PLOT",
 }
 
 
@@ -46,6 +51,7 @@ class Material:
     critics: critic_run, critic_generation, generator_run, generator_generation, seed, fake_share.
     images: (run, generation) → float (k, c, h, w), not clipped; ("real", None) → real images in [0, 1].
     classes: names of the classes, in the order of their indices.
+    verdicts: run, verdict, …: what became of each run, in a word; None where nobody has judged them.
     """
 
     measures: pd.DataFrame
@@ -53,6 +59,7 @@ class Material:
     critics: pd.DataFrame
     images: Mapping[tuple[str, int | None], np.ndarray]
     classes: tuple[str, ...]
+    verdicts: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ STORY = (
     "Above: what they make. Below: how far that has moved from real images, which are the grey lines."
 )
 
+LABEL = 1.1  # inches for the name of a run
+
 
 @dataclass(frozen=True)
 class Options:
@@ -38,7 +40,8 @@ def draw(material: Material, options: Options) -> Figure:
     }
     columns = 1 + max(len(generations) for generations in shown.values())
     block = min(0.85, (style.WIDTH - 1.3) / columns)
-    heights = 0.55 + tiles_height(shown, block), 2.4
+    lines = (style.wrapped(look.label, LABEL).count("\n") + 2 for look in style.looks(material.runs).values())
+    heights = 0.55 + tiles_height(shown, max(block, 0.16 * max(lines))), 2.4
     with style.page(0.3 + sum(heights)) as fig:
         pictures, panels = fig.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
         fig.suptitle(TITLE, x=0.01, ha="left", fontsize=11, weight="bold")
@@ -52,6 +55,7 @@ def draw_strips(
     fig: SubFigure, material: Material, shown: dict[str, list[int]], columns: int, side: int
 ) -> None:
     real, looks = real_images(material), style.looks(material.runs)
+    verdicts = {} if material.verdicts is None else dict(material.verdicts[["run", "verdict"]].to_numpy())
     fig.suptitle(STORY, fontsize=style.SMALL, x=0.01, ha="left")
     grid = fig.add_gridspec(len(shown), columns)
     above: list[int] = []
@@ -59,8 +63,12 @@ def draw_strips(
         titled = generations != above
         first = fig.add_subplot(grid[row, 0])
         draw_mosaic(first, real, side, side, "real" if titled else "")
-        name_row(first, looks[run].label, 1.1)
+        name_row(first, looks[run].label, LABEL)
         first.yaxis.label.set(color=looks[run].colour, weight="bold")
+        if run in verdicts:
+            name = first.yaxis.label
+            name.set_y(0.58)
+            first.annotate(verdicts[run], (1, 0), xycoords=name, ha="right", va="top", size=style.SMALL)
         for column, generation in enumerate(generations, start=1):
             title = f"gen. {generation}" if titled else ""
             ax = fig.add_subplot(grid[row, column])

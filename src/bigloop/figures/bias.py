@@ -1,0 +1,102 @@
+"""Quality and diversity against the sampling bias λ (Alemohammad et al. 2024, figs. 6 and 9, cut at a generation)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bigloop.figures import Material, Plot, style
+from bigloop.figures.curves import draw_floors
+from bigloop.figures.quality_diversity import TITLES, biases, scale_values, sizes_note
+from bigloop.figures.tables import Curve, curve, generations_of, require, seeds_note
+from bigloop.spec import option
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MEASURES = ("precision", "recall", "fid")
+
+
+@dataclass(frozen=True)
+class Options:
+    generation: int = option(0, "generation to show; 0: the last that all runs have in common", minimum=0)
+
+
+def draw(material: Material, options: Options) -> Figure:
+    """A panel a measure; a line joins the runs that differ in nothing but λ, from the strongest bias to none."""
+    require(material, *MEASURES)
+    groups, generation = comparable_runs(material, options.generation)
+    looks = style.looks(group_labels(material, groups))
+    drawn: list[Curve] = []
+    with style.page(2.6) as fig:
+        for place, measure in enumerate(MEASURES, start=1):
+            ax = fig.add_subplot(1, len(MEASURES), place)
+            shown = []
+            for runs in groups:
+                shown += draw_group(ax, material, measure, runs, generation, looks[runs[0]])
+            draw_floors(ax, material, measure, shown)
+            scale_values(ax, measure, [c.mean[c.generation == generation].item() for c in shown])
+            ax.set_title(TITLES[measure])
+            ax.set_xlabel("sampling bias λ (1: none)")
+            drawn += shown
+        notes = f"generation {generation}", seeds_note(c.seeds for c in drawn), sizes_note(material, MEASURES)
+        style.legend(fig, style.wrapped("; ".join(filter(None, notes)), style.WIDTH))
+    return fig
+
+
+def comparable_runs(material: Material, wanted: int) -> tuple[list[list[str]], int]:
+    """Groups of runs, by λ, that differ in λ alone, and the generation to show: the wanted, else the last common.
+
+    Raises ValueError where no group has two λ at that generation.
+    """
+    lambdas = biases(material)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    there: dict[str, set[int]] = {}
+    for row in material.runs.to_dict("records"):
+        run = str(row["run"])
+        there[run] = set(generations_of(material, run, MEASURES[0]))
+        if there[run] and (not wanted or wanted in there[run]):
+            keys = [k for k in row if k in ("family", "dataset") or k.startswith(("model.", "loop."))]
+            groups.setdefault(tuple(str(row[k]) for k in keys if k != "loop.bias"), []).append(run)
+    several = [g for g in groups.values() if len({lambdas[run] for run in g}) > 1]
+    if not several:
+        at = f" and reach generation {wanted}" if wanted else ""
+        raise ValueError(f"sampling bias: takes two runs or more that differ in loop.bias alone{at}")
+    common = set.intersection(*(there[run] for g in several for run in g))
+    return [sorted(g, key=lambda run: lambdas[run]) for g in several], wanted or max(common)
+
+
+def group_labels(material: Material, groups: list[list[str]]) -> pd.DataFrame:
+    """A table for style.looks: the first run of each group, labelled with the family and the kind of loop."""
+    firsts = material.runs.set_index("run", drop=False).loc[[group[0] for group in groups]]
+    names = [f"{row['family']}{loop_kind(row)}" for row in firsts.to_dict("records")]
+    return firsts[["run"]].assign(label=names)
+
+
+def loop_kind(run: dict[Hashable, Any]) -> str:
+    if "loop.real.fixed" not in run or "loop.real.fresh" not in run:
+        return ""
+    fresh, fixed = run["loop.real.fresh"] > 0, run["loop.real.fixed"] > 0
+    return ", fresh data" if fresh else ", synthetic augmentation" if fixed else ", fully synthetic"
+
+
+def draw_group(
+    ax: Axes, material: Material, measure: str, runs: list[str], generation: int, look: style.Look
+) -> list[Curve]:
+    """Mean ± s.d. of one generation against λ; returns the curves of the runs that have the measure there."""
+    lambdas = biases(material)
+    found = [c for run in runs if (c := curve(material, run, measure)) and generation in c.generation]
+    x = [lambdas[c.run] for c in found]
+    mean = [c.mean[c.generation == generation].item() for c in found]
+    looks: dict[str, Any] = {"color": look.colour, "linestyle": look.linestyle, "marker": look.marker}
+    ax.plot(x, mean, label=look.label, gid=f"group:{runs[0]}", **looks)
+    if any(c.seeds > 1 for c in found):
+        sd = [c.sd[c.generation == generation].item() for c in found]
+        ax.errorbar(x, mean, sd, fmt="none", ecolor=look.colour, elinewidth=1.0, capsize=2)
+    return found
+
+
+PLOT = Plot(draw, Options, frozenset(MEASURES))

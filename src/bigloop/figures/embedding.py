@@ -1,0 +1,103 @@
+"""Real and generated images in the plane, by t-SNE (Alemohammad et al. 2024, figs. 5 and 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigloop.figures import Material, Plot, style
+from bigloop.figures.strips import LABEL, PAGE, common_columns
+from bigloop.figures.tables import run_names
+from bigloop.figures.tiles import name_row, real_images
+from bigloop.spec import option
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GREY = "0.82"
+DIMENSIONS = 50  # principal components of the pixels that t-SNE is given
+ITERATIONS = 500  # 1 000 take twice as long and look the same
+REAL_SHARE = 5  # times as many real images as generated ones in a panel, at most
+
+
+@dataclass(frozen=True)
+class Options:
+    generations: tuple[int, ...] = option((), "generations to show; none: up to five, evenly spread")
+    images: int = option(100, "images of each generation", minimum=1)
+    perplexity: float = option(30.0, "t-SNE's: about how many neighbours count", above=1)
+
+
+def draw(material: Material, options: Options) -> Figure:
+    """A row a run, a column a generation: its images in colour on all real ones, in one plane for all panels."""
+    looks, runs = style.looks(material.runs), run_names(material)
+    generations = common_columns(material, options.generations, most=5)
+    cells = [(run, g) for run in runs for g in generations if (run, g) in material.images]
+    real = real_images(material)[: REAL_SHARE * options.images]
+    shown = [material.images[cell][: options.images] for cell in cells]
+    background, *others = embedded([real, *shown], options.perplexity)
+    points = dict(zip(cells, others, strict=True))
+    limits = square_around(np.concatenate([background, *others]))
+    side = min(1.6, (style.WIDTH - 1.3) / len(generations), PAGE / len(runs))
+    lines = max(style.wrapped(looks[run].label, LABEL).count("\n") + 1 for run in runs)
+    width = min(style.WIDTH, 1.3 + max(2, len(generations)) * side)
+    with style.page(0.3 + len(runs) * max(0.16 * lines, side), width) as fig:
+        grid = fig.add_gridspec(len(runs), len(generations))
+        for row, run in enumerate(runs):
+            for column, generation in enumerate(generations):
+                ax = fig.add_subplot(grid[row, column])
+                draw_plane(ax, limits)
+                if (run, generation) in points:
+                    draw_points(ax, background, GREY, "reference")
+                    draw_points(ax, points[run, generation], looks[run].colour, f"run:{run}")
+                if row == 0:
+                    ax.set_title(f"generation {generation}", fontsize=style.SMALL, loc="center")
+                if column == 0:
+                    name_row(ax, looks[run].label, LABEL)
+        most = max(len(images) for images in shown)
+        fig.axes[0].plot([], [], "o", color=GREY, label=f"{len(real)} real images", gid="reference")
+        style.legend(fig, f"t-SNE of the pixels; {most} generated images a panel")
+    return fig
+
+
+def embedded(groups: list[np.ndarray], perplexity: float) -> list[np.ndarray]:
+    """Groups of images, (k, c, h, w), as points (k, 2) of one plane, the same for the same images.
+
+    t-SNE in float64 on the first DIMENSIONS principal components of the pixels, which are clipped to [0, 1];
+    it starts from the first two. The perplexity is lowered where there are too few images for it.
+    """
+    from sklearn.decomposition import PCA  # type: ignore[import-untyped]
+    from sklearn.manifold import TSNE  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    pixels = np.concatenate([np.clip(g.reshape(len(g), -1).astype(np.float64), 0, 1) for g in groups])
+    n, ends = len(pixels), np.cumsum([len(g) for g in groups])[:-1]
+    if n < 4:
+        raise ValueError(f"images: an embedding takes at least 4, got {n}")
+    with threadpool_limits(1):  # sums in one order: the picture does not depend on the machine's cores
+        components = PCA(min(DIMENSIONS, *pixels.shape), svd_solver="full").fit_transform(pixels)
+        tsne = TSNE(init="pca", random_state=0, perplexity=min(perplexity, (n - 1) / 3), max_iter=ITERATIONS)
+        return np.split(tsne.fit_transform(components), ends)
+
+
+def square_around(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower left and upper right corner of a square that holds all points, (n, 2), with a margin."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (low + high) / 2 - 0.53 * (high - low).max(), (low + high) / 2 + 0.53 * (high - low).max()
+
+
+def draw_plane(ax: Axes, limits: tuple[np.ndarray, np.ndarray]) -> None:
+    """An empty square without ticks: coordinates of t-SNE have no meaning of their own."""
+    ax.set(xlim=(limits[0][0], limits[1][0]), ylim=(limits[0][1], limits[1][1]), aspect="equal")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set(visible=True, color="0.85")
+
+
+def draw_points(ax: Axes, points: np.ndarray, colour: str, gid: str) -> None:
+    ax.scatter(points[:, 0], points[:, 1], s=4, color=colour, linewidths=0, gid=gid)
+
+
+PLOT = Plot(draw, Options, frozenset({"images"}))

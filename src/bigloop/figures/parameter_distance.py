@@ -1,0 +1,53 @@
+"""How far the weights move from those of generation 1 (Bertrand et al. 2024, fig. 9)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bigloop.figures import Material, NoOptions, Plot, style
+from bigloop.figures.curves import draw_curves, draw_reference
+from bigloop.figures.losses import family_of
+from bigloop.figures.tables import Curve, generations_of, require, run_names, seeds_note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MEASURE = "parameter_distance"
+INITIAL = "generation 1 from its random initialisation"
+
+
+def draw(material: Material, options: NoOptions) -> Figure:
+    """A panel a family, as weights of different families do not compare; its own first step is the grey line."""
+    require(material, MEASURE)
+    families: dict[str, list[str]] = {}
+    for run in run_names(material):
+        if generations_of(material, run, MEASURE):
+            families.setdefault(family_of(material, run), []).append(run)
+    columns = 2 if len(families) in (2, 4) else min(3, len(families))
+    rows = math.ceil(len(families) / columns)
+    drawn = []
+    with style.page(0.4 + 2.2 * rows, min(style.WIDTH, 2.4 + 2.3 * columns)) as fig:
+        for place, (family, runs) in enumerate(families.items(), start=1):
+            ax = fig.add_subplot(rows, columns, place)
+            drawn += draw_family(ax, material, runs)
+            ax.set_title(family)
+            ax.set_ylabel("‖θ$_t$ − θ$_1$‖ / p" if place % columns == 1 or columns == 1 else "")
+        style.legend(fig, seeds_note(c.seeds for c in drawn))
+    return fig
+
+
+def draw_family(ax: Axes, material: Material, runs: list[str]) -> list[Curve]:
+    """Curves of runs of one family, and the mean length of their first step, where it was measured."""
+    drawn = draw_curves(ax, material, MEASURE, runs=runs)
+    table = material.measures
+    steps = table.loc[(table["measure"] == f"{MEASURE}_initial") & table["run"].isin(runs), "value"]
+    if len(steps):
+        draw_reference(ax, float(steps.mean()), INITIAL)
+    ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    ax.set_ylim(bottom=0)
+    return drawn
+
+
+PLOT = Plot(draw, needs=frozenset({MEASURE}))

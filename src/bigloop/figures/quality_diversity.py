@@ -1,0 +1,109 @@
+"""Quality and diversity per generation (Alemohammad et al. 2024, figs. 4-16; Bertrand et al. 2024, fig. 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bigloop.figures import Material, Plot, style
+from bigloop.figures.curves import draw_curves, draw_floors
+from bigloop.figures.tables import Curve, n_note, require, run_names, seeds_note
+from bigloop.spec import option
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLES = {
+    "fid": "FID",
+    "fid_inception": "FID on Inception",
+    "precision": "Quality (precision)",
+    "recall": "Diversity (recall)",
+    "intra_class_variance": "Variance within classes",
+    "nearest_real": "Distance to the nearest real image",
+}
+SHARES = ("precision", "recall", "coverage")  # between 0 and 1
+
+
+@dataclass(frozen=True)
+class Options:
+    measures: tuple[str, ...] = option(("fid", "precision", "recall"), "measures to show, a panel each")
+    rows: Literal["", "family", "dataset", "loop", "bias"] = option("", "what the runs of a row share")
+
+
+def draw(material: Material, options: Options) -> Figure:
+    """A panel a measure, a curve a run; with `rows`, panels that stand below one another share both axes."""
+    measures, groups = options.measures, runs_by(material, options.rows)
+    require(material, *measures)
+    if not measures:
+        raise ValueError("measures: expected at least one to show")
+    lines = math.ceil(len(measures) / 4)  # more than four side by side have no room for their titles
+    columns = math.ceil(len(measures) / lines)
+    drawn: dict[str, list[Curve]] = {measure: [] for measure in measures}
+    with style.page(0.3 + 1.75 * lines * len(groups), min(style.WIDTH, 0.4 + 2.4 * columns)) as fig:
+        grid = fig.add_gridspec(lines * len(groups), columns)
+        for row, (name, runs) in enumerate(groups.items()):
+            for place, measure in enumerate(measures):
+                above = fig.axes[place] if row else None
+                cell = grid[row * lines + place // columns, place % columns]
+                ax = fig.add_subplot(cell, sharex=above, sharey=above)
+                found = draw_curves(ax, material, measure, runs=runs)
+                draw_floors(ax, material, measure, found)
+                drawn[measure] += found
+                if not found:
+                    ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", size=style.SMALL)
+                ax.set_ylabel("" if place else style.wrapped(name, 1.7), weight="bold")
+                title = TITLES.get(measure, measure.replace("_", " ").capitalize())
+                ax.set_title(style.wrapped(title, 6.0 / columns) if row == 0 or lines > 1 else "")
+        curves = [c for found in drawn.values() for c in found]
+        generations = {int(g) for c in curves for g in c.generation}
+        for place, ax in enumerate(fig.axes):
+            measure = measures[place % len(measures)]
+            style.generation_axis(ax, min(generations), max(generations))
+            scale_values(ax, measure, [value for c in drawn[measure] for value in c.mean])
+            lowest = place >= len(fig.axes) - len(measures)
+            ax.tick_params(labelbottom=lowest or lines > 1)
+            ax.set_xlabel("generation" if lowest else "")
+        notes = seeds_note(c.seeds for c in curves), sizes_note(material, measures)
+        style.legend(fig, style.wrapped("; ".join(filter(None, notes)), style.WIDTH))
+    return fig
+
+
+def runs_by(material: Material, rows: str) -> dict[str, list[str]]:
+    """The runs of each row of panels by its name, in plotting order; all runs in one row for ""."""
+    lambdas = [f"λ = {value:g}" for value in biases(material).values()]
+    names = {"": [""] * len(lambdas), "bias": lambdas}.get(rows, material.runs.get(rows))
+    groups = material.runs["run"].groupby(names, sort=False, dropna=False)
+    return {str(name): [str(run) for run in runs] for name, runs in groups}
+
+
+def biases(material: Material) -> dict[str, float]:
+    """The sampling bias λ of each run, in plotting order; 1, unbiased, where the table does not say."""
+    known = material.runs.reindex(columns=["loop.bias"]).fillna(1.0)["loop.bias"]
+    return dict(zip(run_names(material), known.astype(float), strict=True))
+
+
+def scale_values(ax: Axes, measure: str, values: list[float]) -> None:
+    """From 0 to 1 for a share, else from 0, or logarithmic for values far apart."""
+    if measure in SHARES:
+        ax.set_ylim(-0.02, 1.02)
+    else:
+        style.log_if_wide(ax, values)
+        ax.set_ylim(bottom=0 if ax.get_yscale() == "linear" else None)
+
+
+def sizes_note(material: Material, measures: Iterable[str]) -> str:
+    """On how many images and with which k each measure was taken, in lines that do not break within a number."""
+    table = material.measures[material.measures["run"].isin(run_names(material))]
+    notes: dict[str, list[str]] = {}
+    for measure in measures:
+        rows = table[table["measure"] == measure]
+        sizes = [n_note(rows["n"].dropna().astype(int)), *(f"k = {k:g}" for k in rows["k"].dropna().unique())]
+        note = ", ".join(filter(None, sizes)).replace(" ", "\xa0")
+        notes.setdefault(note, []).append(measure.replace("fid", "FID").replace("_", " "))
+    return "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items() if note)
+
+
+PLOT = Plot(draw, Options, frozenset({"fid", "precision", "recall"}))
