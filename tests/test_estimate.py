@@ -163,7 +163,7 @@ def test_a_measure_that_takes_long_is_timed_at_a_smaller_n_and_scaled(
         clock.now += len(generated) ** 2.5 * 1e-8
         return 0.0
 
-    monkeypatch.setitem(MEASURES, "wasserstein1", Measure(slow, "images", limit=500))
+    monkeypatch.setitem(MEASURES, "wasserstein1", Measure(slow, ("images",), limit=500))
     timing = calibrate.Timing(device=torch.device("cpu"))
     seconds = timing.measure("wasserstein1", {"n": n}, experiment.classifiers["mnist"])
     assert seconds == pytest.approx(n**2.5 * 1e-8, rel=1e-6)

@@ -32,16 +32,20 @@ from bigloop.artifacts import (
 from bigloop.data import load, load_verified
 from bigloop.generation import (
     MODEL_FILES,
+    OPTIMIZER,
     STATE,
     import_weights,
     load_model,
+    parameters,
     read_samples,
+    recall_samples,
     sample,
     train,
-    training_rows,
+    training_set,
 )
+from bigloop.loops import compose
 from bigloop.models import FAMILIES, Entry, resolve
-from bigloop.models.vae import VAE as VAE_FAMILY
+from bigloop.models import family as family_of
 from bigloop.models.wgan_gp import WGANGP as WGAN_FAMILY
 from bigloop.spec import (
     Budget,
@@ -59,11 +63,13 @@ from bigloop.training import DivergedError, Interrupted
 CPU = torch.device("cpu")
 VAE = {"hidden": 16, "latent": 3, "batch_size": 32}
 WGAN = {"width": 2, "latent": 4, "critic_iterations": 1, "batch_size": 32}
+DDPM = {"width": 8, "blocks": 1, "patch": 2, "timesteps": 10, "batch_size": 32, "sampling_steps": 5}
+TINY = {"vae": VAE, "wgan_gp": WGAN, "ddpm": DDPM}
 SAMPLES = 120
 
 
 def run_spec(family: str = "vae", real: Real | None = None, **options: Any) -> RunSpec:
-    model = resolve(family, {**(WGAN if family == "wgan_gp" else VAE), **options}, "models.tiny")
+    model = resolve(family, {**TINY[family], **options}, "models.tiny")
     budgets = Budgets(Budget(images=320), Budget(images=320))
     return RunSpec("mnist", model, LoopSpec(Initial(100), SAMPLES, real or Real(), Synthetic(n=100), budgets))
 
@@ -74,6 +80,10 @@ def place(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
 
 def samples_of(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
     return place(root, run, seed, generation) / "samples.safetensors"
+
+
+def images_of(samples: Path, seed: int, generation: int) -> np.ndarray:
+    return read_samples(samples, seed, generation)[0]["images"]
 
 
 def preview_of(root: Path, run: RunSpec, seed: int, generation: int) -> Path:
@@ -90,7 +100,7 @@ def advance(root: Path, run: RunSpec, seed: int, generation: int, data: Path) ->
     earlier = [preview_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)]
     train(run.train(seed, generation), data, earlier, out, quiet)
     sample(run.sample(seed, generation), out, out)
-    return read_samples(out / "samples.safetensors", seed, generation)[0]
+    return read_samples(out / "samples.safetensors", seed, generation)[0]["images"]
 
 
 def lineage(root: Path, run: RunSpec, seed: int, generations: int, data: Path) -> np.ndarray:
@@ -122,7 +132,7 @@ def test_one_seed_gives_bit_identical_samples_at_generation_2_and_another_others
 
 
 def test_generation_2_is_another_model_than_generation_1(two_generations: Path) -> None:
-    images = [read_samples(samples_of(two_generations, run_spec(), 0, t), 0, t)[0] for t in (1, 2)]
+    images = [images_of(samples_of(two_generations, run_spec(), 0, t), 0, t) for t in (1, 2)]
     assert not np.array_equal(*images)
 
 
@@ -134,10 +144,11 @@ def test_a_generation_leaves_its_files_and_nothing_else(two_generations: Path) -
         "model.json.sha256",
         "history.csv",
         "history.csv.sha256",
+        "rows.safetensors",
         "samples.safetensors",
         "preview.safetensors",
     }
-    images, _ = read_samples(folder / "samples.safetensors", 0, 2)
+    images = images_of(folder / "samples.safetensors", 0, 2)
     preview, _ = read_tensors(folder / "preview.safetensors")
     np.testing.assert_array_equal(preview["images"], images[:PREVIEW_ROWS])
     assert {"loss", "loss_kl", "epoch"} <= set(read_table(folder / "history.csv"))
@@ -160,24 +171,25 @@ def test_a_loaded_model_gives_the_samples_that_were_drawn(two_generations: Path,
     out = place(tmp_path, run, 0, 2)
     sample(run.sample(0, 2), folder, out)
     np.testing.assert_array_equal(
-        read_samples(out / "samples.safetensors", 0, 2)[0],
-        read_samples(folder / "samples.safetensors", 0, 2)[0],
+        images_of(out / "samples.safetensors", 0, 2),
+        images_of(folder / "samples.safetensors", 0, 2),
     )
 
 
 def test_the_rows_of_generation_1_are_real_and_in_0_to_1(small_mnist: Path) -> None:
-    rows, inputs = training_rows(run_spec().train(0, 1), small_mnist, (), quiet)
+    rows, labels, _, inputs = training_set(run_spec().train(0, 1), small_mnist, (), quiet)
     stored = {image.tobytes() for image in load(small_mnist, "train")[0]}
     assert rows.dtype == torch.float32
     assert (rows.min(), rows.max()) == (0, 1)
     assert {(row * 255).round().byte().numpy().tobytes() for row in rows} <= stored
     assert inputs == {"data": load_verified(small_mnist, "train")[2]}
+    assert labels is None
 
 
 def test_later_rows_are_samples_as_handed_over(two_generations: Path, small_mnist: Path) -> None:
     run = run_spec()
-    images, _ = read_samples(samples_of(two_generations, run, 0, 1), 0, 1)
-    rows, _ = training_rows(run.train(0, 2), small_mnist, [preview_of(two_generations, run, 0, 1)], quiet)
+    images = images_of(samples_of(two_generations, run, 0, 1), 0, 1)
+    rows = training_set(run.train(0, 2), small_mnist, [preview_of(two_generations, run, 0, 1)], quiet).images
     assert rows.dtype == torch.float16
     assert len({row.numpy().tobytes() for row in rows} & {image.tobytes() for image in images}) == 100
 
@@ -185,9 +197,9 @@ def test_later_rows_are_samples_as_handed_over(two_generations: Path, small_mnis
 def test_real_rows_stand_first_in_a_mixed_training_set(two_generations: Path, small_mnist: Path) -> None:
     mixed = run_spec(real=Real(fixed=30))
     preview = preview_of(two_generations, run_spec(), 0, 1)
-    rows, _ = training_rows(mixed.train(0, 2), small_mnist, [preview], quiet)
-    first, _ = training_rows(mixed.train(0, 1), small_mnist, (), quiet)
-    images, _ = read_samples(preview.with_name("samples.safetensors"), 0, 1)
+    rows = training_set(mixed.train(0, 2), small_mnist, [preview], quiet).images
+    first = training_set(mixed.train(0, 1), small_mnist, (), quiet).images
+    images = images_of(preview.with_name("samples.safetensors"), 0, 1)
     assert len(rows) == 130
     assert torch.equal(rows[:30], first[:30])
     assert {row.half().numpy().tobytes() for row in rows[30:]} <= {image.tobytes() for image in images}
@@ -274,7 +286,7 @@ def test_samples_that_are_not_finite_are_not_written(
     model, record = load_model(place(two_generations, run, 0, 1), CPU)
     for parameter in model.networks["decoder"].parameters():
         parameter.data.fill_(torch.nan)
-    monkeypatch.setattr("bigloop.generation.load_model", lambda folder, device: (model, record))
+    monkeypatch.setattr("bigloop.generation.load_model", lambda *arguments: (model, record))
     with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
         sample(run.sample(0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -285,7 +297,7 @@ def test_negative_values_of_a_wgan_survive_into_its_samples_and_the_next_trainin
 ) -> None:
     run = run_spec("wgan_gp")
     images = advance(tmp_path, run, 0, 1, small_mnist)
-    rows, _ = training_rows(run.train(0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet)
+    rows = training_set(run.train(0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet).images
     assert images.min() < -0.01
     assert rows.min() < -0.01
 
@@ -333,7 +345,7 @@ def stopped_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def stop(steps: int) -> None:
         monkeypatch.setattr(training.Checkpoint, "due", lambda self: True)
-        step_of = {cls: cls.step for cls in (VAE_FAMILY, WGAN_FAMILY)}
+        step_of = {cls: cls.step for cls in map(family_of, FAMILIES)}
         for cls, step in step_of.items():
 
             def counted(self: Any, *arguments: Any, step: Any = step, calls: list[int] = [0]) -> Any:  # noqa: B006
@@ -437,11 +449,11 @@ def test_deleted_samples_are_drawn_again_exactly_by_the_training_that_needs_them
     run = run_spec()
     shutil.copytree(two_generations / run.folder, tmp_path / run.folder)
     preview = preview_of(tmp_path, run, 0, 1)
-    kept = training_rows(run.train(0, 2), small_mnist, [preview], quiet)
+    kept = training_set(run.train(0, 2), small_mnist, [preview], quiet)
     preview.with_name("samples.safetensors").unlink()
-    again = training_rows(run.train(0, 2), small_mnist, [preview], quiet)
-    assert torch.equal(kept[0], again[0])
-    assert kept[1] == again[1]
+    again = training_set(run.train(0, 2), small_mnist, [preview], quiet)
+    assert torch.equal(kept.images, again.images)
+    assert kept.inputs == again.inputs
     assert not preview.with_name("samples.safetensors").exists()
 
 
@@ -456,7 +468,7 @@ def test_samples_that_are_not_those_of_their_preview_are_refused(
     words = {k: v for k, v in header.items() if k not in ("sha256", "address")}
     write_tensors(samples, {"images": tensors["images"][::-1]}, words)
     with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(samples))}: not the samples that preview"):
-        training_rows(run.train(0, 2), small_mnist, [preview], quiet)
+        training_set(run.train(0, 2), small_mnist, [preview], quiet)
 
 
 def test_weights_trained_elsewhere_become_generation_1(
@@ -467,8 +479,8 @@ def test_weights_trained_elsewhere_become_generation_1(
     out = place(tmp_path, run, 0, 1)
     import_weights(run.train(0, 1), weights, small_mnist, out, quiet)
     sample(run.sample(0, 1), out, out)
-    images, _ = read_samples(out / "samples.safetensors", 0, 1)
-    expected, _ = read_samples(samples_of(two_generations, run_spec(), 0, 1), 0, 1)
+    images = images_of(out / "samples.safetensors", 0, 1)
+    expected = images_of(samples_of(two_generations, run_spec(), 0, 1), 0, 1)
     np.testing.assert_array_equal(images, expected)
     assert run.folder != run_spec().folder
     assert read_json(out / "model.json")["inputs"]["weights"] == run.weights
@@ -608,7 +620,134 @@ def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
     monkeypatch.setitem(FAMILIES, "gaussian", Entry("gaussian_family:Gaussian"))
     run = replace(run_spec(), model=resolve("gaussian", {}, "models.gaussian"))
     images = lineage(tmp_path / "runs", run, 0, 3, small_mnist).astype(float)
-    real = training_rows(run.train(0, 1), small_mnist, (), quiet)[0].numpy()
+    real = training_set(run.train(0, 1), small_mnist, (), quiet).images.numpy()
     # Three draws of 100 rows in turn: the mean of a pixel of deviation ½ is off by no more than 0.3.
     assert np.abs(images.mean(axis=0) - real.mean(axis=0)).max() < 0.3
     assert json.loads((place(tmp_path / "runs", run, 0, 3) / "model.json").read_text())["facts"] == {}
+
+
+# --- loops that continue, and families that are told classes ---
+
+
+def continuing(family: str = "vae") -> RunSpec:
+    run = run_spec(family, real=Real(fixed=100))
+    return replace(run, loop=replace(run.loop, synthetic=Synthetic(ratio=0.5), start="continue"))
+
+
+def go_on(root: Path, run: RunSpec, generation: int, data: Path, seed: int = 0) -> Path:
+    """Train and sample one generation of a loop that continues; returns its folder."""
+    out = place(root, run, seed, generation)
+    previous = place(root, run, seed, generation - 1) if generation > 1 else None
+    earlier = [preview_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)]
+    train(run.train(seed, generation), data, earlier, out, quiet, previous=previous, keep_optimizer=True)
+    sample(run.sample(seed, generation), out, out)
+    return out
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_loop_that_continues_trains_the_model_and_the_optimizer_of_the_generation_before(
+    family: str, small_mnist: Path, tmp_path: Path
+) -> None:
+    run = continuing(family)
+    folders = [go_on(tmp_path, run, t, small_mnist) for t in (1, 2)]
+    optimizer, header = read_tensors(folders[0] / OPTIMIZER)
+    weights = read_tensors(folders[0] / "model.safetensors")[1]["sha256"]
+    assert header["model"] == weights
+    assert max(int(array.max()) for name, array in optimizer.items() if name.endswith("/step")) == 10
+    inputs = read_json(folders[1] / "model.json")["inputs"]
+    assert (inputs["model"], inputs["optimizer"]) == (weights, header["sha256"])
+    later, _ = read_tensors(folders[1] / OPTIMIZER)
+    assert max(int(array.max()) for name, array in later.items() if name.endswith("/step")) == 20
+    vectors = [parameters(load_model(folder, CPU)[0]) for folder in folders]
+    scratch = replace(run, loop=replace(run.loop, start="scratch"))
+    out = tmp_path / "scratch"
+    train(scratch.train(0, 2), small_mnist, [folders[0] / "preview.safetensors"], out, quiet)
+    anew = parameters(load_model(out, CPU)[0])
+    # Ten steps move the weights less than two different initialisations lie apart.
+    assert np.linalg.norm(vectors[1] - vectors[0]) < 0.5 * np.linalg.norm(anew - vectors[0])
+    assert not (out / OPTIMIZER).exists()
+
+
+def test_a_model_to_continue_from_that_is_anothers_or_not_given_is_refused(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    run = continuing()
+    first, second = (go_on(tmp_path, run, t, small_mnist) for t in (1, 2))
+    preview = [first / "preview.safetensors"]
+    with pytest.raises(ArtifactError, match="continues from a model that was not given"):
+        train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet)
+    with pytest.raises(ArtifactError, match="holds seed 0, generation 2, not 0, 1"):
+        train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=second)
+    shutil.copy(second / OPTIMIZER, first / OPTIMIZER)
+    with pytest.raises(ArtifactError, match=re.escape(str(first / OPTIMIZER))):
+        train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=first)
+
+
+def test_after_imported_weights_the_optimizer_starts_anew(small_mnist: Path, tmp_path: Path) -> None:
+    trained = go_on(tmp_path / "there", continuing(), 1, small_mnist)
+    weights = trained / "model.safetensors"
+    run = replace(continuing(), weights=file_checksum(weights))
+    out = place(tmp_path, run, 0, 1)
+    import_weights(run.train(0, 1), weights, small_mnist, out, quiet)
+    sample(run.sample(0, 1), out, out)
+    later = go_on(tmp_path, run, 2, small_mnist)
+    steps = [int(a.max()) for k, a in read_tensors(later / OPTIMIZER)[0].items() if k.endswith("/step")]
+    assert set(steps) == {10}
+
+
+def test_the_rows_trained_on_are_recorded_and_found_again_from_the_spec(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec(real=Real(fixed=20, fresh=10))
+    run = replace(run, loop=replace(run.loop, synthetic=Synthetic(n=30, from_="all")))
+    lineage(tmp_path, run, 0, 3, small_mnist)
+    recorded, _ = read_tensors(place(tmp_path, run, 0, 3) / "rows.safetensors")
+    expected = compose(run.train(0, 3), 4_000, SAMPLES)
+    np.testing.assert_array_equal(recorded.pop("real"), expected.real)
+    assert recorded.keys() == {"1", "2"}
+    for generation, rows in expected.synthetic.items():
+        np.testing.assert_array_equal(recorded[str(generation)], rows)
+
+
+def test_a_training_set_does_not_depend_on_the_order_in_which_its_sources_were_made(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec(real=Real(fixed=20))
+    run = replace(run, loop=replace(run.loop, synthetic=Synthetic(n=30, from_="all")))
+    lineage(tmp_path, run, 0, 2, small_mnist)
+    previews = [preview_of(tmp_path, run, 0, g) for g in (1, 2)]
+    forth, back = (training_set(run.train(0, 3), small_mnist, p, quiet) for p in (previews, previews[::-1]))
+    assert torch.equal(forth.images, back.images)
+    assert forth.inputs == back.inputs
+
+
+def test_labels_travel_with_the_rows_of_a_conditional_family(small_mnist: Path, tmp_path: Path) -> None:
+    run = run_spec("ddpm", real=Real(fixed=30))
+    _, classes = load(small_mnist, "train")
+    real = training_set(run.train(0, 1), small_mnist, (), quiet)
+    np.testing.assert_array_equal(real.labels, classes[real.composition.real])
+    advance(tmp_path, run, 0, 1, small_mnist)
+    samples, _ = read_samples(samples_of(tmp_path, run, 0, 1), 0, 1)
+    np.testing.assert_array_equal(samples["labels"], np.arange(SAMPLES) % 10)
+    mixed = training_set(run.train(0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet)
+    chosen = mixed.composition.synthetic[1]
+    np.testing.assert_array_equal(mixed.labels[30:], samples["labels"][chosen])
+    np.testing.assert_array_equal(mixed.images[30:], samples["images"][chosen].astype(np.float32))
+
+
+def test_another_sampler_samples_the_same_model(small_mnist: Path, tmp_path: Path) -> None:
+    runs = [run_spec("ddpm", sampler=sampler) for sampler in ("ddpm", "ddim")]
+    assert runs[0].first == runs[1].first
+    assert runs[0].folder != runs[1].folder
+    model = place(tmp_path, runs[0], 0, 1)
+    train(runs[0].train(0, 1), small_mnist, (), model, quiet)
+    found = []
+    for run in runs:
+        out = tmp_path / run.folder / "seed-0" / "gen-1"
+        sample(run.sample(0, 1), model, out)
+        kept = read_samples(out / "samples.safetensors", 0, 1)[0]
+        (out / "samples.safetensors").unlink()
+        _, again, _ = recall_samples(out / "preview.safetensors", 0, quiet)  # with the sampler it was made by
+        np.testing.assert_array_equal(kept["images"], again["images"])
+        found.append(kept["images"])
+    assert not np.array_equal(*found)

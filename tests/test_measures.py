@@ -149,7 +149,7 @@ def test_a_file_from_elsewhere_has_the_numbers_of_the_same_images_in_the_workflo
     samples = tmp_path / "vae-mnist" / "seed-0" / "gen-3" / "samples.safetensors"
     write_tensors(samples, {"images": images}, {"seed": "0", "generation": "3"})
     np.save(tmp_path / "images.npy", images.astype(np.float32) * 2 - 1)
-    names = [name for name, entry in MEASURES.items() if entry.on != "inception"]
+    names = [name for name, entry in MEASURES.items() if entry.has_rows and "inception" not in entry.on]
     spec = MeasureSpec("mnist", {name: {"n": 40} for name in names}, classifier.name, 0, 3)
     expected = measure(spec, samples, None, classifier, small_mnist)
     found = measure_file(tmp_path / "images.npy", "mnist", (-1.0, 1.0), classifier, small_mnist, 40)
@@ -262,7 +262,7 @@ def test_mnists_floor_lies_within_the_spread_of_other_disjoint_subsets(
     (floor,) = measure_real(FloorSpec("mnist", {name: ({"n": n},)}, "principal"), principal.folder, mnist)
     rows = n * MEASURES[name].per_side
     order = np.random.default_rng(1).permutation(len(digits))[: 2 * repeats * rows]
-    source = principal.features if MEASURES[name].on == "features" else digits
+    source = principal.features if MEASURES[name].on == ("features",) else digits
     pairs = order.reshape(repeats, 2, rows)
     values = [MEASURES[name].function(source[a], source[b]) for a, b in pairs]
     assert abs(floor["value"] - np.mean(values)) < 4 * np.std(values, ddof=1)
@@ -304,7 +304,7 @@ def test_a_matrix_has_for_each_critic_the_share_of_each_generation_not_above_its
         model, facts = load_model(runs / run.folder / "seed-0" / f"gen-{critic_generation}", CPU)
         threshold = facts["facts"]["threshold"]
         path = runs / run.folder / "seed-0" / f"gen-{generator_generation}" / "samples.safetensors"
-        images = torch.from_numpy(read_samples(path, 0, generator_generation)[0][:50]).float()
+        images = torch.from_numpy(read_samples(path, 0, generator_generation)[0]["images"][:50]).float()
         called_fake = [score <= threshold for score in model.networks["critic"](images).tolist()]
         assert record["fake_share"] == pytest.approx(sum(called_fake) / 50)
         assert record["threshold"] == threshold

@@ -179,7 +179,7 @@ def test_a_fault_is_one_line_that_names_the_key(given: Any, message: str) -> Non
             {"initial": {"images": 1}, "retrain": {"images": 1, "epochs": 1}},
             "loop.budget.retrain: give",
         ),
-        ("start", "warm", "loop.start: expected one of scratch, got 'warm'"),
+        ("start", "warm", "loop.start: expected one of scratch, continue, got 'warm'"),
     ],
 )
 def test_a_fault_between_keys_is_named_by_its_place(key: str, value: Any, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -19,13 +20,17 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def batches(rows: torch.Tensor, size: int, seed: int = 0) -> Iterator[torch.Tensor]:
+    return (batch for (batch,) in Batches([rows], size, seeded(seed)))
+
+
 @given(n=st.integers(1, 40), batch=st.integers(1, 50), passes=st.integers(1, 3), seed=st.integers(0, 99))
 @settings(deadline=None)
 def test_batches_are_full_and_whole_passes_show_every_row_equally_often(
     n: int, batch: int, passes: int, seed: int
 ) -> None:
     steps = passes * math.lcm(n, batch) // batch
-    seen = list(islice(Batches(torch.arange(n), batch, seeded(seed)), steps))
+    seen = list(islice(batches(torch.arange(n), batch, seed), steps))
     assert [len(rows) for rows in seen] == [batch] * steps
     assert Counter(torch.cat(seen).tolist()) == dict.fromkeys(range(n), steps * batch // n)
 
@@ -35,14 +40,20 @@ def test_batches_are_full_and_whole_passes_show_every_row_equally_often(
 def test_within_any_number_of_steps_rows_are_seen_equally_often_up_to_one(
     n: int, batch: int, steps: int
 ) -> None:
-    seen = torch.cat(list(islice(Batches(torch.arange(n), batch, seeded()), steps)))
+    seen = torch.cat(list(islice(batches(torch.arange(n), batch), steps)))
     counts = torch.bincount(seen, minlength=n)
     assert counts.max() - counts.min() <= 1
 
 
+def test_labels_stay_with_their_rows() -> None:
+    rows, labels = torch.arange(30), torch.arange(30) + 100
+    for some, theirs in islice(Batches([rows, labels], 7, seeded()), 20):
+        assert torch.equal(some + 100, theirs)
+
+
 def test_each_pass_has_its_own_order_and_each_seed_its_own_passes() -> None:
     def orders(seed: int) -> list[list[int]]:
-        return [rows.tolist() for rows in islice(Batches(torch.arange(50), 50, seeded(seed)), 2)]
+        return [rows.tolist() for rows in islice(batches(torch.arange(50), 50, seed), 2)]
 
     first, second = orders(0)
     assert first != second
@@ -52,7 +63,7 @@ def test_each_pass_has_its_own_order_and_each_seed_its_own_passes() -> None:
 
 def test_float16_rows_come_out_as_float32_of_the_same_values() -> None:
     rows = torch.rand(8, 1, 2, 2, generator=seeded()).half()
-    batch = next(Batches(rows, 8, seeded()))
+    batch = next(batches(rows, 8))
     assert batch.dtype == torch.float32
     assert torch.equal(batch.flatten(1).sort(dim=0).values, rows.float().flatten(1).sort(dim=0).values)
 

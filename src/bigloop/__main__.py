@@ -83,11 +83,20 @@ def train(options: argparse.Namespace) -> None:
     from bigloop.storage import prune
 
     spec = _spec(TrainSpec, options)
-    if options.waited and generation.is_trained(spec, options.out):
+    if options.waited and generation.is_trained(spec, options.out, options.keep_optimizer):
         log.info("the other worker has trained this generation")
         return
     previews = options.previews
-    generation.train(spec, options.data, previews, options.out, log.info, options.save_every)
+    generation.train(
+        spec,
+        options.data,
+        previews,
+        options.out,
+        log.info,
+        options.save_every,
+        options.previous[0].parent if options.previous else None,
+        options.keep_optimizer,
+    )
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
@@ -111,7 +120,7 @@ def sample(options: argparse.Namespace) -> None:
     if options.waited and generation.is_sampled(spec, options.out):
         log.info("the other worker has sampled this generation")
         return
-    generation.sample(spec, options.model, options.out)
+    generation.sample(spec, options.model, options.out, log.info, options.save_every)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -131,6 +140,7 @@ def measure(options: argparse.Namespace) -> None:
             options.classifier,
             options.data,
             log.info,
+            options.first,
         )
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
@@ -287,16 +297,29 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="preview.safetensors of each generation that the loop uses",
     )
+    added.add_argument(
+        "--previous",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="model files of the generation that this one continues from, all in one folder",
+    )
+    added.add_argument(
+        "--keep-optimizer", action="store_true", help="write optimizer.safetensors, to continue from"
+    )
     save_every(added)
     keep_samples(added)
 
     folder(verb(import_), "weights", "data", "out")
 
-    folder(verb(sample), "model", "out")
+    added = verb(sample)
+    folder(added, "model", "out")
+    save_every(added)
 
     added = verb(measure, spec=False)
     folder(added, "out")
-    folder(added, "samples", "model", "classifier", "data", required=False)
+    folder(added, "samples", "model", "first", "classifier", "data", required=False)
     added.add_argument("--floor", action="store_true", help="measure real data against real data")
     added.add_argument("--dataset", help="for images from elsewhere: the real data to compare with")
     added.add_argument(

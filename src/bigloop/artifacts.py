@@ -34,7 +34,7 @@ class ArtifactError(RuntimeError):
     """A file that is missing, damaged or not what its place says. One line: path, fault, remedy."""
 
 
-MODEL_FILES = ("model.safetensors", "model.json", "history.csv")  # of one generation
+MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "rows.safetensors")  # of one generation
 PREVIEW_ROWS = (
     1_000  # images in a preview.safetensors: what figures and critics need of a generation's samples
 )

@@ -26,7 +26,7 @@ from bigloop.experiment import Experiment, Run
 from bigloop.generation import default_device, new_model
 from bigloop.measures import most_rows
 from bigloop.metrics import MEASURES
-from bigloop.models import Critic
+from bigloop.models import FAMILIES, Critic
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.progress import duration
 from bigloop.spec import Budget, ClassifierSpec, Scalar, digest
@@ -39,7 +39,8 @@ ROWS = 10_000  # trained on; more of them make no step longer
 CHUNK = 1_000  # rows sampled or judged at once
 PROBE = 500  # n with which a measure is tried
 # The power of n as which a measure's time grows: found for 500 to 2,000 digits. That of the others grows as n.
-POWER = {"wasserstein1": 2.5, "wasserstein1_excess": 2.5}
+NEIGHBOURS = dict.fromkeys(("precision", "recall", "density", "coverage"), 2.0)
+POWER = {"wasserstein1": 2.5, "wasserstein1_excess": 2.5} | NEIGHBOURS
 INCEPTION_SIDE, INCEPTION_FEATURES = 299, 2_048
 CPU = torch.device("cpu")
 HEADS = ("generations", "training", "sampling", "measuring", "together", "longest chain")
@@ -106,14 +107,21 @@ class Timing:
             generator = torch.Generator(self.device).manual_seed(0)
             images = torch.rand(rows, *dataset(run.spec.dataset).shape)
             batch = cast(int, run.spec.model.options.get("batch_size", 1))
+            labels = torch.zeros(rows, dtype=torch.int64)
+            conditional = FAMILIES[run.spec.model.family].conditional
+            learn, draw = ({"labels": labels}, {"labels": labels[:CHUNK]}) if conditional else ({}, {})
             around, step = self._per_step(
-                lambda n: model.fit(images, Budget(images=n * batch), generator, lambda line: None)
+                lambda n: model.fit(images, Budget(images=n * batch), generator, lambda line: None, **learn)
             )
-            model.sample(CHUNK, 1.0, generator)
-            row = self._seconds(lambda: model.sample(CHUNK, 1.0, generator).cpu(), self.device) / CHUNK
+            bias = run.spec.loop.bias
+            model.sample(CHUNK, bias, generator, **draw)
+            row = self._seconds(lambda: model.sample(CHUNK, bias, generator, **draw).cpu(), self.device)
+            row /= CHUNK
             return around, step, row, sum(array.nbytes for array in model.state()[0].values())
 
-        return self._once(f"model {digest(run.spec.model)} {run.spec.dataset} {rows}", timed)
+        return self._once(
+            f"model {digest(run.spec.model)} {run.spec.dataset} {rows} {run.spec.loop.bias}", timed
+        )
 
     def classifier(self, spec: ClassifierSpec) -> float:
         """Seconds of training a classifier, and of its judgement of all real images."""
@@ -160,23 +168,30 @@ class Timing:
 
     def measure(self, name: str, options: dict[str, Scalar], spec: ClassifierSpec) -> float:
         """Seconds of one measure, timed on noise, at its own n where that is not too long."""
-        about, about_measure, n = dataset(spec.dataset), MEASURES[name], cast(int, options["n"])
+        about, about_measure, n = dataset(spec.dataset), MEASURES[name], cast(int, options.get("n", 0))
         shapes: dict[str, tuple[int, ...]] = {
             "images": about.shape,
             "features": (spec.features,),
             "probabilities": (len(about.classes),),
             "inception": (INCEPTION_FEATURES,),
         }
+        if "n" not in options:  # of weights: no more than reading them
+            return 0.0
         extra = {k: v for k, v in options.items() if k not in ("n", "weights")}
         power, noise = POWER.get(name, 1.0), np.random.default_rng(0)
 
         def at(n: int) -> float:
-            shape = (2, about_measure.per_side * n, *shapes[about_measure.on])
-            sides = noise.random(shape, dtype=np.float32)
-            return self._seconds(lambda: about_measure.function(*sides, **extra))
+            rows = about_measure.per_side * n
+            other = about.rows["train"] if about_measure.against == "training" else rows
+            views = [
+                noise.random((r, *shapes[on]), dtype=np.float32)
+                for r in (rows, other)
+                for on in about_measure.on
+            ]
+            return self._seconds(lambda: about_measure.function(*views, **extra))
 
         def timed() -> float:
-            at(2)  # imports what it needs
+            at(max(2, cast(int, extra.get("k", 0)) + 1))  # imports what it needs
             probe = min(n, PROBE)
             seconds = at(probe)
             if n > probe * (PATIENCE / seconds) ** (1 / power):
@@ -187,7 +202,7 @@ class Timing:
                 seconds = at(smaller) * (n / smaller) ** power
             elif n > probe:
                 seconds = at(n)
-            if about_measure.on == "inception":
+            if "inception" in about_measure.on:
                 seconds += 2 * n * self.inception()
             return seconds
 
@@ -235,7 +250,8 @@ class Timing:
 
 
 def _fresh(run: Run, device: torch.device) -> Any:
-    return new_model(run.spec.model, dataset(run.spec.dataset).shape, 0, 1, device)
+    about = dataset(run.spec.dataset)
+    return new_model(run.spec.model, about.shape, 0, 1, device, len(about.classes))
 
 
 def show(experiment: Experiment, found: Forecast, timing: Timing, cores: int) -> None:

@@ -65,7 +65,7 @@ def sampling_minutes(spec: SampleSpec) -> int:
 
 def measuring_memory(measures: dict[str, dict[str, Scalar]], name: str) -> int:
     """MB for a measuring job of the dataset `name`: three matrices of distances, and the real rows."""
-    n = max((cast(int, options["n"]) for options in measures.values()), default=0)
+    n = max((cast(int, options.get("n", 0)) for options in measures.values()), default=0)
     about = dataset(name)
     return BASE + _megabytes(n, n, FLOAT64, 3) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
 
@@ -152,9 +152,12 @@ def chain(loop: LoopSpec, seconds: Mapping[int, Sequence[float]]) -> float:
 
     seconds: of training, sampling and measuring each generation.
     """
+    trained: dict[int, float] = {0: 0.0}
     sampled: dict[int, float] = {}
     for t, (train, sample, _) in seconds.items():
-        sampled[t] = max((sampled[g] for g in loop.synthetic.sources(t)), default=0.0) + train + sample
+        began = [sampled[g] for g in loop.synthetic.sources(t)]
+        trained[t] = max([*began, trained[t - 1] if loop.continues else 0.0]) + train
+        sampled[t] = trained[t] + sample
     return max(sampled[t] + measure for t, (_, _, measure) in seconds.items())
 
 

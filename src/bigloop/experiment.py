@@ -23,7 +23,7 @@ from bigloop.artifacts import file_checksum
 from bigloop.data import dataset
 from bigloop.figures import plot as plot_of
 from bigloop.metrics import MEASURES, Measure
-from bigloop.models import FAMILIES, resolve
+from bigloop.models import FAMILIES, model_spec, resolve
 from bigloop.spec import (
     ClassifierSpec,
     CollectSpec,
@@ -139,7 +139,8 @@ class Experiment:
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
         """The measures of a run with n filled in: as given, or as many rows as there are, up to the limit."""
         return {
-            name: {**options, "n": options.get("n") or _default_n(MEASURES[name], run)}
+            name: options
+            | ({"n": options.get("n") or default_n(name, run)} if MEASURES[name].has_rows else {})
             for name, options in self.measures.items()
         }
 
@@ -148,6 +149,8 @@ class Experiment:
         several: dict[str, tuple[dict[str, Scalar], ...]] = {}
         for run in self.runs_on(name):
             for measure, options in self.resolved(run).items():
+                if not MEASURES[measure].has_rows:
+                    continue
                 known = several.get(measure, ())
                 several[measure] = known if options in known else (*known, options)
         return FloorSpec(name, several, self.classifiers[name].folder)
@@ -192,24 +195,9 @@ class Experiment:
 
     def _check(self) -> None:
         for run in self.runs.values():
-            rows = dataset(run.spec.dataset).rows["train"]
             for name, options in self.resolved(run).items():
-                measure, n = MEASURES[name], options["n"]
-                wanted = measure.per_side * int(n)
-                if int(n) < 2:
-                    raise SpecError(
-                        f"measures.{name}.n: takes at least {2 * measure.per_side} samples, "
-                        f"run {run.name} makes {run.spec.loop.samples}"
-                    )
-                if wanted > run.spec.loop.samples:
-                    raise SpecError(
-                        f"measures.{name}.n: {n} takes {wanted} samples, run {run.name} makes {run.spec.loop.samples}"
-                    )
-                if 2 * wanted > rows:
-                    raise SpecError(
-                        f"measures.{name}.n: {n} takes two disjoint real sets of {wanted} rows, "
-                        f"{run.spec.dataset} has {rows}"
-                    )
+                if MEASURES[name].has_rows:
+                    check_rows(name, options, run)
         has_critic = any(run.has_critic for run in self.runs.values())
         for name in self.figures:
             needs = plot_of(name).needs
@@ -302,11 +290,12 @@ def _model(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> Mo
     revision = described["properties"]["family"]["revision"]
     declared = {k: v for k, v in described["properties"].items() if k != "family"}
     values = {k: options.get(k, entry["default"]) for k, entry in declared.items()}
+    sampling = {k for k, entry in declared.items() if entry.get("sampling")}
     kinds = {"number": float, "integer": int}  # one spelling, one digest: YAML's 1 and 1.0 are both in both
     for key, entry in declared.items():
         if entry.get("type") in kinds:
             values[key] = kinds[entry["type"]](values[key])
-    return ModelSpec(family, revision, values)
+    return model_spec(family, revision, values, sampling)
 
 
 def _loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -326,6 +315,11 @@ def _run(
         raise SpecError(f"{where}.{error}") from None
     loop = loop_specs[given["loop"]]
     generations = int(given["generations"])
+    if loop.continues and not FAMILIES[models[given["model"]].family].continues:
+        raise SpecError(
+            f"loops.{given['loop']}.start: continue: {models[given['model']].family} cannot go on from earlier "
+            "weights (its line in FAMILIES does not say continues=True)"
+        )
     loops.check(loop, generations, about.rows["train"], f"loops.{given['loop']}")
     seeds = tuple(int(seed) for seed in given.get("seeds", [0]))
     if len(set(seeds)) < len(seeds):
@@ -347,7 +341,36 @@ def _figure(name: str, given: Any) -> Any:
     return parse(entry.Options, given or {}, f"figures.{name}")
 
 
-def _default_n(measure: Measure, run: Run) -> int:
-    rows = dataset(run.spec.dataset).rows["train"]
-    available = min(run.spec.loop.samples, rows // 2)
+def default_n(name: str, run: Run) -> int:
+    """The rows on each side that a measure takes where the config does not say."""
+    measure = MEASURES[name]
+    available = min(run.spec.loop.samples, _real_rows(measure, run))
     return min(measure.limit, available // measure.per_side)
+
+
+def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
+    """Raise SpecError where a measure asks for more rows, or more neighbours, than there are."""
+    measure, n, samples = MEASURES[name], int(options["n"]), run.spec.loop.samples
+    wanted, k = measure.per_side * n, int(options.get("k", 0))
+    if n < 2:
+        raise SpecError(
+            f"measures.{name}.n: takes at least {2 * measure.per_side} samples, run {run.name} makes {samples}"
+        )
+    if wanted > samples:
+        raise SpecError(f"measures.{name}.n: {n} takes {wanted} samples, run {run.name} makes {samples}")
+    if k >= n:
+        raise SpecError(f"measures.{name}.k: {k} nearest other rows, but n is {n}")
+    if wanted > _real_rows(measure, run):
+        about = dataset(run.spec.dataset)
+        needed = (
+            f"{wanted} real test rows, {run.spec.dataset} has {about.rows['test']}"
+            if measure.against == "training"
+            else f"two disjoint real sets of {wanted} rows, {run.spec.dataset} has {about.rows['train']}"
+        )
+        raise SpecError(f"measures.{name}.n: {n} takes {needed}")
+
+
+def _real_rows(measure: Measure, run: Run) -> int:
+    """The real rows that there are for a side of the floor: half the training set, or the test set."""
+    rows = dataset(run.spec.dataset).rows
+    return rows["test"] if measure.against == "training" else rows["train"] // 2

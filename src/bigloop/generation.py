@@ -1,16 +1,20 @@
-"""One generation of one run: gather its training rows, fit a fresh model, sample it.
+"""One generation of one run: gather its training rows, fit a model, sample it.
 
-A generation's files, in its folder: `model.safetensors`, `model.json`, `history.csv`, `samples.safetensors`,
-and `preview.safetensors`, the first rows of the samples, whose header has the checksum of them all. Samples may be
-deleted to save disk: whoever needs them makes them again from the weights, and checks that they are the same.
+A generation's files, in its folder: `model.safetensors`, `model.json`, `history.csv`, `rows.safetensors` (which rows it
+trained on: `real`, row numbers of the real training set, and for each earlier generation, by its number, those of its
+samples), `optimizer.safetensors` (where a loop continues from it), `samples.safetensors`, and `preview.safetensors`,
+the first rows of the samples, whose header has the checksum of them all. Samples may be deleted to save disk: whoever
+needs them makes them again from the weights, and checks that they are the same.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import platform
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,16 +39,41 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.data import dataset, load_verified
-from bigloop.loops import compose
-from bigloop.models import Family, family
+from bigloop.loops import Composition, compose
+from bigloop.models import FAMILIES, Family, family
 from bigloop.models.classifier import pixels
 from bigloop.models.neural import NeuralFamily
 from bigloop.seeding import torch_generator
-from bigloop.spec import ModelSpec, SampleSpec, SpecError, TrainSpec, digest, parse, to_dict
+from bigloop.spec import (
+    ModelSpec,
+    SampleSpec,
+    Scalar,
+    SpecError,
+    TrainSpec,
+    digest,
+    parse,
+    to_dict,
+    to_json,
+)
 from bigloop.storage import SAVE_SECONDS
-from bigloop.training import Checkpoint, Report
+from bigloop.training import Checkpoint, Report, pack, unpack
 
 STATE = "train.state.safetensors"  # of a training that is not finished, or whose model is not sampled yet
+SAMPLE_STATE = "sample.state.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+
+
+class TrainingSet(NamedTuple):
+    """What a generation trains on, and where it comes from.
+
+    images: Tensor (n, c, h, w), float32 in [0, 1] where real rows are among them, else float16 as handed over.
+    labels: Tensor (n,), int64, of a conditional family, else None. inputs: SHA-256 of each file it was taken from.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    composition: Composition
+    inputs: dict[str, str]
 
 
 def train(
@@ -54,26 +83,34 @@ def train(
     out: Path,
     report: Report,
     save_seconds: float = SAVE_SECONDS,
+    previous: Path | None = None,
+    keep_optimizer: bool = False,
 ) -> None:
-    """Fit the model of `spec` and write model.safetensors, model.json and history.csv into the folder `out`.
+    """Fit the model of `spec` and write the files of a model, see above, into the folder `out`.
 
     data: folder of the real dataset. previews: the preview file of each earlier generation that the loop uses,
-    with its samples or its model beside it. The state of the training is kept in `out` every `save_seconds`, and
-    a call that finds it there goes on from it. Raises ArtifactError for a broken input, DivergedError for a
-    loss that is not finite and Interrupted where a signal stopped it; then no output is written.
+    with its samples or its model beside it. previous: folder of the model that this one continues from. The state of
+    the training is kept in `out` every `save_seconds`, and a call that finds it there goes on from it. Raises
+    ArtifactError for a broken input, DivergedError for a loss that is not finite and Interrupted where a signal
+    stopped it; then no output is written.
     """
-    rows, inputs = training_rows(spec, data, previews, report)
+    rows = training_set(spec, data, previews, report)
     device = default_device()
-    model = new_model(spec.model, dataset(spec.dataset).shape, spec.seed, spec.generation, device)
-    report(f"training on {len(rows):,} images, {device.type}, {torch.get_num_threads()} threads")
+    model = _new(spec, device)
+    if spec.continues:
+        if previous is None:
+            raise ArtifactError(f"generation {spec.generation} continues from a model that was not given")
+        rows.inputs.update(_continue_from(previous, spec, model, report))
+    report(f"training on {len(rows.images):,} images, {device.type}, {torch.get_num_threads()} threads")
     generator = torch_generator(spec.seed, spec.generation, "training", device=device)
-    key = digest({"spec": spec, "inputs": inputs, "device": device.type}, digits=64)
+    key = digest({"spec": spec, "inputs": rows.inputs, "device": device.type}, digits=64)
     checkpoint = Checkpoint(out / STATE, key, save_seconds, report)
     if isinstance(model, NeuralFamily):
         model.checkpoint = checkpoint
-    history = model.fit(rows, spec.budget, generator, report)
-    facts = {"rows": len(rows), "inputs": inputs, "resumed_at": checkpoint.resumed_at}
-    _write_model(spec, model, pd.DataFrame(history), facts, device, out)
+    given = {} if rows.labels is None else {"labels": rows.labels}
+    history = model.fit(rows.images, spec.budget, generator, report, **given)
+    facts = {"rows": len(rows.images), "inputs": rows.inputs, "resumed_at": checkpoint.resumed_at}
+    _write_model(spec, model, pd.DataFrame(history), rows.composition, facts, device, out, keep_optimizer)
 
 
 def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report: Report) -> None:
@@ -89,7 +126,7 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     device = default_device()
-    model = new_model(spec.model, dataset(spec.dataset).shape, spec.seed, spec.generation, device)
+    model = _new(spec, device)
     if not isinstance(model, NeuralFamily):
         raise SpecError(f"{spec.model.family}: only families of networks can start from imported weights")
     expected, _ = model.state()
@@ -100,26 +137,44 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
                 f"{weights}: {name} has shape {found}, expected {wanted}: not the weights of a "
                 f"{spec.model.family} with these options"
             )
-    rows, inputs = training_rows(spec, data, (), report)
-    model.adopt(tensors, rows, torch_generator(spec.seed, spec.generation, "training", device=device))
+    rows = training_set(spec, data, (), report)
+    model.adopt(tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device))
     report(f"weights of generation 1 taken from {weights}")
-    facts = {"rows": 0, "inputs": {**inputs, "weights": spec.weights}, "resumed_at": []}
-    _write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), facts, device, out)
+    facts = {"rows": 0, "inputs": {**rows.inputs, "weights": spec.weights}, "resumed_at": []}
+    none = Composition(np.zeros(0, np.int64), {})
+    _write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), none, facts, device, out)
 
 
-def training_rows(
-    spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report
-) -> tuple[Tensor, dict[str, str]]:
-    """The rows that a generation trains on, and the SHA-256 of each file they come from.
+def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Report) -> dict[str, str]:
+    """Give `model` the weights and the optimisers' state of the generation before; returns their SHA-256."""
+    if not isinstance(model, NeuralFamily):
+        raise SpecError(f"{spec.model.family}: only families of networks can continue from earlier weights")
+    before, record = load_model(previous, torch.device("cpu"))
+    told, found = (spec.seed, spec.generation - 1), (record["spec"]["seed"], record["spec"]["generation"])
+    if told != found:
+        raise ArtifactError(
+            f"{previous}: holds seed {found[0]}, generation {found[1]}, not {told[0]}, {told[1]}"
+        )
+    inputs = {"model": record["sha256"]}
+    if record["spec"].get("weights"):
+        report("the weights of generation 1 were imported: the optimiser starts anew")
+        model.resume_from(before.state()[0], {})
+        return inputs
+    tensors, header = read_tensors(previous / OPTIMIZER)
+    if header.get("model") != record["sha256"]:
+        raise ArtifactError(f"{previous / OPTIMIZER}: does not belong to the model beside it; {REBUILD}")
+    model.resume_from(before.state()[0], unpack(tensors, header["tree"]))
+    return inputs | {"optimizer": header["sha256"]}
 
-    Tensor (n, c, h, w): float32 in [0, 1] where real rows are among them, else float16 as handed over.
-    """
+
+def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report) -> TrainingSet:
+    """What a generation trains on; see `train`."""
     files = {}
     for preview in previews:
-        g, images, checksum = recall_samples(preview, spec.seed, report)
-        files[g] = images, checksum
-    available = min((len(images) for images, _ in files.values()), default=0)
-    images, _, data_checksum = load_verified(data, "train")
+        g, tensors, checksum = recall_samples(preview, spec.seed, report)
+        files[g] = tensors, checksum
+    available = min((len(tensors["images"]) for tensors, _ in files.values()), default=0)
+    images, labels, data_checksum = load_verified(data, "train")
     composition = compose(spec, len(images), available)
     missing = set(composition.synthetic) - set(files)
     if missing:
@@ -128,58 +183,89 @@ def training_rows(
         )
     wanted = spec.synthetic.rows(len(composition.real)) if spec.synthetic else 0
     for g in composition.synthetic:
-        if len(files[g][0]) < wanted:
+        if len(files[g][0]["images"]) < wanted:
             raise ArtifactError(
-                f"the samples of generation {g} hold {len(files[g][0])} rows, {wanted} are needed; {REBUILD}"
+                f"the samples of generation {g} hold {len(files[g][0]['images'])} rows, {wanted} are needed; {REBUILD}"
             )
-    parts = [torch.from_numpy(files[g][0][rows]) for g, rows in composition.synthetic.items()]
+    used = [(files[g][0], rows) for g, rows in composition.synthetic.items()]
+    parts = [torch.from_numpy(tensors["images"][rows]) for tensors, rows in used]
     inputs = {str(g): checksum for g, (_, checksum) in files.items()}
     if len(composition.real):
         parts = [pixels(images[composition.real]), *(part.float() for part in parts)]
         inputs["data"] = data_checksum
-    return torch.cat(parts), inputs
+    classes = None
+    if FAMILIES[spec.model.family].conditional:
+        known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
+        classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
+    return TrainingSet(torch.cat(parts), classes, composition, inputs)
 
 
-def sample(spec: SampleSpec, model: Path, out: Path) -> None:
+def sample(
+    spec: SampleSpec,
+    model: Path,
+    out: Path,
+    report: Report = lambda line: None,
+    save_seconds: float = SAVE_SECONDS,
+) -> None:
     """Draw `spec.n` rows from the model in the folder `model`; write samples and preview into the folder `out`.
 
-    A model that lies elsewhere (a first generation, which several loops share) is linked in.
+    A model that lies elsewhere (a first generation, which several loops share) is linked in. The state of a long
+    sampling is kept in `out` every `save_seconds`, and a call that finds it there goes on from it.
     """
-    rows, record = draw(spec, model)
+    rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report)
     header = {
         "spec": digest(spec),
         "seed": str(spec.seed),
         "generation": str(spec.generation),
         "model": record["sha256"],
     }
-    checksum = write_tensors(out / "samples.safetensors", {"images": rows}, header)
-    more = {"samples": checksum, "n": str(spec.n), "bias": str(spec.bias)}
-    write_tensors(out / "preview.safetensors", {"images": rows[:PREVIEW_ROWS]}, header | more)
+    checksum = write_tensors(out / "samples.safetensors", rows, header)
+    more = {"samples": checksum, "job": to_json(spec)}
+    first = {name: array[:PREVIEW_ROWS] for name, array in rows.items()}
+    write_tensors(out / "preview.safetensors", first, header | more)
     if model.resolve() != out.resolve():
         for name in MODEL_FILES:
             link(out / name, model / name)
     # Only now: a finished training whose end the workflow did not live to see is thus taken up, not repeated.
     (model / STATE).unlink(missing_ok=True)
+    (out / SAMPLE_STATE).unlink(missing_ok=True)
 
 
-def draw(spec: SampleSpec, model: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The rows of a sampling job, float16 (n, c, h, w), and the model's record."""
+def draw(
+    spec: SampleSpec,
+    model: Path,
+    state: tuple[Path, float] | None = None,
+    report: Report = lambda line: None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The rows of a sampling job and the model's record.
+
+    images: float16 (n, c, h, w); and labels: int64 (n,), of a conditional family: the classes in turn, so that all
+    are equally frequent. state: the file that keeps an unfinished sampling, and the seconds between two saves.
+    """
     device = default_device()
-    trained, record = load_model(model, device)
+    trained, record = load_model(model, device, spec.sampler)
     told, found = (spec.seed, spec.generation), (record["spec"]["seed"], record["spec"]["generation"])
     if told != found:
         raise ArtifactError(
             f"{model}: holds seed {found[0]}, generation {found[1]}, not {told[0]}, {told[1]}"
         )
     generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
-    rows = trained.sample(spec.n, spec.bias, generator).cpu().numpy()
-    if not np.isfinite(rows).all():
+    if state and isinstance(trained, NeuralFamily):
+        key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
+        trained.checkpoint = Checkpoint(state[0], key, state[1], report)
+    about = record["spec"]
+    rows, given = {}, {}
+    if FAMILIES[about["model"]["family"]].conditional:
+        rows["labels"] = np.arange(spec.n) % len(dataset(about["dataset"]).classes)
+        given["labels"] = torch.from_numpy(rows["labels"])
+    rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
+    if not np.isfinite(rows["images"]).all():
         raise ArtifactError(f"{model}: the model gives values that are not finite; nothing was written")
     return rows, record
 
 
-def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, np.ndarray, str]:
-    """The generation of a preview, all the samples that it is the beginning of, and their SHA-256.
+def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[str, np.ndarray], str]:
+    """The generation of a preview, all the samples that it is the beginning of (see `draw`), and their SHA-256.
 
     The samples come from their file, or, where that was deleted, are drawn again exactly.
     """
@@ -187,36 +273,38 @@ def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, np.nd
     generation = int(header["generation"])
     path = preview.with_name("samples.safetensors")
     if path.is_file():
-        images, checksum = read_samples(path, seed, generation)
+        rows, checksum = read_samples(path, seed, generation)
     else:
         report(f"generation {generation}: drawing its deleted samples again")
-        spec = SampleSpec(seed, generation, int(header["n"]), float(header["bias"]))
-        images, _ = draw(spec, preview.parent)
+        spec = parse(SampleSpec, json.loads(header["job"]), f"{preview}: job")
+        rows, _ = draw(spec, preview.parent, None, report)
         own = {k: header[k] for k in ("spec", "seed", "generation", "model")}
-        checksum = checksum_at(path, {"images": images}, own)
+        checksum = checksum_at(path, rows, own)
     if checksum != header["samples"]:
         raise ArtifactError(
             f"{path}: not the samples that {preview.name} beside it was made with (another device or number of "
             "threads, perhaps); delete both and run snakemake with their names as targets"
         )
-    return generation, images, checksum
+    return generation, rows, checksum
 
 
-def read_samples(path: Path, seed: int, generation: int) -> tuple[np.ndarray, str]:
-    """Images, float16 (n, c, h, w), of a samples file and its SHA-256; raises ArtifactError where it is another's."""
+def read_samples(path: Path, seed: int, generation: int) -> tuple[dict[str, np.ndarray], str]:
+    """The rows of a samples file (see `draw`) and its SHA-256; raises ArtifactError where it is another's."""
     tensors, header = read_tensors(path)
     if (header.get("seed"), header.get("generation")) != (str(seed), str(generation)):
         raise ArtifactError(
             f"{path}: holds seed {header.get('seed')}, generation {header.get('generation')}, "
             f"expected {seed}, {generation}"
         )
-    return tensors["images"], header["sha256"]
+    return tensors, header["sha256"]
 
 
-def is_trained(spec: TrainSpec, out: Path) -> bool:
-    """Whether the folder `out` holds the sound model of this very job."""
+def is_trained(spec: TrainSpec, out: Path, keep_optimizer: bool = False) -> bool:
+    """Whether the folder `out` holds the sound model of this very job, and the optimisers' state where it is kept."""
     try:
         _, record = load_model(out, torch.device("cpu"))
+        if keep_optimizer:
+            read_tensors(out / OPTIMIZER)
     except ArtifactError:
         return False
     return record["spec"] == to_dict(spec)
@@ -232,41 +320,77 @@ def is_sampled(spec: SampleSpec, out: Path) -> bool:
 
 
 def new_model(
-    spec: ModelSpec, shape: tuple[int, ...], seed: int, generation: int, device: torch.device
+    spec: ModelSpec,
+    shape: tuple[int, ...],
+    seed: int,
+    generation: int,
+    device: torch.device,
+    classes: int | None = None,
 ) -> Family:
-    """A model of `spec` with fresh weights; raises SpecError where the code is of another revision."""
+    """A model of `spec` with fresh weights, for rows of `shape`; a conditional one is told the number of classes.
+
+    Raises SpecError where the code is of another revision.
+    """
     cls = family(spec.family)
     if cls.revision != spec.revision:
         raise SpecError(f"{spec.family}: revision {spec.revision} asked for, the code is at {cls.revision}")
-    options: Any = parse(cls.Options, spec.options, spec.family)
-    return cls.fresh(options, shape, torch_generator(seed, generation, "weights", device=device))
+    options: Any = parse(cls.Options, spec.options | (spec.sampler or {}), spec.family)
+    given = {"classes": classes} if FAMILIES[spec.family].conditional else {}
+    return cls.fresh(options, shape, torch_generator(seed, generation, "weights", device=device), **given)
 
 
-def load_model(folder: Path, device: torch.device) -> tuple[Family, dict[str, Any]]:
-    """The model saved in a generation's folder, and its model.json; raises ArtifactError where either is broken."""
+def load_model(
+    folder: Path, device: torch.device, sampler: dict[str, Scalar] | None = None
+) -> tuple[Family, dict[str, Any]]:
+    """The model saved in a generation's folder, to be sampled with these options, and its model.json.
+
+    Raises ArtifactError where either file is broken.
+    """
     record = read_json(folder / "model.json", keys=("spec", "sha256", "facts"))
     tensors, header = read_tensors(folder / "model.safetensors")
     spec = parse(TrainSpec, record["spec"], f"{folder / 'model.json'}: spec")
     if header["sha256"] != record["sha256"] or header.get("spec") != digest(spec):
         raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")
-    model = new_model(spec.model, dataset(spec.dataset).shape, spec.seed, spec.generation, device)
+    model = _new(dataclasses.replace(spec, model=dataclasses.replace(spec.model, sampler=sampler)), device)
     model.restore(tensors, record["facts"])
     return model, record
+
+
+def _new(spec: TrainSpec, device: torch.device) -> Family:
+    about = dataset(spec.dataset)
+    return new_model(spec.model, about.shape, spec.seed, spec.generation, device, len(about.classes))
+
+
+def parameters(model: Family) -> np.ndarray:
+    """All that training moves in a model, as one vector, float64 (p,): of networks their parameters."""
+    if isinstance(model, NeuralFamily):
+        parts = [p.detach().cpu().numpy() for net in model.networks.values() for p in net.parameters()]
+    else:
+        parts = list(model.state()[0].values())
+    return np.concatenate([part.ravel().astype(np.float64) for part in parts])
 
 
 def _write_model(
     spec: TrainSpec,
     model: Family,
     history: pd.DataFrame,
+    composition: Composition,
     about: dict[str, Any],
     device: torch.device,
     out: Path,
+    keep_optimizer: bool = False,
 ) -> None:
     tensors, facts = model.state()
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ArtifactError(f"{out}: the weights are not finite; nothing was written")
     header = {"spec": digest(spec), "family": spec.model.family}
     checksum = write_tensors(out / "model.safetensors", tensors, header)
+    if keep_optimizer and isinstance(model, NeuralFamily):
+        states, tree = pack({name: part.state_dict() for name, part in model.optimizers.items()})
+        write_tensors(out / OPTIMIZER, states, {"model": checksum, "tree": tree})
+    chosen = {"real": composition.real, **{str(g): rows for g, rows in composition.synthetic.items()}}
+    numbers = {name: rows.astype(np.int32) for name, rows in chosen.items()}
+    write_tensors(out / "rows.safetensors", numbers, header)
     write_table(out / "history.csv", history)
     write_json(
         out / "model.json",

@@ -24,11 +24,13 @@ from bigloop.generation import (
     default_device,
     describe,
     load_model,
+    new_model,
+    parameters,
     read_samples,
     recall_samples,
     versions,
 )
-from bigloop.metrics import MEASURES, Measure
+from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models import Critic
 from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, train_classifier
 from bigloop.models.inception import inception_features
@@ -40,6 +42,7 @@ from bigloop.spec import (
     MeasureSpec,
     Scalar,
     SpecError,
+    TrainSpec,
     digest,
     parse,
     to_dict,
@@ -57,14 +60,23 @@ def measure(
     classifier: Path,
     data: Path,
     report: Report = lambda line: None,
+    first: Path | None = None,
 ) -> list[Record]:
-    """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate."""
+    """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate.
+
+    first: folder of the model of generation 1, for the measures of weights.
+    """
     preview = samples.with_name("preview.safetensors")
     if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
-        _, images, _ = recall_samples(preview, spec.seed, report)
+        _, rows, _ = recall_samples(preview, spec.seed, report)
     else:
-        images, _ = read_samples(samples, spec.seed, spec.generation)
-    records = measure_images(images, spec.measures, classifier, data)
+        rows, _ = read_samples(samples, spec.seed, spec.generation)
+    records = measure_images(rows["images"], of_rows(spec.measures), classifier, data)
+    if model is not None and first is not None:
+        moved = [name for name in spec.measures if not MEASURES[name].has_rows]
+        weights = model_parameters(model, first) if moved else ()
+        for name in moved:
+            records += as_records(name, MEASURES[name].function(*weights), {})
     if model is not None:
         records += final_losses(model)
         if spec.has_critic:
@@ -81,7 +93,12 @@ def measure_images(
     judgement = load_classifier(classifier, device).judge(images[:judged]) if judged else None
     generated = Side(images, judgement, device)
     real = real_side(classifier, data, most_rows(measures), device, floor=False)
-    return [r for name, options in measures.items() for r in compare(name, options, generated, real)]
+    training = Side(load(data, "train")[0], None, device)
+    return [
+        r
+        for name, options in measures.items()
+        for r in compare(name, options, generated, training if MEASURES[name].against == "training" else real)
+    ]
 
 
 def measure_file(
@@ -101,11 +118,11 @@ def measure_file(
         raise SpecError(f"--n: expected at least 2, got {n}")
     images = read_images(path, dataset(about).shape, *pixel_range)
     available = min(len(images), dataset(about).rows["train"] // 2)
-    measures: dict[str, dict[str, Scalar]] = {
-        name: {"n": min(n or measure.limit, available // measure.per_side)}
-        for name, measure in MEASURES.items()
-        if measure.on != "inception"
-    }
+    measures: dict[str, dict[str, Scalar]] = {}
+    for name, entry in MEASURES.items():
+        rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
+        if entry.has_rows and "inception" not in entry.on and rows > (k or 0):
+            measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
     if available < 4:
         raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
     data = data or Path("results/data") / about
@@ -124,15 +141,20 @@ def find_classifier(about: str) -> Path:
 
 
 def measure_real(spec: FloorSpec, classifier: Path, data: Path) -> list[Record]:
-    """The floor: the records of the second real subset against the first, for every measure and n of `spec`."""
+    """The floor: the records of the second real subset against the first, for every measure and n of `spec`.
+
+    Of a measure against all training rows it is that of the test set, whose rows are not among them.
+    """
     device = default_device()
     rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
     first, second = (real_side(classifier, data, rows, device, floor=floor) for floor in (False, True))
+    training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
+    sides = {"subset": (second, first), "training": (test, training)}
     return [
         r
         for name, several in spec.measures.items()
         for options in several
-        for r in compare(name, options, second, first)
+        for r in compare(name, options, *sides[MEASURES[name].against])
     ]
 
 
@@ -144,36 +166,62 @@ class Side:
     judgement: Judgement | None
     device: torch.device
 
-    def view(self, measure: Measure, options: dict[str, Scalar]) -> np.ndarray:
-        rows = rows_of(measure, options)
-        if measure.on == "inception":
+    def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
+        """The first `rows` rows, or all, as a measure wants to see them."""
+        if on == "inception":
             weights = str(options.get("weights", ""))
             return inception_features(pixels(self.images[:rows]).numpy(), weights, self.device)
-        if measure.on == "images":
+        if on == "images":
             return pixels(self.images[:rows]).numpy()
         assert self.judgement is not None
-        return getattr(self.judgement, measure.on)[:rows]
+        return getattr(self.judgement, on)[:rows]
 
 
 def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) -> list[Record]:
     """The records of one measure. Raises ArtifactError where a side has too few rows or a value is not finite."""
     measure = MEASURES[name]
-    sides = [side.view(measure, options) for side in (generated, real)]
     wanted = rows_of(measure, options)
-    for side in sides:
-        if len(side) < wanted:
+    taken = (generated, wanted), (real, None if measure.against == "training" else wanted)
+    views = [side.view(on, options, rows) for side, rows in taken for on in measure.on]
+    for view in views:
+        if len(view) < wanted:
             raise ArtifactError(
-                f"{name}: needs {wanted} rows on each side, got {len(side)}; lower measures.{name}.n"
+                f"{name}: needs {wanted} rows on each side, got {len(view)}; lower measures.{name}.n"
             )
-        if not np.isfinite(side).all():
-            raise ArtifactError(f"{name}: its {measure.on} are not all finite; nothing was written")
+        if not np.isfinite(view).all():
+            raise ArtifactError(f"{name}: its {measure.on[0]} are not all finite; nothing was written")
     extra = {k: v for k, v in options.items() if k not in ("n", "weights")}
-    result = measure.function(*sides, **extra)
+    try:
+        return as_records(name, measure.function(*views, **extra), options)
+    except ValueError as error:
+        raise ArtifactError(f"{name}: {error}; nothing was written") from None
+
+
+def as_records(
+    name: str, result: float | list[tuple[str, float, str]], options: dict[str, Scalar]
+) -> list[Record]:
+    """What a measure's function returned, as records. Raises ArtifactError where a value is not finite."""
     values = [(name, result, "")] if isinstance(result, float) else result
     for measured, value, _ in values:
         if not math.isfinite(value):
             raise ArtifactError(f"{measured}: came out as {value}; nothing was written")
-    return [record(measured, value, cast(int, options["n"]), detail) for measured, value, detail in values]
+    n, k = cast(int | None, options.get("n")), cast(int | None, options.get("k"))
+    return [record(measured, value, n, detail, k) for measured, value, detail in values]
+
+
+def of_rows(measures: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
+    """Those of the measures that compare rows."""
+    return {name: options for name, options in measures.items() if MEASURES[name].has_rows}
+
+
+def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The weights of a model, of the generation 1 it descends from, and of that one before its training."""
+    device = torch.device("cpu")
+    current, origin = (load_model(folder, device) for folder in (model, first))
+    spec = parse(TrainSpec, origin[1]["spec"], f"{first / 'model.json'}: spec")
+    about = dataset(spec.dataset)
+    fresh = new_model(spec.model, about.shape, spec.seed, 1, device, len(about.classes))
+    return parameters(current[0]), parameters(origin[0]), parameters(fresh)
 
 
 def record(
@@ -184,14 +232,18 @@ def record(
 
 
 def rows_of(measure: Measure, options: dict[str, Scalar]) -> int:
-    """Rows that a measure takes of each side."""
-    return measure.per_side * cast(int, options["n"])
+    """Rows that a measure takes of each side; none of weights."""
+    return measure.per_side * cast(int, options.get("n", 0))
 
 
 def most_rows(measures: dict[str, dict[str, Scalar]], views: set[str] | None = None) -> int:
     """The most rows that any of these measures takes of a side (of those in `views`)."""
     return max(
-        (rows_of(MEASURES[m], o) for m, o in measures.items() if views is None or MEASURES[m].on in views),
+        (
+            rows_of(MEASURES[m], o)
+            for m, o in measures.items()
+            if views is None or views & set(MEASURES[m].on)
+        ),
         default=0,
     )
 
@@ -259,8 +311,9 @@ def first_samples(folder: Path, n: int, seed: int, report: Report) -> np.ndarray
     """The first n samples of a generation, float16 (n, c, h, w): from its preview where that has as many."""
     preview = folder / "preview.safetensors"
     tensors, _ = read_tensors(preview)
-    images = tensors["images"] if n <= len(tensors["images"]) else recall_samples(preview, seed, report)[1]
-    return images[:n]
+    if n > len(tensors["images"]):
+        _, tensors, _ = recall_samples(preview, seed, report)
+    return tensors["images"][:n]
 
 
 def load_critic(folder: Path, device: torch.device) -> tuple[Critic, float]:

@@ -35,11 +35,17 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    sampling: bool = False,
 ) -> Any:
-    """A dataclass field with a description and a range: minimum ≤ value ≤ maximum, above < value < below."""
+    """A dataclass field with a description and a range: minimum ≤ value ≤ maximum, above < value < below.
+
+    `sampling` marks an option of a family that training does not depend on.
+    """
     bounds = {"minimum": minimum, "maximum": maximum, "exclusiveMinimum": above, "exclusiveMaximum": below}
-    metadata = {"description": description, "bounds": {k: v for k, v in bounds.items() if v is not None}}
-    return field(default=default, metadata=metadata)
+    given = {k: v for k, v in bounds.items() if v is not None}
+    return field(
+        default=default, metadata={"description": description, "bounds": given, "sampling": sampling}
+    )
 
 
 def parse(cls: type[T], data: Any, where: str) -> T:
@@ -98,7 +104,8 @@ def schema_of(cls: type) -> dict[str, Any]:
             entry["enum"] = list(typing.get_args(hints[f.name]))
         else:
             entry["type"] = {int: "integer", float: "number", str: "string", bool: "boolean"}[hints[f.name]]
-        properties[f.name] = entry | f.metadata["bounds"] | {"default": f.default}
+        entry |= f.metadata["bounds"] | {"default": f.default}
+        properties[f.name] = entry | ({"sampling": True} if f.metadata["sampling"] else {})
     return properties
 
 
@@ -107,11 +114,23 @@ def schema_of(cls: type) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A generative model: its family, the revision of the family's code, and every hyperparameter."""
+    """A generative model: its family, the revision of the family's code, and every hyperparameter.
+
+    `sampler` holds those that only its sampling depends on, where the family has any.
+    """
 
     family: str
     revision: int
     options: dict[str, Scalar]
+    sampler: dict[str, Scalar] | None = None
+
+    @property
+    def trained(self) -> ModelSpec:
+        """The part that training depends on."""
+        return dataclasses.replace(self, sampler=None)
+
+
+Start = Literal["scratch", "continue"]
 
 
 @dataclass(frozen=True)
@@ -195,7 +214,12 @@ class LoopSpec:
     synthetic: Synthetic
     budget: Budgets
     bias: float = option(1.0, "sampling bias λ: 1 unbiased, towards 0 at the modes", minimum=0, maximum=1)
-    start: Literal["scratch"] = "scratch"
+    start: Start = "scratch"
+
+    @property
+    def continues(self) -> bool:
+        """Whether each generation goes on from the weights and the optimiser's state of the one before."""
+        return self.start == "continue"
 
 
 @dataclass(frozen=True)
@@ -228,7 +252,8 @@ class RunSpec:
     @property
     def first(self) -> FirstSpec:
         """Generation 1, which all loops that begin alike have in common."""
-        return FirstSpec(self.dataset, self.model, self.loop.initial, self.loop.budget.initial, self.weights)
+        loop = self.loop
+        return FirstSpec(self.dataset, self.model.trained, loop.initial, loop.budget.initial, self.weights)
 
     @property
     def folder(self) -> str:
@@ -241,13 +266,13 @@ class RunSpec:
 
     def train(self, seed: int, generation: int) -> TrainSpec:
         """The job that trains `generation`."""
-        loop = self.loop
+        loop, model = self.loop, self.model.trained
         if generation == 1:
-            first = TrainSpec(self.dataset, self.model, seed, 1, loop.initial, loop.budget.initial)
+            first = TrainSpec(self.dataset, model, seed, 1, loop.initial, loop.budget.initial)
             return dataclasses.replace(first, weights=self.weights)
         return TrainSpec(
             self.dataset,
-            self.model,
+            model,
             seed,
             generation,
             loop.initial,
@@ -259,7 +284,7 @@ class RunSpec:
 
     def sample(self, seed: int, generation: int) -> SampleSpec:
         """The job that samples `generation`."""
-        return SampleSpec(seed, generation, self.loop.samples, self.loop.bias)
+        return SampleSpec(seed, generation, self.loop.samples, self.loop.bias, self.model.sampler)
 
 
 @dataclass(frozen=True)
@@ -274,8 +299,13 @@ class TrainSpec:
     budget: Budget
     real: Real | None = None
     synthetic: Synthetic | None = None
-    start: Literal["scratch"] | None = None
+    start: Start | None = None
     weights: str | None = None  # of a first generation that is imported
+
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on from the weights and the optimiser's state of the generation before."""
+        return self.start == "continue"
 
 
 @dataclass(frozen=True)
@@ -286,6 +316,7 @@ class SampleSpec:
     generation: int
     n: int = option(description="rows to generate", minimum=1)
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
+    sampler: dict[str, Scalar] | None = None
 
 
 @dataclass(frozen=True)

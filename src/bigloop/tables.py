@@ -1,4 +1,4 @@
-"""A run's measures.json files to the tidy tables that figures are drawn from."""
+"""A run's measures.json files to an experiment's tables: what was measured, of which runs, and what it says."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from bigloop.artifacts import ArtifactError, link, read_json, write_table
+from bigloop.claims import claims_table
 from bigloop.spec import CollectSpec, to_dict
 from bigloop.storage import prune
+from bigloop.verdicts import verdicts_table
 
+TABLES = ("measures", "runs", "critics", "verdicts", "claims")
 MEASURE_COLUMNS = [
     *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
     *("measure", "value", "n", "k", "detail"),
@@ -21,14 +24,17 @@ CRITIC_COLUMNS = [
 
 
 def collect(spec: CollectSpec, results: Path, keep_samples: int = 1) -> None:
-    """Write measures.csv, runs.csv and critics.csv of an experiment, and the links that give its runs their names.
+    """Write the TABLES of an experiment, and the links that give its runs their names.
 
     Then the samples that `keep_samples` (see storage.prune) does not keep are deleted.
     """
     home = results / spec.experiment
-    write_table(home / "tables" / "measures.csv", measures_table(spec, results))
-    write_table(home / "tables" / "runs.csv", runs_table(spec))
-    write_table(home / "tables" / "critics.csv", critics_table(spec, results))
+    measures, runs = measures_table(spec, results), runs_table(spec)
+    critics = critics_table(spec, results)
+    verdicts = verdicts_table(measures, runs)
+    claims = claims_table(measures, runs, critics, verdicts)
+    for name, table in zip(TABLES, (measures, runs, critics, verdicts, claims), strict=True):
+        write_table(home / "tables" / f"{name}.csv", table)
     for old in (home / "runs").glob("*"):
         if old.is_symlink() and old.name not in {run.run for run in spec.runs}:
             old.unlink()

@@ -2,7 +2,8 @@
 
     history = run(step, rows, batch_size=64, steps=9_380, generator=generator, learner={"net": net, …})
 
-`step(batch, generator)` makes one optimiser step and returns its losses as tensors. Nothing here waits for
+`step(batch, generator)` makes one optimiser step and returns its losses as tensors; with labels it is
+`step(batch, labels, generator)`. Nothing here waits for
 the device within a step: losses are added up where they are and read once an epoch. With a `Checkpoint` the
 whole state of the training is saved now and then, and a call that finds it goes on from there, on a CPU
 bit by bit as if it had never stopped.
@@ -14,20 +15,21 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bigloop.artifacts import ArtifactError, read_tensors, write_tensors
 from bigloop.progress import Progress
 
-Step = Callable[[Tensor, torch.Generator], dict[str, Tensor]]
+Step = Callable[..., dict[str, Tensor]]
 Report = Callable[[str], None]
 History = list[dict[str, float]]
 
@@ -79,7 +81,7 @@ class Checkpoint:
         if header.get("key") != self.key:
             self.report(f"{self.path}: the state of another training, not used; starting from the beginning")
             return None
-        tree = _unflatten(json.loads(header["tree"]), {k: torch.from_numpy(v) for k, v in tensors.items()})
+        tree = unpack(tensors, header["tree"])
         self.resumed_at = [*tree.pop("resumed_at"), tree["done"]]
         return tree
 
@@ -90,11 +92,9 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state. A full disk costs the resume, not the training."""
         started = time.monotonic()
-        tensors: dict[str, Tensor] = {}
-        tree = _flatten({**state, "resumed_at": self.resumed_at}, tensors, "")
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        arrays, tree = pack({**state, "resumed_at": self.resumed_at})
         try:
-            write_tensors(self.path, arrays, {"key": self.key, "tree": json.dumps(tree)})
+            write_tensors(self.path, arrays, {"key": self.key, "tree": tree})
         except ArtifactError as error:
             self.report(f"warning: {error}")
         self.saved = time.monotonic()
@@ -105,25 +105,26 @@ class Batches:
     """Batches of `size` rows, cut from an endless stream of shuffled passes over `rows`.
 
     Every batch is full (the last rows of one pass stand with the first of the next), so that shapes never
-    change and every row is seen equally often. rows: Tensor, shape (n, …); float16 comes out as float32.
+    change and every row is seen equally often. rows: Tensors, shape (n, …) each, of which a batch holds the same
+    rows; float16 comes out as float32.
     """
 
-    def __init__(self, rows: Tensor, size: int, generator: torch.Generator) -> None:
+    def __init__(self, rows: Sequence[Tensor], size: int, generator: torch.Generator) -> None:
         self.rows, self.size, self.generator = rows, size, generator
         self.order = self._shuffled()  # row numbers still to come in the passes that have begun
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[list[Tensor]]:
         return self
 
-    def __next__(self) -> Tensor:
+    def __next__(self) -> list[Tensor]:
         while len(self.order) < self.size:
             self.order = torch.cat([self.order, self._shuffled()])
-        batch = self.rows[self.order[: self.size]]
-        self.order = self.order[self.size :]
-        return batch.float() if batch.dtype == torch.float16 else batch
+        chosen, self.order = self.order[: self.size], self.order[self.size :]
+        batch = [part[chosen] for part in self.rows]
+        return [part.float() if part.dtype == torch.float16 else part for part in batch]
 
     def _shuffled(self) -> Tensor:
-        return torch.randperm(len(self.rows), generator=self.generator, device=self.generator.device)
+        return torch.randperm(len(self.rows[0]), generator=self.generator, device=self.generator.device)
 
 
 @dataclass
@@ -164,8 +165,7 @@ class Tally:
 
 def run(
     step: Step,
-    rows: Tensor,
-    *,
+    *rows: Tensor,
     batch_size: int,
     steps: int,
     generator: torch.Generator,
@@ -174,7 +174,7 @@ def run(
     learner: Mapping[str, Stateful] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> History:
-    """Train for `steps` steps; returns one row an epoch (the last may be part of one).
+    """Train on rows, and what belongs to them, for `steps` steps; returns one row an epoch, or a part of one.
 
     A row holds `epoch`, `step`, the mean of each loss, `gradient_norm_{name}` for each entry of `parameters`
     (L2, mean over every tenth step) and `seconds`. `report` gets a line of progress every ten seconds.
@@ -183,10 +183,9 @@ def run(
     where an earlier call stopped. SIGTERM and SIGINT then save at once and raise Interrupted. Raises
     DivergedError when a loss is no longer finite.
     """
-    rows = rows.to(generator.device)
-    epoch_steps = max(1, round(len(rows) / batch_size))
+    epoch_steps = max(1, round(len(rows[0]) / batch_size))
     watched = {name: list(tensors) for name, tensors in (parameters or {}).items()}
-    stream = Batches(rows, batch_size, generator)
+    stream = Batches([part.to(generator.device) for part in rows], batch_size, generator)
     tally = Tally()
     state = checkpoint.load() if checkpoint else None
     if state is not None:
@@ -197,7 +196,7 @@ def run(
     begun = tally.done
     with stop_signals(enabled=checkpoint is not None) as stopped:
         while tally.done < steps:
-            losses = step(next(stream), generator)
+            losses = step(*next(stream), generator)
             tally.add(losses)
             if (tally.done - 1) % NORM_EVERY == 0:
                 tally.add_norms({name: gradient_norm(tensors) for name, tensors in watched.items()})
@@ -271,6 +270,18 @@ def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Bat
         setattr(tally, name, state[name])
     for sums in (tally.sums, tally.norms):
         sums.update({name: total.to(device) for name, total in sums.items()})
+
+
+def pack(tree: Any) -> tuple[dict[str, np.ndarray], str]:
+    """A tree of mappings, lists, tensors and plain values as named arrays and JSON; see `unpack`."""
+    tensors: dict[str, Tensor] = {}
+    words = json.dumps(_flatten(tree, tensors, ""))
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, words
+
+
+def unpack(arrays: Mapping[str, np.ndarray], words: str) -> Any:
+    """The tree that `pack` was given, its tensors on the CPU and its tuples as lists."""
+    return _unflatten(json.loads(words), {name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def _flatten(tree: Any, tensors: dict[str, Tensor], path: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from bigloop.artifacts import read_tensors, write_json, write_tensors
 from bigloop.models import FAMILIES, family, neural
 from bigloop.models.neural import NeuralFamily
 from bigloop.spec import Budget, SpecError
+from bigloop.training import Checkpoint, Interrupted
 
 SHAPE = (1, 28, 28)
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -29,7 +32,20 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
             "critic_output": "linear",
         },
     ),
+    "ddpm": (
+        "ddpm",
+        {
+            "width": 8,
+            "blocks": 1,
+            "patch": 2,
+            "timesteps": 10,
+            "sampler": "ddim",
+            "sampling_steps": 5,
+            "batch_size": 16,
+        },
+    ),
 }
+CLASSES = 10
 KINDS = pytest.mark.parametrize("kind", OPTIONS)
 
 
@@ -40,13 +56,21 @@ def seeded(seed: int) -> torch.Generator:
 def fresh(kind: str, seed: int = 0) -> Any:
     name, options = OPTIONS[kind]
     cls = family(name)
-    return cls.fresh(cls.Options(**options), SHAPE, seeded(seed))
+    return cls.fresh(cls.Options(**options), SHAPE, seeded(seed), CLASSES)
+
+
+def labels(kind: str, n: int) -> torch.Tensor | None:
+    return torch.arange(n) % CLASSES if FAMILIES[OPTIONS[kind][0]].conditional else None
+
+
+def drawn(kind: str, model: NeuralFamily, n: int, seed: int, bias: float = 1.0) -> torch.Tensor:
+    return model.sample(n, bias, seeded(seed), labels(kind, n))
 
 
 def trained(kind: str, weights: int = 0, training: int = 1) -> NeuralFamily:
     model = fresh(kind, weights)
     rows = torch.rand(100, *SHAPE, generator=seeded(9)).half()
-    model.fit(rows, Budget(epochs=2.0), seeded(training), lambda line: None)
+    model.fit(rows, Budget(epochs=2.0), seeded(training), lambda line: None, labels(kind, 100))
     return model
 
 
@@ -77,7 +101,7 @@ def test_weights_do_not_depend_on_the_global_stream_nor_change_it(kind: str) -> 
     expected = torch.rand(3)
     torch.manual_seed(1)
     first = trained(kind)
-    first.sample(3, 1.0, seeded(0))
+    drawn(kind, first, 3, 0)
     assert torch.equal(torch.rand(3), expected)
     torch.manual_seed(2)
     assert same(first, trained(kind))
@@ -93,8 +117,9 @@ def test_training_changes_every_weight_tensor(kind: str) -> None:
 def test_a_history_row_has_every_loss_and_gradient_norm(kind: str) -> None:
     model = fresh(kind)
     rows = torch.rand(160, *SHAPE, generator=seeded(9))
-    history = model.fit(rows, Budget(epochs=2.0), seeded(1), lambda line: None)
-    losses = model.step(rows[:16], seeded(2)).keys()
+    history = model.fit(rows, Budget(epochs=2.0), seeded(1), lambda line: None, labels(kind, 160))
+    given = [rows[:16], labels(kind, 16)] if labels(kind, 16) is not None else [rows[:16]]
+    losses = model.step(*given, seeded(2)).keys()
     norms = {f"gradient_norm_{name}" for name in model.networks}
     assert [row.keys() for row in history] == [{"epoch", "step", "seconds", *losses, *norms}] * 2
 
@@ -102,9 +127,9 @@ def test_a_history_row_has_every_loss_and_gradient_norm(kind: str) -> None:
 @KINDS
 def test_samples_do_not_depend_on_how_they_are_chunked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained(kind)
-    whole = model.sample(250, 1.0, seeded(3)).float()
+    whole = drawn(kind, model, 250, 3).float()
     monkeypatch.setattr(neural, "SAMPLE_CHUNK", 7)
-    parts = model.sample(250, 1.0, seeded(3)).float()
+    parts = drawn(kind, model, 250, 3).float()
     # values up to 1 are rounded to float16, whose last digit is worth 2⁻¹¹ there
     torch.testing.assert_close(parts, whole, rtol=0, atol=2**-11)
 
@@ -112,11 +137,11 @@ def test_samples_do_not_depend_on_how_they_are_chunked(kind: str, monkeypatch: p
 @KINDS
 def test_samples_have_the_rows_shape_in_float16_and_one_seed_gives_the_same(kind: str) -> None:
     model = trained(kind)
-    rows = model.sample(33, 0.5, seeded(3))
+    rows = drawn(kind, model, 33, 3, 0.5)
     assert rows.shape == (33, *SHAPE)
     assert rows.dtype == torch.float16
-    assert torch.equal(rows, model.sample(33, 0.5, seeded(3)))
-    assert not torch.equal(rows, model.sample(33, 0.5, seeded(4)))
+    assert torch.equal(rows, drawn(kind, model, 33, 3, 0.5))
+    assert not torch.equal(rows, drawn(kind, model, 33, 4, 0.5))
 
 
 @KINDS
@@ -128,19 +153,67 @@ def test_a_saved_and_restored_model_gives_bit_identical_samples(kind: str, tmp_p
     restored.restore(read_tensors(tmp_path / "model.safetensors")[0], facts)
     assert same(model, restored)
     assert restored.facts == model.facts
-    assert torch.equal(model.sample(40, 1.0, seeded(3)), restored.sample(40, 1.0, seeded(3)))
+    assert torch.equal(drawn(kind, model, 40, 3), drawn(kind, restored, 40, 3))
 
 
 @KINDS
 def test_training_goes_on_after_sampling_as_if_there_had_been_none(kind: str) -> None:
     models = [fresh(kind), fresh(kind)]
-    models[0].sample(5, 1.0, seeded(3))
+    drawn(kind, models[0], 5, 3)
     rows = torch.rand(50, *SHAPE, generator=seeded(9))
     for model in models:
-        model.fit(rows, Budget(images=64), seeded(1), lambda line: None)
+        model.fit(rows, Budget(images=64), seeded(1), lambda line: None, labels(kind, 50))
     assert same(*models)
 
 
 def test_an_unknown_family_is_named() -> None:
-    with pytest.raises(SpecError, match=r"^family: unknown family 'gan' \(known: vae, wgan_gp\)$"):
+    with pytest.raises(SpecError, match=r"^family: unknown family 'gan' \(known: vae, wgan_gp, ddpm\)$"):
         family("gan")
+
+
+@KINDS
+def test_a_model_that_continues_makes_the_step_that_the_first_would_have_made_next(kind: str) -> None:
+    rows, known = torch.rand(32, *SHAPE, generator=seeded(9)), labels(kind, 32)
+
+    def fit(model: NeuralFamily) -> None:
+        model.fit(rows, Budget(images=64), seeded(1), lambda line: None, known)
+
+    first, second = fresh(kind), fresh(kind, seed=5)
+    fit(first)
+    # copied, as through a file: the tensors of a state_dict are the optimiser's own
+    states = copy.deepcopy({name: part.state_dict() for name, part in first.optimizers.items()})
+    second.resume_from({k: v.copy() for k, v in first.state()[0].items()}, copy.deepcopy(states))
+    first.optimizer_states = states
+    fit(first)
+    fit(second)
+    assert same(first, second)
+    without = fresh(kind, seed=5)
+    without.resume_from(first.state()[0], {})
+    fit(without)
+    assert not same(first, without)
+
+
+@KINDS
+def test_a_stopped_sampling_goes_on_bit_identical(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neural, "SAMPLE_CHUNK", 16)
+    whole = drawn(kind, trained(kind), 50, 3)
+    model, calls = trained(kind), []
+    kept = type(model).piece
+
+    def stopping(self: NeuralFamily, *arguments: Any) -> torch.Tensor:
+        calls.append(0)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return kept(self, *arguments)
+
+    monkeypatch.setattr(type(model), "piece", stopping)
+    lines: list[str] = []
+    model.checkpoint = Checkpoint(tmp_path / "sample.state.safetensors", "key", 1e9, lines.append)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM; state saved at image 32 of 50"):
+        drawn(kind, model, 50, 3)
+    model.checkpoint = Checkpoint(tmp_path / "sample.state.safetensors", "key", 1e9, lines.append)
+    assert torch.equal(drawn(kind, model, 50, 3), whole)
+    assert len(calls) == 4  # two of the first call, and the two that were missing
+    assert lines == ["going on from image 32 of 50"]

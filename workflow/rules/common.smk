@@ -50,6 +50,12 @@ GENERATION = "results/runs/{folder}/seed-{seed}/gen-{t}"
 by_folder = {run.spec.folder: run for run in experiment.runs.values()}
 by_first_folder = {run.spec.first.folder: run for run in experiment.runs.values()}
 imported = {folder: run for folder, run in by_first_folder.items() if run.weights}
+continuing = {  # folders of models that a later generation goes on from
+    folder
+    for run in experiment.runs.values()
+    if run.spec.loop.continues
+    for folder in (run.spec.folder, run.spec.first.folder)
+}
 
 
 def one_of(names):
@@ -89,6 +95,16 @@ def generation(folder, seed, t, file):
 def model_files(run, seed, t):
     """The weights of a generation, their record and their history."""
     return [generation(run.spec.model_folder(int(t)), seed, t, name) for name in MODEL_FILES]
+
+
+def continued_files(wildcards):
+    """The model that this generation goes on from, and the state of its optimisers where there is one."""
+    run, t = trained_run(wildcards), int(wildcards.t) - 1
+    if not t or not run.spec.loop.continues:
+        return []
+    files, folder = model_files(run, wildcards.seed, t), run.spec.model_folder(t)
+    optimizer = [] if folder in imported else [generation(folder, wildcards.seed, t, "optimizer.safetensors")]
+    return files + optimizer
 
 
 def classifier(dataset):

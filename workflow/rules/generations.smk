@@ -4,34 +4,49 @@
 # remade is the same file, and must not train the tail of the chain again.
 
 
-rule train:
-    input:
-        data=lambda w: ancient(data(trained_run(w))),
-        previews=lambda w: ancient(training_previews(w)),
-    output:
-        model=f"{GENERATION}/model.safetensors",
-        record=f"{GENERATION}/model.json",
-        history=f"{GENERATION}/history.csv",
-    log:
-        f"{GENERATION}/train.log",
-    benchmark:
-        f"{GENERATION}/train.benchmark.tsv"
-    wildcard_constraints:
-        folder=one_of([f for f in [*by_folder, *by_first_folder] if f not in imported]),
-    conda:
-        "../../envs/bigloop.yaml"
-    threads: 1
-    resources:
-        gpu=GPU,
-        mem_mb=lambda w, attempt: attempt * estimate.training_memory(train_spec(w)),
-        runtime=lambda w, attempt: attempt * estimate.training_minutes(train_spec(w)),
-        attempt=lambda w, attempt: attempt,
-    params:
-        spec=lambda w: to_json(train_spec(w)),
-    shell:
-        "python -m bigloop train --spec {params.spec:q} --data $(dirname {input.data:q}) "
-        "--previews {input.previews:q} --out $(dirname {output.model:q}) "
-        f"{SAVE} {KEEP} {MACHINE}"
+MODEL = {
+    "model": f"{GENERATION}/model.safetensors",
+    "record": f"{GENERATION}/model.json",
+    "history": f"{GENERATION}/history.csv",
+    "rows": f"{GENERATION}/rows.safetensors",
+}
+OPTIMIZER = {"optimizer": f"{GENERATION}/optimizer.safetensors"}
+
+# Twice the same rule: where a loop continues from a model, the state of its optimisers is kept, too.
+for name, folders, outputs, keep in (
+    ("train", {*by_folder, *by_first_folder} - continuing - {*imported}, MODEL, ""),
+    ("train_continuing", continuing - {*imported}, MODEL | OPTIMIZER, "--keep-optimizer "),
+):
+
+    rule:
+        name:
+            name
+        input:
+            data=lambda w: ancient(data(trained_run(w))),
+            previews=lambda w: ancient(training_previews(w)),
+            previous=lambda w: ancient(continued_files(w)),
+        output:
+            **outputs,
+        log:
+            f"{GENERATION}/train.log",
+        benchmark:
+            f"{GENERATION}/train.benchmark.tsv"
+        wildcard_constraints:
+            folder=one_of(sorted(folders)),
+        conda:
+            "../../envs/bigloop.yaml"
+        threads: 1
+        resources:
+            gpu=GPU,
+            mem_mb=lambda w, attempt: attempt * estimate.training_memory(train_spec(w)),
+            runtime=lambda w, attempt: attempt * estimate.training_minutes(train_spec(w)),
+            attempt=lambda w, attempt: attempt,
+        params:
+            spec=lambda w: to_json(train_spec(w)),
+        shell:
+            "python -m bigloop train --spec {params.spec:q} --data $(dirname {input.data:q}) "
+            "--previews {input.previews:q} --out $(dirname {output.model:q}) "
+            f"--previous {{input.previous:q}} {keep}{SAVE} {KEEP} {MACHINE}"
 
 
 rule import_weights:
@@ -39,9 +54,7 @@ rule import_weights:
         data=lambda w: ancient(data(imported[w.folder])),
         weights=lambda w: ancient(str(imported[w.folder].weights)),
     output:
-        model=f"{GENERATION}/model.safetensors",
-        record=f"{GENERATION}/model.json",
-        history=f"{GENERATION}/history.csv",
+        **MODEL,
     log:
         f"{GENERATION}/import.log",
     wildcard_constraints:
@@ -85,4 +98,4 @@ rule sample:
     shell:
         "python -m bigloop sample --spec {params.spec:q} --model $(dirname {input.model[0]:q}) "
         "--out $(dirname {output.samples:q}) "
-        f"{MACHINE}"
+        f"{SAVE} {MACHINE}"

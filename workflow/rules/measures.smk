@@ -5,6 +5,7 @@ rule measure:
     input:
         samples=ancient(f"{GENERATION}/samples.safetensors"),
         model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
+        first=lambda w: ancient(model_files(run_of(w), w.seed, 1)),
         classifier=lambda w: ancient(classifier(run_of(w).spec.dataset)),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
@@ -26,7 +27,7 @@ rule measure:
         spec=lambda w: to_json(experiment.measure(run_of(w), int(w.seed), int(w.t))),
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
-        "--model $(dirname {input.model[0]:q}) --classifier $(dirname {input.classifier[0]:q}) "
+        "--model $(dirname {input.model[0]:q}) --first $(dirname {input.first[0]:q}) --classifier $(dirname {input.classifier[0]:q}) "
         "--data $(dirname {input.data[0]:q}) --out {output:q} "
         f"{MACHINE}"
 
@@ -90,6 +91,8 @@ rule collect:
         measures=f"{HOME}/tables/measures.csv",
         runs=f"{HOME}/tables/runs.csv",
         critics=f"{HOME}/tables/critics.csv",
+        verdicts=report(f"{HOME}/tables/verdicts.csv", caption="../report/verdicts.rst", category="Tables"),
+        claims=report(f"{HOME}/tables/claims.csv", caption="../report/claims.rst", category="Tables"),
     log:
         f"{HOME}/tables/collect.log",
     conda:

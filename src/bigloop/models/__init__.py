@@ -9,8 +9,9 @@ To add a family, write a file like vae.py and add its line to FAMILIES.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -19,15 +20,20 @@ from bigloop.spec import ModelSpec, SpecError, parse, to_dict
 
 
 class Entry(NamedTuple):
-    """Where a family's class is, and whether its models are a `Critic`, too."""
+    """Where a family's class is, and what its models can do beside a `Family`'s duties."""
 
     path: str
-    has_critic: bool = False
+    has_critic: bool = False  # a `Critic`
+    conditional: bool = False  # a `Conditional`
+    continues: bool = (
+        False  # can go on from the weights and optimisers of another, as every `NeuralFamily` can
+    )
 
 
 FAMILIES = {
-    "vae": Entry("bigloop.models.vae:VAE"),
-    "wgan_gp": Entry("bigloop.models.wgan_gp:WGANGP", has_critic=True),
+    "vae": Entry("bigloop.models.vae:VAE", continues=True),
+    "wgan_gp": Entry("bigloop.models.wgan_gp:WGANGP", has_critic=True, continues=True),
+    "ddpm": Entry("bigloop.models.ddpm:DDPM", conditional=True, continues=True),
 }
 
 
@@ -72,6 +78,22 @@ class Critic(Family, Protocol):
         ...
 
 
+class Conditional(Protocol):
+    """A family that learns and samples images of given classes; what differs from `Family`.
+
+    labels: Tensor (n,), int64, each the class of a row, below `classes`.
+    """
+
+    @classmethod
+    def fresh(cls, options: Any, shape: tuple[int, ...], generator: Any, classes: int) -> Family: ...
+
+    def fit(
+        self, rows: Any, budget: Any, generator: Any, report: Callable[[str], None], labels: Any
+    ) -> list[dict]: ...
+
+    def sample(self, n: int, bias: float, generator: Any, labels: Any) -> Any: ...
+
+
 def family(name: str) -> type[Family]:
     """The class of a registered family; raises SpecError for an unknown name."""
     if name not in FAMILIES:
@@ -83,4 +105,12 @@ def family(name: str) -> type[Family]:
 def resolve(name: str, given: dict[str, Any], where: str) -> ModelSpec:
     """The complete ModelSpec of a family with the options `given`; raises SpecError naming the key below `where`."""
     cls = family(name)
-    return ModelSpec(name, cls.revision, to_dict(parse(cls.Options, given, where)))
+    values = to_dict(parse(cls.Options, given, where))
+    sampling = {f.name for f in dataclasses.fields(cls.Options) if f.metadata.get("sampling")}
+    return model_spec(name, cls.revision, values, sampling)
+
+
+def model_spec(name: str, revision: int, values: dict[str, Any], sampling: Container[str]) -> ModelSpec:
+    """The ModelSpec of resolved options, of which those in `sampling` matter to sampling alone."""
+    sampler = {k: v for k, v in values.items() if k in sampling}
+    return ModelSpec(name, revision, {k: v for k, v in values.items() if k not in sampling}, sampler or None)
