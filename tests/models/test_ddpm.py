@@ -18,6 +18,8 @@ from torch import Tensor
 from bigloop.artifacts import read_tensors, write_tensors
 from bigloop.models.ddpm import (
     DDPM,
+    LOGIT_MEAN,
+    LOGIT_SPREAD,
     Averaged,
     alpha_bar,
     ancestral,
@@ -27,6 +29,7 @@ from bigloop.models.ddpm import (
     dropped,
     guidance,
     noised,
+    steps_drawn,
     trailing,
     velocity,
 )
@@ -35,7 +38,7 @@ from bigloop.spec import Budget, SpecError, parse
 from bigloop.training import Checkpoint
 
 SHAPE = (1, 8, 8)
-BETAS = (1e-4, 0.02)  # of the options' defaults
+BETAS = 1e-4, 0.04
 MEAN, SPREAD = 0.3, 0.5  # of Gaussian data in one dimension
 
 
@@ -205,16 +208,16 @@ def test_ddim_maps_the_noise_of_gaussian_data_linearly(steps: int) -> None:
 
 def test_the_chains_laws_come_near_the_datas_law_as_their_steps_grow_finer() -> None:
     errors = []
-    for timesteps, scale in ((500, 1.0), (5_000, 0.2)):  # twice the noise in ten times as many steps
+    for timesteps, scale in ((500, 1.0), (5_000, 0.1)):  # as much noise in ten times as many steps
         a = alpha_bar(timesteps, *(scale * beta for beta in BETAS))
         mean, variance = ancestral_law(a)
         offset, factor = ddim_law(a, list(reversed(range(timesteps))))
         errors.append([abs(mean - MEAN), abs(math.sqrt(variance) - SPREAD)])
         errors.append([abs(offset - MEAN), abs(factor - SPREAD)])
-    # worked out from the recursions: 500 steps leave 8 % of the image in x_T, which DDIM never makes up for
-    assert max(errors[0]) < 0.006
-    assert max(errors[1]) < 0.013
-    assert max(*errors[2], *errors[3]) < 0.001
+    # worked out from the recursions, whose errors are of first order in the size of a step
+    assert max(errors[0]) < 0.008
+    assert max(errors[1]) < 0.004
+    assert max(*errors[2], *errors[3]) < 0.0011
 
 
 def test_clipped_predictions_keep_samples_in_the_range_of_the_data() -> None:
@@ -301,6 +304,7 @@ def test_the_loss_is_the_mean_squared_error_of_its_target_at_a_uniform_step(targ
     else:
         error = output - scheduler.get_velocity(x0, noise, t)
     ddpm.prepare()
+    ddpm.schedules = ddpm.schedule(9)
     loss = ddpm.step(rows.float(), labels, seeded(5))["loss"]
     assert not loss.requires_grad
     # in float32, the noise of the first step is found from a difference 100 times smaller than its terms
@@ -376,17 +380,18 @@ def test_a_training_that_stopped_goes_on_bit_by_bit(tmp_path: Path) -> None:
     def checkpoint() -> Checkpoint:
         return Checkpoint(tmp_path / "training.safetensors", key="this one", seconds=1e9)
 
-    trained(steps=5, checkpoint=checkpoint())  # saves its state at the end
+    trained(steps=5, checkpoint=checkpoint(), decay="none")  # saves its state at the end
     resumed = checkpoint()
-    whole = trained(steps=11, checkpoint=resumed)
+    whole = trained(steps=11, checkpoint=resumed, decay="none")
     assert resumed.resumed_at == [5]
-    assert same(whole, trained(steps=11))
+    assert same(whole, trained(steps=11, decay="none"))
 
 
-def test_a_step_changes_nothing_but_networks_optimisers_and_generator() -> None:
+def test_a_step_changes_nothing_but_networks_optimisers_schedules_and_generator() -> None:
     ddpm, (rows, labels) = trained(), rows_and_labels(16)
     ddpm.prepare()
-    saved = ("networks", "unet", "optimizers")
+    ddpm.schedules = ddpm.schedule(9)
+    saved = ("networks", "unet", "optimizers", "schedules")
     before = {k: copy.deepcopy(v) for k, v in vars(ddpm).items() if k not in saved}
     ddpm.step(rows.float(), labels, seeded())
     after = {k: v for k, v in vars(ddpm).items() if k not in saved}
@@ -401,3 +406,33 @@ def test_classes_and_labels_are_asked_for() -> None:
         DDPM.fresh(DDPM.Options(), SHAPE, seeded())
     with pytest.raises(ValueError, match=r"^labels: "):
         model().sample(2, 1.0, seeded())
+
+
+def test_logit_normal_steps_have_the_law_of_their_name_and_stay_below_t() -> None:
+    t = steps_drawn(100_000, 500, "logit_normal", seeded())
+    assert 0 <= t.min() <= t.max() <= 499
+    logit = torch.logit((t + 0.5) / 500)
+    # four standard errors of a mean and of a deviation of 100 000 normal numbers, and the rounding to whole steps
+    assert logit.mean().item() == pytest.approx(LOGIT_MEAN, abs=0.015)
+    assert logit.std().item() == pytest.approx(LOGIT_SPREAD, abs=0.015)
+
+
+def test_the_learning_rate_falls_to_0_in_each_training_anew() -> None:
+    ddpm, (rows, labels) = model(), rows_and_labels(64)
+    rates: list[float] = []
+
+    def fit() -> None:
+        step = type(ddpm).step
+        ddpm.step = lambda *batch: (
+            rates.append(ddpm.optimizers["unet"].param_groups[0]["lr"]),
+            step(ddpm, *batch),
+        )[1]  # type: ignore[method-assign]
+        ddpm.fit(rows, Budget(images=4 * 16), seeded(1), lambda line: None, labels)
+
+    fit()
+    first = ddpm.options.learning_rate
+    expected = [first * share for share in (1.0, 0.75, 0.5, 0.25)]
+    assert rates == pytest.approx(expected)
+    ddpm.optimizer_states = {"unet": copy.deepcopy(ddpm.optimizers["unet"].state_dict())}
+    fit()
+    assert rates == pytest.approx(2 * expected)

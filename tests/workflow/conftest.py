@@ -17,6 +17,7 @@ from .cluster import Cluster, missing
 
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
+LOOPS = REPOSITORY / "tests" / "smoke" / "loops.yaml"
 
 
 class Job(NamedTuple):
@@ -29,9 +30,9 @@ class Job(NamedTuple):
 class Workplace:
     """A working directory with finished results, and the config that made them, free to be changed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, config: Path = SMOKE) -> None:
         self.directory = directory
-        self.config: dict[str, Any] = yaml.safe_load(SMOKE.read_text())
+        self.config: dict[str, Any] = yaml.safe_load(config.read_text())
 
     def snakemake(
         self,
@@ -102,6 +103,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(stored, directory / "results" / "data" / "mnist")
     Workplace(directory).snakemake()
     return directory
+
+
+@pytest.fixture(scope="session")
+def finished_loops(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the second smoke experiment, the one with all loops, has run to its end."""
+    directory = tmp_path_factory.mktemp("loops")
+    for kind in ("data", "classifier"):
+        shutil.copytree(finished / "results" / kind, directory / "results" / kind)
+    Workplace(directory, LOOPS).snakemake()
+    return directory
+
+
+@pytest.fixture
+def loops(finished_loops: Path, tmp_path: Path) -> Workplace:
+    """A copy of that directory."""
+    directory = tmp_path / "loops"
+    shutil.copytree(finished_loops, directory, symlinks=True)
+    return Workplace(directory, LOOPS)
 
 
 @pytest.fixture

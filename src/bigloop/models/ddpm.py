@@ -15,10 +15,13 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from bigloop.models.neural import NeuralFamily
 from bigloop.models.unet import UNet
 from bigloop.spec import SpecError, option
+
+LOGIT_MEAN, LOGIT_SPREAD = -0.6, 1.0  # for the default β: the median is at ᾱ = 0.28
 
 Eps = Callable[[Tensor, int], Tensor]  # predicted noise of x (n, …) at step t
 
@@ -34,16 +37,23 @@ class DDPM(NeuralFamily):
 
     @dataclass(frozen=True)
     class Options:
-        width: int = option(128, "channels at full resolution; lower ones have twice as many", minimum=1)
+        width: int = option(128, "channels at full resolution", minimum=1)
+        multiplier: int = option(2, "lower resolutions have so many times the channels", minimum=1)
         blocks: int = option(2, "residual blocks on each side at each of the three resolutions", minimum=1)
         patch: int = option(1, "patches of this many pixels squared are folded into channels", minimum=1)
         timesteps: int = option(500, "steps T from data to noise", minimum=2)
         beta_first: float = option(1e-4, "variance β of the first step's noise", above=0, below=1)
-        beta_last: float = option(0.02, "β of the last step, linear between them", above=0, below=1)
+        # Ho et al. have 0.02 at T = 1 000; half the steps need twice that, or x_T is not yet noise.
+        beta_last: float = option(0.04, "β of the last step, linear between them", above=0, below=1)
         loss: Literal["noise", "velocity"] = option("noise", "whose squared error training lowers")
+        times: Literal["uniform", "logit_normal"] = option(
+            "uniform",
+            "how training draws its steps; logit_normal prefers the middle, where shapes are decided",
+        )
         label_dropout: float = option(0.1, "share of labels dropped in training", minimum=0, maximum=1)
         batch_size: int = option(128, "images a step", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate", above=0)
+        decay: Literal["none", "linear"] = option("linear", "of the learning rate, to 0 in each training")
         average_decay: float = option(0.999, "decay of the weights' moving average", minimum=0, below=1)
         sampler: Literal["ddpm", "ddim"] = option("ddpm", "ancestral, or deterministic", sampling=True)
         sampling_steps: int = option(50, "steps of ddim; ddpm makes all T", minimum=1, sampling=True)
@@ -67,15 +77,28 @@ class DDPM(NeuralFamily):
         o = self.options
         if self.classes is None:
             raise SpecError("ddpm: learns images of given classes, and got no classes")
-        return {"unet": Averaged(UNet(self.shape, self.classes, o.width, o.blocks, o.patch), o.average_decay)}
+        return {
+            "unet": Averaged(
+                UNet(self.shape, self.classes, o.width, o.blocks, o.patch, o.multiplier), o.average_decay
+            )
+        }
 
     def prepare(self) -> None:
         parameters = self.unet.net.parameters()
         self.optimizers = {"unet": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
+    def schedule(self, steps: int) -> dict[str, LRScheduler]:
+        optimizer = self.optimizers["unet"]
+        for (
+            group
+        ) in optimizer.param_groups:  # an earlier training, whose state it may have, ended with another
+            group["lr"] = self.options.learning_rate
+        falls = self.options.decay == "linear"
+        return {"unet": LambdaLR(optimizer, lambda done: 1 - done / steps if falls else 1.0)}
+
     def step(self, batch: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         o, x0, device = self.options, 2 * batch - 1, batch.device
-        t = torch.randint(o.timesteps, (len(x0),), generator=generator, device=device)
+        t = steps_drawn(len(x0), o.timesteps, o.times, generator)
         noise = torch.randn(x0.shape, generator=generator, device=device)
         kept = dropped(labels, o.label_dropout, self.unet.net.nothing, generator)
         a = self.alpha_bar_on_device[t].view(-1, 1, 1, 1)
@@ -85,6 +108,7 @@ class DDPM(NeuralFamily):
         self.optimizers["unet"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["unet"].step()
+        self.schedules["unet"].step()
         self.unet.update()
         return {"loss": loss.detach()}
 
@@ -153,6 +177,16 @@ def noised(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """v = √ᾱ ε − √(1 − ᾱ) x_0, with which ε = √(1 − ᾱ) x_t + √ᾱ v (Salimans & Ho 2022, app. D)."""
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
+
+
+def steps_drawn(n: int, timesteps: int, law: str, generator: torch.Generator) -> Tensor:
+    """n steps t, int64 (n,): uniform, or T times the logistic function of a normal number (Esser et al. 2024, §3.1)."""
+    device = generator.device
+    if law == "uniform":
+        return torch.randint(timesteps, (n,), generator=generator, device=device)
+    normal = torch.randn(n, generator=generator, device=device)
+    share = torch.sigmoid(LOGIT_MEAN + LOGIT_SPREAD * normal)
+    return (timesteps * share).long().clamp(max=timesteps - 1)
 
 
 def dropped(labels: Tensor, rate: float, nothing: int, generator: torch.Generator) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from bigloop.progress import duration
 from bigloop.seeding import default_generator
 from bigloop.spec import Budget
-from bigloop.training import Checkpoint, History, Interrupted, Report, run, stop_signals
+from bigloop.training import Checkpoint, History, Interrupted, Report, Stateful, run, stop_signals
 
 SAMPLE_CHUNK = 1_000  # rows generated at once: bounds memory, and is part of the result's last bits
 
@@ -21,7 +22,8 @@ class NeuralFamily:
     """A family whose state is a few networks.
 
     Subclasses give `build`, `prepare`, `step`, and `latent` and `decode`, or `piece`. What a step changes must be
-    the networks, the optimisers and the generator's state, and nothing else: these are saved for a resume.
+    the networks, the optimisers, their schedules and the generator's state, and nothing else: these are saved for a
+    resume.
     """
 
     Options: ClassVar[type]
@@ -38,6 +40,7 @@ class NeuralFamily:
         self.checkpoint: Checkpoint | None = None  # where the next `fit` or `sample` keeps its state
         self.networks: dict[str, nn.Module] = {k: net.to(device) for k, net in self.build().items()}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.schedules: dict[str, LRScheduler] = {}
         self.optimizer_states: dict[str, Any] = {}  # of `optimizers`, to begin a training with
 
     @classmethod
@@ -58,6 +61,10 @@ class NeuralFamily:
     def prepare(self) -> None:
         """Make `self.optimizers`, by name; called once before the first step."""
         raise NotImplementedError
+
+    def schedule(self, steps: int) -> dict[str, LRScheduler]:
+        """Schedules of the learning rates over a training, by name, which `step` has to step; none by default."""
+        return {}
 
     def step(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """step(batch, generator): one training step on batch (b, *shape); returns detached losses, shape () each.
@@ -96,16 +103,23 @@ class NeuralFamily:
         self.prepare()
         for name, state in self.optimizer_states.items():
             self.optimizers[name].load_state_dict(state)
+        steps = budget.steps(len(rows), self.options.batch_size)
+        self.schedules = self.schedule(steps)
+        learner: dict[str, Stateful] = {
+            **self.networks,
+            **{f"optimizer {name}": part for name, part in self.optimizers.items()},
+            **{f"schedule {name}": part for name, part in self.schedules.items()},
+        }
         with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
             history = run(
                 self.step,
                 *([rows] if labels is None else [rows, labels]),
                 batch_size=self.options.batch_size,
-                steps=budget.steps(len(rows), self.options.batch_size),
+                steps=steps,
                 generator=generator,
                 parameters={name: list(net.parameters()) for name, net in self.networks.items()},
                 report=report,
-                learner={**self.networks, **{f"optimizer {k}": v for k, v in self.optimizers.items()}},
+                learner=learner,
                 checkpoint=self.checkpoint,
             )
         self.checkpoint = None

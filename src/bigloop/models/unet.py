@@ -1,7 +1,7 @@
 """A small class-conditional U-Net: the noise predictor of a diffusion model (Ho et al. 2020, app. B).
 
-Three resolutions, each half of the one before, with 1, 2 and 2 times `width` channels; residual blocks whose
-second normalisation is scaled and shifted by time and class; one self-attention at the lowest resolution.
+Three resolutions, each half of the one before, the lower two with more channels; residual blocks whose second
+normalisation is scaled and shifted by time and class; one self-attention at the lowest resolution.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from bigloop.spec import SpecError
 
-MULTIPLIERS = (1, 2, 2)
 FREQUENCIES = 32  # of the time's embedding, which has a sine and a cosine of each
 
 
@@ -23,17 +22,20 @@ class UNet(nn.Module):
     """Images, times and classes to one output in the images' shape, which is 0 before training.
 
     forward(x, t, labels): x, Tensor (n, c, h, w); t, Tensor (n,), in steps; labels, int64 Tensor (n,), of
-    which `nothing` = `classes` stands for "no class". `patch` × `patch` pixels are folded into channels first:
+    which `nothing` = `classes` stands for "no class". There are `width` channels at full resolution
+    and `multiplier` times as many at the lower ones. `patch` × `patch` pixels are folded into channels first:
     the network then costs about patch² times less. Raises SpecError where patches do not fit the image.
     """
 
-    def __init__(self, shape: tuple[int, ...], classes: int, width: int, blocks: int, patch: int) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], classes: int, width: int, blocks: int, patch: int, multiplier: int = 2
+    ) -> None:
         super().__init__()
         channels, height, columns = shape
         if height % patch or columns % patch:
             raise SpecError(f"patch: {patch}×{patch} pixels do not tile images of {height}×{columns}")
         self.patch, self.nothing = patch, classes
-        widths, code = [m * width for m in MULTIPLIERS], 4 * width
+        widths, code = [width, multiplier * width, multiplier * width], 4 * width
         self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, code), nn.SiLU(), nn.Linear(code, code))
         self.label = nn.Embedding(classes + 1, code)
         self.enter = nn.Conv2d(channels * patch**2, width, 3, padding=1)
