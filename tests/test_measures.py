@@ -15,7 +15,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json, write_table, write_tensors
 from bigloop.data import load
-from bigloop.generation import load_model, read_samples, sample, train
+from bigloop.generation import load_model, new_model, parameters, read_samples, sample, train
 from bigloop.measures import (
     Side,
     classify,
@@ -337,6 +337,42 @@ def test_measuring_a_generation_adds_its_last_losses_and_its_critics_rate(
     assert records[-1] == critic_on_test(folder, small_mnist)
     without = MeasureSpec("mnist", spec.measures, classifier.name, 0, 2, has_critic=False)
     assert measure(without, folder / "samples.safetensors", folder, classifier, small_mnist) == records[:-1]
+
+
+def test_the_distance_of_weights_is_from_generation_1_and_from_before_its_training(
+    gans: tuple[RunSpec, Path], classifier: Path, small_mnist: Path
+) -> None:
+    run, runs = gans
+    first, second = (runs / run.folder / "seed-0" / f"gen-{t}" for t in (1, 2))
+    found = {}
+    for t, folder in ((1, first), (2, second)):
+        spec = MeasureSpec("mnist", {"parameter_distance": {}}, classifier.name, 0, t)
+        records = measure(spec, folder / "samples.safetensors", folder, classifier, small_mnist, first=first)
+        found[t] = {r["measure"]: r for r in records}
+    weights = [parameters(load_model(folder, CPU)[0]) for folder in (first, second)]
+    expected = np.linalg.norm(weights[1] - weights[0]) / len(weights[0])
+    assert found[1]["parameter_distance"]["value"] == 0
+    assert found[2]["parameter_distance"]["value"] == pytest.approx(expected)
+    assert found[2]["parameter_distance"]["n"] is None
+    fresh = parameters(new_model(run.model, (1, 28, 28), 0, 1, CPU, 10))
+    initial = np.linalg.norm(weights[0] - fresh) / len(fresh)
+    assert found[2]["parameter_distance_initial"]["value"] == pytest.approx(initial)
+
+
+def test_copies_of_training_rows_lie_far_nearer_than_unseen_real_ones(
+    classifier: Path, small_mnist: Path
+) -> None:
+    training, _ = load(small_mnist, "train")
+    options: dict[str, dict[str, Any]] = {"nearest_real": {"n": 60}}
+    copies = measure_images(training[1_000:1_060], options, classifier, small_mnist)
+    (floor,) = measure_real(
+        FloorSpec("mnist", {"nearest_real": ({"n": 60},)}, classifier.name), classifier, small_mnist
+    )
+    noisy = pixels(training[1_000:1_060]).numpy() + np.float32(0.02)
+    near = measure_images(noisy, options, classifier, small_mnist)
+    assert by_name(copies)["nearest_real"] == 0
+    assert by_name(near)["nearest_real"] == pytest.approx(0.02 * 28, rel=0.02)  # 784 pixels, each off by 0.02
+    assert floor["value"] > 5 * 0.02 * 28
 
 
 def test_the_final_losses_are_those_of_the_last_epoch(tmp_path: Path) -> None:

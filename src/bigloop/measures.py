@@ -148,8 +148,10 @@ def measure_real(spec: FloorSpec, classifier: Path, data: Path) -> list[Record]:
     device = default_device()
     rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
     first, second = (real_side(classifier, data, rows, device, floor=floor) for floor in (False, True))
-    training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
-    sides = {"subset": (second, first), "training": (test, training)}
+    sides = {"subset": (second, first)}
+    if any(MEASURES[name].against == "training" for name in spec.measures):
+        training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
+        sides["training"] = test, training
     return [
         r
         for name, several in spec.measures.items()

@@ -35,7 +35,7 @@ rule measure:
 rule measure_real:
     input:
         classifier=lambda w: ancient(classifier(w.dataset)),
-        data=ancient(f"{DATA}/train.safetensors"),
+        data=ancient([f"{DATA}/train.safetensors", f"{DATA}/test.safetensors"]),
     output:
         f"{HOME}/floor/{{dataset}}.json",
     log:
@@ -56,7 +56,7 @@ rule measure_real:
         spec=lambda w: to_json(experiment.floor(w.dataset)),
     shell:
         "python -m bigloop measure --floor --spec {params.spec:q} --classifier $(dirname {input.classifier[0]:q}) "
-        "--data $(dirname {input.data:q}) --out {output:q} "
+        "--data $(dirname {input.data[0]:q}) --out {output:q} "
         f"{MACHINE}"
 
 
