@@ -104,6 +104,24 @@ BROKEN: dict[str, tuple[Break, str]] = {
         put("models/vae-tiny/family", "gan"),
         "models.vae-tiny.family: unknown family",
     ),
+    # what a family cannot do
+    "guidance without end": (
+        each(
+            put("models/vae-tiny", {"family": "ddpm"}),
+            put("loops/fully-synthetic/bias", 0),
+            put("runs/wgan-1", REMOVED),
+            put("runs/wgan-2", REMOVED),
+        ),
+        f"{LOOP}.bias: ddpm needs one above 0",
+    ),
+    "more sampling steps than there are": (
+        put("models/vae-tiny", {"family": "ddpm", "sampler": "ddim", "timesteps": 10, "sampling_steps": 11}),
+        "models.vae-tiny.sampling_steps: expected at most timesteps, 10",
+    ),
+    "more neighbours than rows": (
+        put("measures/recall", {"n": 5, "k": 5}),
+        "measures.recall.k: 5 nearest other",
+    ),
     # wrong types
     "a word for a number": (
         put("models/vae-tiny/latent", "four"),

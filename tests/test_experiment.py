@@ -340,3 +340,13 @@ def test_planning_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_family_that_cannot_continue_is_found_while_planning(
+    config: Config, schema: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config["loops"][LOOP]["start"] = "continue"
+    resolved(config, schema)
+    monkeypatch.setitem(FAMILIES, "vae", FAMILIES["vae"]._replace(continues=False))
+    with pytest.raises(SpecError, match=rf"^loops\.{LOOP}\.start: continue: vae cannot go on"):
+        resolved(config, schema)

@@ -295,6 +295,8 @@ def _model(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> Mo
     for key, entry in declared.items():
         if entry.get("type") in kinds:
             values[key] = kinds[entry["type"]](values[key])
+    if values.get("sampler") == "ddim" and values["sampling_steps"] > values["timesteps"]:
+        raise SpecError(f"models.{name}.sampling_steps: expected at most timesteps, {values['timesteps']}")
     return model_spec(family, revision, values, sampling)
 
 
@@ -315,10 +317,15 @@ def _run(
         raise SpecError(f"{where}.{error}") from None
     loop = loop_specs[given["loop"]]
     generations = int(given["generations"])
-    if loop.continues and not FAMILIES[models[given["model"]].family].continues:
+    family = models[given["model"]].family
+    if loop.continues and not FAMILIES[family].continues:
         raise SpecError(
-            f"loops.{given['loop']}.start: continue: {models[given['model']].family} cannot go on from earlier "
-            "weights (its line in FAMILIES does not say continues=True)"
+            f"loops.{given['loop']}.start: continue: {family} cannot go on from earlier weights (its line in "
+            "FAMILIES does not say continues=True)"
+        )
+    if loop.bias == 0 and not FAMILIES[family].reaches_modes:
+        raise SpecError(
+            f"loops.{given['loop']}.bias: {family} needs one above 0 (λ = 0 is infinite guidance)"
         )
     loops.check(loop, generations, about.rows["train"], f"loops.{given['loop']}")
     seeds = tuple(int(seed) for seed in given.get("seeds", [0]))

@@ -52,6 +52,8 @@ from bigloop.training import Checkpoint, Report
 
 Record = dict[str, Any]
 
+LABELLED = 2_000  # images whose class is compared with the one asked for
+
 
 def measure(
     spec: MeasureSpec,
@@ -72,6 +74,8 @@ def measure(
     else:
         rows, _ = read_samples(samples, spec.seed, spec.generation)
     records = measure_images(rows["images"], of_rows(spec.measures), classifier, data)
+    if "labels" in rows:
+        records.append(label_agreement(rows["images"], rows["labels"], classifier))
     if model is not None and first is not None:
         moved = [name for name in spec.measures if not MEASURES[name].has_rows]
         weights = model_parameters(model, first) if moved else ()
@@ -268,6 +272,13 @@ def final_losses(model: Path) -> list[Record]:
     last = history.iloc[-1]
     names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
     return [record("final_loss", float(last[name]), None, name) for name in names]
+
+
+def label_agreement(images: np.ndarray, labels: np.ndarray, classifier: Path) -> Record:
+    """The share of images (n, c, h, w) that the classifier assigns to the class they were made to be of."""
+    n = min(LABELLED, len(images))
+    judgement = load_classifier(classifier, default_device()).judge(images[:n])
+    return record("label_agreement", accuracy(judgement, labels[:n]), n)
 
 
 def critic_on_test(model: Path, data: Path) -> Record:

@@ -25,15 +25,14 @@ class Entry(NamedTuple):
     path: str
     has_critic: bool = False  # a `Critic`
     conditional: bool = False  # a `Conditional`
-    continues: bool = (
-        False  # can go on from the weights and optimisers of another, as every `NeuralFamily` can
-    )
+    continues: bool = False  # can go on from another's weights and optimisers, as every `NeuralFamily` can
+    reaches_modes: bool = True  # can be sampled with bias λ = 0
 
 
 FAMILIES = {
     "vae": Entry("bigloop.models.vae:VAE", continues=True),
     "wgan_gp": Entry("bigloop.models.wgan_gp:WGANGP", has_critic=True, continues=True),
-    "ddpm": Entry("bigloop.models.ddpm:DDPM", conditional=True, continues=True),
+    "ddpm": Entry("bigloop.models.ddpm:DDPM", conditional=True, continues=True, reaches_modes=False),
 }
 
 
