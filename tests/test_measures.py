@@ -453,3 +453,18 @@ def test_fid_on_inception_features_runs_with_weights_from_a_file(
     assert record["value"] > 1e-6  # features of about 0.1 in float32: rounding is far below
     assert (record["measure"], record["n"]) == ("fid_inception", 6)
     assert math.isfinite(record["value"])
+
+
+def test_images_of_a_conditional_family_are_held_against_the_class_asked_for(
+    classifier: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    images, labels = load(small_mnist, "test")
+    asked = np.where(np.arange(500) < 400, labels, (labels + 1) % 10)  # the last hundred are of another class
+    samples = tmp_path / "ddpm-mnist" / "seed-0" / "gen-1" / "samples.safetensors"
+    content = {"images": pixels(images).numpy().astype(np.float16), "labels": asked}
+    write_tensors(samples, content, {"seed": "0", "generation": "1"})
+    spec = MeasureSpec("mnist", {"pixels": {"n": 50}}, classifier.name, 0, 1)
+    agreed = measure(spec, samples, None, classifier, small_mnist)[-1]
+    predicted = load_classifier(classifier, CPU).judge(images).probabilities.argmax(axis=1)
+    assert (agreed["measure"], agreed["n"]) == ("label_agreement", 500)
+    assert agreed["value"] == pytest.approx((predicted == asked).mean(), abs=2 / 500)  # float16 moves few

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bigloop.trends import CONFIDENCE, Change, change, difference, kind_of_loop, number, series
+from bigloop.figures.tables import kind_of_loop
+from bigloop.trends import CONFIDENCE, Change, change, difference, number, series
 
 ALPHA = 1 - CONFIDENCE
 
@@ -162,12 +163,13 @@ def test_series_leave_out_rows_with_a_detail() -> None:
     [
         ({"loop.synthetic.n": 600, "loop.real.fixed": 0, "loop.real.fresh": 0}, "fully synthetic"),
         ({"loop.synthetic.n": 600}, "fully synthetic"),
-        ({"loop.synthetic.ratio": 0.5, "loop.real.fixed": 600}, "augmentation"),
-        ({"loop.synthetic.n": 600, "loop.real.fresh": 60}, "fresh"),
-        ({"loop.synthetic.n": 600, "loop.real.fixed": 60, "loop.real.fresh": 60}, "fresh"),
-        ({"loop.synthetic.ratio": 0.0, "loop.real.fixed": 600}, "real only"),
-        ({"loop.real.fresh": 600}, "real only"),
-        ({}, "unknown"),
+        ({"loop.synthetic.ratio": 0.5, "loop.real.fixed": 600}, "synthetic augmentation"),
+        ({"loop.synthetic.n": 600, "loop.real.fresh": 60}, "fresh data"),
+        ({"loop.synthetic.n": 600, "loop.real.fixed": 60, "loop.real.fresh": 60}, "fresh data"),
+        ({"loop.synthetic.ratio": 0.0, "loop.real.fixed": 600}, "real data only"),
+        ({"loop.real.fresh": 600}, "real data only"),
+        ({"loop.synthetic.n": math.nan, "loop.synthetic.ratio": 1.0}, "fully synthetic"),
+        ({}, ""),
     ],
 )
 def test_the_kind_of_a_loop_is_read_from_its_columns(run: dict[str, float], kind: str) -> None:

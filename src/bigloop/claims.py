@@ -24,7 +24,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from bigloop import verdicts as rule
-from bigloop.trends import Change, change, difference, kind_of_loop, number, series
+from bigloop.figures.tables import kind_of_loop
+from bigloop.trends import Change, change, difference, number, series
 
 VERIFIED, CONTRADICTED, NOT_TESTED = "verified", "contradicted", "not tested at this scale"
 SAME = (rule.FID_RISE - 1) / 2  # relative: half of the rise in FID that verdicts call drift
@@ -126,7 +127,7 @@ def _loop(
 
 
 def _mixed(most: float, *others: str) -> Mask:
-    mask = _loop("augmentation", *others, biased=None, start="continue")
+    mask = _loop("synthetic augmentation", *others, biased=None, start="continue")
     return lambda run: mask(run) and run.get("loop.real.fixed", 0) > 0 and _ratio(run) <= most
 
 
@@ -237,7 +238,7 @@ def _settles(mask: Mask) -> Test:
 
 
 def _forgets_its_start(material: Material) -> Iterable[Evidence]:
-    mask = _loop("fresh", biased=None)
+    mask = _loop("fresh data", biased=None)
     for pair in _pairs(material, mask, mask, "loop.initial.n"):
         small, large = (material.runs[run]["loop.initial.n"] for run in pair)
         if small < large:
@@ -246,7 +247,7 @@ def _forgets_its_start(material: Material) -> Iterable[Evidence]:
 
 def _fresh_beats_fixed(material: Material) -> Iterable[Evidence]:
     """FID at the end of runs with as many fresh as fixed real rows in each generation."""
-    for fresh, fixed in _pairs(material, _loop("fresh"), FIXED, "loop.real."):
+    for fresh, fixed in _pairs(material, _loop("fresh data"), FIXED, "loop.real."):
         if material.runs[fresh]["loop.real.fresh"] == material.runs[fixed]["loop.real.fixed"]:
             answer = partial(_moves, way="down")
             yield _evidence(material, (fresh, fixed), "fid", difference, answer, 1)
@@ -261,7 +262,7 @@ def _degrades_for_long(material: Material) -> Iterable[Evidence]:
 def _grows_with_ratio(material: Material) -> Iterable[Evidence]:
     """FID at the end of runs that differ in λ alone, as a trend over λ."""
     groups: dict[frozenset[tuple[str, str]], list[tuple[float, pd.DataFrame]]] = {}
-    for run in material.like(_mixed(math.inf, "real only")):
+    for run in material.like(_mixed(math.inf, "real data only")):
         if (run, "fid") in material.rows:
             ratio, rows = _ratio(material.runs[run]), material.rows[run, "fid"]
             groups.setdefault(_same_but(material.runs[run], "loop.synthetic."), []).append((ratio, rows))
@@ -293,7 +294,7 @@ def _believes_its_teacher(material: Material) -> Iterable[Evidence]:
 K, A, B = "Knutsen et al. 2025", "Alemohammad et al. 2024", "Bertrand et al. 2024"
 MIX = ("loop.real.", "loop.synthetic.")  # the columns that say what later generations train on
 FULL, BIASED = _loop("fully synthetic"), _loop("fully synthetic", biased=True)
-FIXED, FIXED_BIASED = _loop("augmentation"), _loop("augmentation", biased=True)
+FIXED, FIXED_BIASED = _loop("synthetic augmentation"), _loop("synthetic augmentation", biased=True)
 FULL_ON, MIXED = _loop("fully synthetic", start="continue"), _mixed(1)
 VAE, WGAN = (_loop("fully synthetic", family=(family,)) for family in ("vae", "wgan_gp"))
 SETUP1, SETUP2 = (_loop("fully synthetic", family=("wgan_gp",), critic_iterations=(i,)) for i in (5, 2))
@@ -346,7 +347,7 @@ CLAIMS = [
     Claim("fresh-fid", A, "With as many fresh real data in each generation FID ends lower than with fixed ones (§ 5).",
           _fresh_beats_fixed),
     Claim("fresh-settles", A, "With fresh real data FID does not rise over the later half of the generations (§ 5.2).",
-          _settles(_loop("fresh", biased=None))),
+          _settles(_loop("fresh data", biased=None))),
     Claim("fresh-forgets", A, "With fresh real data the limit of FID does not depend on n_ini (fig. 10).",
           _forgets_its_start),
     Claim("wgan-long", A, "Over many generations of WGAN-GP FID rises, precision and recall fall (fig. 13).",

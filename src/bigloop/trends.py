@@ -11,9 +11,8 @@ whether this lineage moved, not whether another would, and is too small where de
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -99,16 +98,6 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, over: Literal["last", "all"] = 
     x, y = (side[common].mean(axis=1).to_numpy(float) for side in (left, right))
     first, last = float(y.mean()), float(x.mean())
     return Change(last - first, *_welch(x, y), first, last, min(len(x), len(y)), tuple(common))
-
-
-def kind_of_loop(run: Mapping[str, Any]) -> str:
-    """What later generations train on, from a row of the runs table without its empty columns."""
-    real = run.get("loop.real.fixed", 0) or run.get("loop.real.fresh", 0)
-    if not (run.get("loop.synthetic.n", 0) or run.get("loop.synthetic.ratio", 0)):
-        return "real only" if real else "unknown"
-    if run.get("loop.real.fresh", 0):
-        return "fresh"
-    return "augmentation" if real else "fully synthetic"
 
 
 def number(value: float, sign: str = "") -> str:

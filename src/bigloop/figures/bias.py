@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bigloop.figures import Material, Plot, style
 from bigloop.figures.curves import draw_floors
 from bigloop.figures.quality_diversity import TITLES, biases, scale_values, sizes_note
-from bigloop.figures.tables import Curve, curve, generations_of, require, seeds_note
+from bigloop.figures.tables import Curve, curve, generations_of, kind_of_loop, require, seeds_note
 from bigloop.spec import option
 
 if TYPE_CHECKING:
@@ -72,15 +71,9 @@ def comparable_runs(material: Material, wanted: int) -> tuple[list[list[str]], i
 def group_labels(material: Material, groups: list[list[str]]) -> pd.DataFrame:
     """A table for style.looks: the first run of each group, labelled with the family and the kind of loop."""
     firsts = material.runs.set_index("run", drop=False).loc[[group[0] for group in groups]]
-    names = [f"{row['family']}{loop_kind(row)}" for row in firsts.to_dict("records")]
+    rows = firsts.to_dict("records")
+    names = [", ".join(filter(None, (str(row["family"]), kind_of_loop(row)))) for row in rows]
     return firsts[["run"]].assign(label=names)
-
-
-def loop_kind(run: dict[Hashable, Any]) -> str:
-    if "loop.real.fixed" not in run or "loop.real.fresh" not in run:
-        return ""
-    fresh, fixed = run["loop.real.fresh"] > 0, run["loop.real.fixed"] > 0
-    return ", fresh data" if fresh else ", synthetic augmentation" if fixed else ", fully synthetic"
 
 
 def draw_group(

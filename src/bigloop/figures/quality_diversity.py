@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bigloop.figures import Material, Plot, style
 from bigloop.figures.curves import draw_curves, draw_floors
-from bigloop.figures.tables import Curve, n_note, require, run_names, seeds_note
+from bigloop.figures.tables import Curve, kind_of_loop, n_note, require, run_names, seeds_note
 from bigloop.spec import option
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ SHARES = ("precision", "recall", "coverage")  # between 0 and 1
 @dataclass(frozen=True)
 class Options:
     measures: tuple[str, ...] = option(("fid", "precision", "recall"), "measures to show, a panel each")
-    rows: Literal["", "family", "dataset", "loop", "bias"] = option("", "what the runs of a row share")
+    rows: Literal["", "family", "dataset", "loop", "kind", "bias"] = option(
+        "", "what the runs of a row share; kind: fully synthetic, synthetic augmentation, …"
+    )
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -74,7 +76,9 @@ def draw(material: Material, options: Options) -> Figure:
 def runs_by(material: Material, rows: str) -> dict[str, list[str]]:
     """The runs of each row of panels by its name, in plotting order; all runs in one row for ""."""
     lambdas = [f"λ = {value:g}" for value in biases(material).values()]
-    names = {"": [""] * len(lambdas), "bias": lambdas}.get(rows, material.runs.get(rows))
+    kinds = [kind_of_loop(row) for row in material.runs.to_dict("records")]
+    made = {"": [""] * len(lambdas), "bias": lambdas, "kind": kinds}
+    names = made.get(rows, material.runs.get(rows))
     groups = material.runs["run"].groupby(names, sort=False, dropna=False)
     return {str(name): [str(run) for run in runs] for name, runs in groups}
 

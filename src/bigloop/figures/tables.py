@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REAL = "real"
+KEYS_OF_KIND = ("real.fixed", "real.fresh", "synthetic.n", "synthetic.ratio")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ def run_names(material: Material) -> list[str]:
 def dataset_of(material: Material, run: str) -> str:
     """Name of the dataset that `run` started from."""
     return str(material.runs.loc[material.runs["run"] == run, "dataset"].iloc[0])
+
+
+def kind_of_loop(run: Mapping[str, Any]) -> str:
+    """What later generations train on, in the papers' words, from a row of the runs table; "" where it does not say."""
+    fixed, fresh, n, ratio = (float(run.get(f"loop.{key}", 0) or 0) for key in KEYS_OF_KIND)
+    synthetic = n > 0 or ratio > 0  # a column that another run has is NaN here
+    if fresh > 0:
+        return "fresh data" if synthetic else "real data only"
+    if fixed > 0:
+        return "synthetic augmentation" if synthetic else "real data only"
+    return "fully synthetic" if synthetic else ""
 
 
 def require(material: Material, *measures: str) -> None:
