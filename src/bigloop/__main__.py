@@ -83,7 +83,8 @@ def train(options: argparse.Namespace) -> None:
     from bigloop.storage import prune
 
     spec = _spec(TrainSpec, options)
-    if options.waited and generation.is_trained(spec, options.out, options.keep_optimizer):
+    keep_optimizer = generation.OPTIMIZER in {path.name for path in options.outputs}
+    if options.waited and generation.is_trained(spec, options.out, keep_optimizer):
         log.info("the other worker has trained this generation")
         return
     previews = options.previews
@@ -95,7 +96,7 @@ def train(options: argparse.Namespace) -> None:
         log.info,
         options.save_every,
         options.previous[0].parent if options.previous else None,
-        options.keep_optimizer,
+        keep_optimizer,
     )
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
@@ -306,7 +307,12 @@ def _parser() -> argparse.ArgumentParser:
         help="model files of the generation that this one continues from, all in one folder",
     )
     added.add_argument(
-        "--keep-optimizer", action="store_true", help="write optimizer.safetensors, to continue from"
+        "--outputs",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="optimizer.safetensors among them: keep the state of the optimisers, to continue from",
     )
     save_every(added)
     keep_samples(added)

@@ -13,9 +13,9 @@ MODEL = {
 OPTIMIZER = {"optimizer": f"{GENERATION}/optimizer.safetensors"}
 
 # Twice the same rule: where a loop continues from a model, the state of its optimisers is kept, too.
-for name, folders, outputs, keep in (
-    ("train", {*by_folder, *by_first_folder} - continuing - {*imported}, MODEL, ""),
-    ("train_continuing", continuing - {*imported}, MODEL | OPTIMIZER, "--keep-optimizer "),
+for name, folders, outputs in (
+    ("train", {*by_folder, *by_first_folder} - continuing - {*imported}, MODEL),
+    ("train_continuing", continuing - {*imported}, MODEL | OPTIMIZER),
 ):
 
     rule:
@@ -46,7 +46,8 @@ for name, folders, outputs, keep in (
         shell:
             "python -m bigloop train --spec {params.spec:q} --data $(dirname {input.data:q}) "
             "--previews {input.previews:q} --out $(dirname {output.model:q}) "
-            f"--previous {{input.previous:q}} {keep}{SAVE} {KEEP} {MACHINE}"
+            "--previous {input.previous:q} --outputs {output:q} "
+            f"{SAVE} {KEEP} {MACHINE}"
 
 
 rule import_weights:
