@@ -189,3 +189,16 @@ def test_timing_a_tiny_experiment_gives_a_whole_forecast(config, schema, capsys)
     assert re.search(r"^wgan +2 × 2 seeds +\d+ s", printed, flags=re.MULTILINE)
     assert "With --cores 3" in printed
     assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_a_loop_that_continues_keeps_its_optimisers_and_waits_for_the_training_before(config, schema) -> None:
+    config["runs"] = {"vae": config["runs"]["vae"] | {"seeds": [0]}}  # three generations
+    config["figures"] = {"losses": None}
+    loop = config["loops"]["fully-synthetic"]
+    loop |= {"real": {"fixed": 600}, "synthetic": {"n": 0}, "start": "continue"}
+    experiment = Experiment.from_config(config, schema)
+    assert disk(experiment, {"vae": 1_000})["optimiser states"] == 3 * 2_000
+    seconds = dict.fromkeys((1, 2, 3), (10.0, 2.0, 1.0))
+    assert chain(experiment.runs["vae"].spec.loop, seconds) == 3 * 10 + 2 + 1
+    loop["start"] = "scratch"  # then nothing waits for anything
+    assert chain(Experiment.from_config(config, schema).runs["vae"].spec.loop, seconds) == 10 + 2 + 1

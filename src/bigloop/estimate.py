@@ -167,13 +167,15 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
     weights: bytes of one generation's weights, by run. While it runs there is more: samples that later generations
     train on, and the saved states of trainings, of about three times their weights.
     """
-    weighed, samples, previews = {}, {}, {}
+    weighed, states, samples, previews = {}, {}, {}, {}
     keep = experiment.storage.keep_samples
     for name, run in experiment.runs.items():
         folder, n = run.spec.folder, run.spec.loop.samples
         row = math.prod(dataset(run.spec.dataset).shape) * FLOAT16
         for seed, t in run.jobs():
             weighed[run.spec.model_folder(t), seed, t] = weights[name]
+            if run.spec.loop.continues:
+                states[run.spec.model_folder(t), seed, t] = 2 * weights[name]  # Adam's two moments
             previews[folder, seed, t] = row * min(n, PREVIEW_ROWS)
             if t == run.generations or (keep and t % keep == 0):
                 samples[folder, seed, t] = row * n
@@ -183,6 +185,8 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
         real += sum(about.rows.values()) * (math.prod(about.shape) + LABEL)
         judged += about.rows["train"] * (spec.features + len(about.classes)) * FLOAT32
     kinds = {"weights": weighed, "samples": samples, "previews": previews}
+    if states:
+        kinds["optimiser states"] = states
     return {kind: sum(by.values()) for kind, by in kinds.items()} | {
         "real data": real,
         "classifier": judged,

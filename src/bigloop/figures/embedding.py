@@ -52,6 +52,8 @@ def draw(material: Material, options: Options) -> Figure:
                 if (run, generation) in points:
                     draw_points(ax, background, GREY, "reference")
                     draw_points(ax, points[run, generation], looks[run].colour, f"run:{run}")
+                else:
+                    ax.spines[:].set_visible(False)  # a run that does not reach as far
                 if row == 0:
                     ax.set_title(f"generation {generation}", fontsize=style.SMALL, loc="center")
                 if column == 0:
