@@ -40,7 +40,7 @@ from bigloop.artifacts import (
 )
 from bigloop.data import dataset, load_verified
 from bigloop.loops import Composition, compose
-from bigloop.models import FAMILIES, Family, family
+from bigloop.models import Family, entry, family
 from bigloop.models.classifier import pixels
 from bigloop.models.neural import NeuralFamily
 from bigloop.seeding import torch_generator
@@ -194,7 +194,7 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
         parts = [pixels(images[composition.real]), *(part.float() for part in parts)]
         inputs["data"] = data_checksum
     classes = None
-    if FAMILIES[spec.model.family].conditional:
+    if entry(spec.model.family).conditional:
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
     return TrainingSet(torch.cat(parts), classes, composition, inputs)
@@ -255,7 +255,7 @@ def draw(
         trained.checkpoint = Checkpoint(state[0], key, state[1], report)
     about = record["spec"]
     rows, given = {}, {}
-    if FAMILIES[about["model"]["family"]].conditional:
+    if entry(about["model"]["family"]).conditional:
         rows["labels"] = np.arange(spec.n) % len(dataset(about["dataset"]).classes)
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
@@ -335,7 +335,7 @@ def new_model(
     if cls.revision != spec.revision:
         raise SpecError(f"{spec.family}: revision {spec.revision} asked for, the code is at {cls.revision}")
     options: Any = parse(cls.Options, spec.options | (spec.sampler or {}), spec.family)
-    given = {"classes": classes} if FAMILIES[spec.family].conditional else {}
+    given = {"classes": classes} if entry(spec.family).conditional else {}
     return cls.fresh(options, shape, torch_generator(seed, generation, "weights", device=device), **given)
 
 

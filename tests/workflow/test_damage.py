@@ -177,6 +177,9 @@ CASES = {
     "table of runs": Case(
         lambda s: s.results / "smoke/tables/runs.csv", lambda s: s.results / "smoke/tables/critics.csv", draw
     ),
+    "table of verdicts": Case(
+        lambda s: s.results / "smoke/tables/verdicts.csv", lambda s: s.results / "smoke/tables/runs.csv", draw
+    ),
     "table of critics": Case(
         lambda s: s.results / "smoke/tables/critics.csv",
         lambda s: s.results / "smoke/tables/measures.csv",

@@ -93,11 +93,16 @@ class Conditional(Protocol):
     def sample(self, n: int, bias: float, generator: Any, labels: Any) -> Any: ...
 
 
-def family(name: str) -> type[Family]:
-    """The class of a registered family; raises SpecError for an unknown name."""
+def entry(name: str) -> Entry:
+    """The entry of a registered family; raises SpecError for an unknown name."""
     if name not in FAMILIES:
         raise SpecError(f"family: unknown family {name!r} (known: {', '.join(FAMILIES)})")
-    module, _, attribute = FAMILIES[name].path.partition(":")
+    return FAMILIES[name]
+
+
+def family(name: str) -> type[Family]:
+    """The class of a registered family; raises SpecError for an unknown name."""
+    module, _, attribute = entry(name).path.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
