@@ -34,7 +34,7 @@ from bigloop.storage import size
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 WIDTH = 100  # columns
 # What is shown first of the measures; then come the others, as far as the line is wide.
-SHOWN = ("fid", "wasserstein1_excess", "class_entropy", "confidence", "critic_on_test")
+SHOWN = ("fid", "precision", "recall", "wasserstein1_excess", "class_entropy", "confidence", "critic_on_test")
 DOING = {"train": "training", "sample": "sampling", "measure": "measuring"}
 
 
