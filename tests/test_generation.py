@@ -20,6 +20,7 @@ import torch
 
 from bigloop import training
 from bigloop.artifacts import (
+    OPTIMIZER_FILE,
     PREVIEW_ROWS,
     ArtifactError,
     file_checksum,
@@ -32,7 +33,6 @@ from bigloop.artifacts import (
 from bigloop.data import load, load_verified
 from bigloop.generation import (
     MODEL_FILES,
-    OPTIMIZER,
     STATE,
     import_weights,
     load_model,
@@ -98,7 +98,9 @@ def advance(root: Path, run: RunSpec, seed: int, generation: int, data: Path) ->
     """Train and sample one generation of a run; returns its images."""
     out = place(root, run, seed, generation)
     earlier = [preview_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)]
-    train(run.train(seed, generation), data, earlier, out, quiet)
+    goes_on = run.loop.continues
+    previous = place(root, run, seed, generation - 1) if goes_on and generation > 1 else None
+    train(run.train(seed, generation), data, earlier, out, quiet, previous=previous, keep_optimizer=goes_on)
     sample(run.sample(seed, generation), out, out)
     return read_samples(out / "samples.safetensors", seed, generation)[0]["images"]
 
@@ -634,14 +636,9 @@ def continuing(family: str = "vae") -> RunSpec:
     return replace(run, loop=replace(run.loop, synthetic=Synthetic(ratio=0.5), start="continue"))
 
 
-def go_on(root: Path, run: RunSpec, generation: int, data: Path, seed: int = 0) -> Path:
-    """Train and sample one generation of a loop that continues; returns its folder."""
-    out = place(root, run, seed, generation)
-    previous = place(root, run, seed, generation - 1) if generation > 1 else None
-    earlier = [preview_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)]
-    train(run.train(seed, generation), data, earlier, out, quiet, previous=previous, keep_optimizer=True)
-    sample(run.sample(seed, generation), out, out)
-    return out
+def go_on(root: Path, run: RunSpec, generation: int, data: Path) -> Path:
+    advance(root, run, 0, generation, data)
+    return place(root, run, 0, generation)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -650,13 +647,13 @@ def test_a_loop_that_continues_trains_the_model_and_the_optimizer_of_the_generat
 ) -> None:
     run = continuing(family)
     folders = [go_on(tmp_path, run, t, small_mnist) for t in (1, 2)]
-    optimizer, header = read_tensors(folders[0] / OPTIMIZER)
+    optimizer, header = read_tensors(folders[0] / OPTIMIZER_FILE)
     weights = read_tensors(folders[0] / "model.safetensors")[1]["sha256"]
     assert header["model"] == weights
     assert max(int(array.max()) for name, array in optimizer.items() if name.endswith("/step")) == 10
     inputs = read_json(folders[1] / "model.json")["inputs"]
     assert (inputs["model"], inputs["optimizer"]) == (weights, header["sha256"])
-    later, _ = read_tensors(folders[1] / OPTIMIZER)
+    later, _ = read_tensors(folders[1] / OPTIMIZER_FILE)
     assert max(int(array.max()) for name, array in later.items() if name.endswith("/step")) == 20
     vectors = [parameters(load_model(folder, CPU)[0]) for folder in folders]
     scratch = replace(run, loop=replace(run.loop, start="scratch"))
@@ -665,7 +662,7 @@ def test_a_loop_that_continues_trains_the_model_and_the_optimizer_of_the_generat
     anew = parameters(load_model(out, CPU)[0])
     # Ten steps move the weights less than two different initialisations lie apart.
     assert np.linalg.norm(vectors[1] - vectors[0]) < 0.5 * np.linalg.norm(anew - vectors[0])
-    assert not (out / OPTIMIZER).exists()
+    assert not (out / OPTIMIZER_FILE).exists()
 
 
 def test_a_model_to_continue_from_that_is_anothers_or_not_given_is_refused(
@@ -678,8 +675,8 @@ def test_a_model_to_continue_from_that_is_anothers_or_not_given_is_refused(
         train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet)
     with pytest.raises(ArtifactError, match="holds seed 0, generation 2, not 0, 1"):
         train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=second)
-    shutil.copy(second / OPTIMIZER, first / OPTIMIZER)
-    with pytest.raises(ArtifactError, match=re.escape(str(first / OPTIMIZER))):
+    shutil.copy(second / OPTIMIZER_FILE, first / OPTIMIZER_FILE)
+    with pytest.raises(ArtifactError, match=re.escape(str(first / OPTIMIZER_FILE))):
         train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=first)
 
 
@@ -691,7 +688,7 @@ def test_after_imported_weights_the_optimizer_starts_anew(small_mnist: Path, tmp
     import_weights(run.train(0, 1), weights, small_mnist, out, quiet)
     sample(run.sample(0, 1), out, out)
     later = go_on(tmp_path, run, 2, small_mnist)
-    steps = [int(a.max()) for k, a in read_tensors(later / OPTIMIZER)[0].items() if k.endswith("/step")]
+    steps = [int(a.max()) for k, a in read_tensors(later / OPTIMIZER_FILE)[0].items() if k.endswith("/step")]
     assert set(steps) == {10}
 
 

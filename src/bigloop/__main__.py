@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bigloop import __version__, machine
-from bigloop.artifacts import ArtifactError, write_json
+from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
 from bigloop.data import DataError, dataset
 from bigloop.spec import SpecError
 from bigloop.storage import SAVE_SECONDS
@@ -83,7 +83,7 @@ def train(options: argparse.Namespace) -> None:
     from bigloop.storage import prune
 
     spec = _spec(TrainSpec, options)
-    keep_optimizer = generation.OPTIMIZER in {path.name for path in options.outputs}
+    keep_optimizer = OPTIMIZER_FILE in {path.name for path in options.outputs}
     if options.waited and generation.is_trained(spec, options.out, keep_optimizer):
         log.info("the other worker has trained this generation")
         return
@@ -259,6 +259,9 @@ def _parser() -> argparse.ArgumentParser:
         for name in names:
             added.add_argument(f"--{name}", type=Path, required=required, metavar="PATH")
 
+    def files(added: argparse.ArgumentParser, name: str, words: str) -> None:
+        added.add_argument(f"--{name}", type=Path, nargs="*", default=[], metavar="FILE", help=words)
+
     added = verb(fetch, spec=None)
     added.add_argument("--dataset", required=True)
     added.add_argument(
@@ -290,29 +293,10 @@ def _parser() -> argparse.ArgumentParser:
 
     added = verb(train)
     folder(added, "data", "out")
-    added.add_argument(
-        "--previews",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="preview.safetensors of each generation that the loop uses",
-    )
-    added.add_argument(
-        "--previous",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="model files of the generation that this one continues from, all in one folder",
-    )
-    added.add_argument(
-        "--outputs",
-        type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="optimizer.safetensors among them: keep the state of the optimisers, to continue from",
+    files(added, "previews", "preview.safetensors of each generation that the loop uses")
+    files(added, "previous", "model files of the generation that this one continues from, all in one folder")
+    files(
+        added, "outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"
     )
     save_every(added)
     keep_samples(added)

@@ -26,6 +26,7 @@ from torch import Tensor
 from bigloop import __version__
 from bigloop.artifacts import (
     MODEL_FILES,
+    OPTIMIZER_FILE,
     PREVIEW_ROWS,
     REBUILD,
     ArtifactError,
@@ -60,7 +61,6 @@ from bigloop.training import Checkpoint, Report, pack, unpack
 
 STATE = "train.state.safetensors"  # of a training that is not finished, or whose model is not sampled yet
 SAMPLE_STATE = "sample.state.safetensors"
-OPTIMIZER = "optimizer.safetensors"
 
 
 class TrainingSet(NamedTuple):
@@ -96,7 +96,7 @@ def train(
     """
     rows = training_set(spec, data, previews, report)
     device = default_device()
-    model = _new(spec, device)
+    model = fresh_model(spec, device)
     if spec.continues:
         if previous is None:
             raise ArtifactError(f"generation {spec.generation} continues from a model that was not given")
@@ -126,7 +126,7 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     device = default_device()
-    model = _new(spec, device)
+    model = fresh_model(spec, device)
     if not isinstance(model, NeuralFamily):
         raise SpecError(f"{spec.model.family}: only families of networks can start from imported weights")
     expected, _ = model.state()
@@ -150,19 +150,15 @@ def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Repor
     if not isinstance(model, NeuralFamily):
         raise SpecError(f"{spec.model.family}: only families of networks can continue from earlier weights")
     before, record = load_model(previous, torch.device("cpu"))
-    told, found = (spec.seed, spec.generation - 1), (record["spec"]["seed"], record["spec"]["generation"])
-    if told != found:
-        raise ArtifactError(
-            f"{previous}: holds seed {found[0]}, generation {found[1]}, not {told[0]}, {told[1]}"
-        )
+    _check_place(previous, record, spec.seed, spec.generation - 1)
     inputs = {"model": record["sha256"]}
     if record["spec"].get("weights"):
         report("the weights of generation 1 were imported: the optimiser starts anew")
         model.resume_from(before.state()[0], {})
         return inputs
-    tensors, header = read_tensors(previous / OPTIMIZER)
+    tensors, header = read_tensors(previous / OPTIMIZER_FILE)
     if header.get("model") != record["sha256"]:
-        raise ArtifactError(f"{previous / OPTIMIZER}: does not belong to the model beside it; {REBUILD}")
+        raise ArtifactError(f"{previous / OPTIMIZER_FILE}: does not belong to the model beside it; {REBUILD}")
     model.resume_from(before.state()[0], unpack(tensors, header["tree"]))
     return inputs | {"optimizer": header["sha256"]}
 
@@ -244,11 +240,7 @@ def draw(
     """
     device = default_device()
     trained, record = load_model(model, device, spec.sampler)
-    told, found = (spec.seed, spec.generation), (record["spec"]["seed"], record["spec"]["generation"])
-    if told != found:
-        raise ArtifactError(
-            f"{model}: holds seed {found[0]}, generation {found[1]}, not {told[0]}, {told[1]}"
-        )
+    _check_place(model, record, spec.seed, spec.generation)
     generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
     if state and isinstance(trained, NeuralFamily):
         key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
@@ -304,7 +296,7 @@ def is_trained(spec: TrainSpec, out: Path, keep_optimizer: bool = False) -> bool
     try:
         _, record = load_model(out, torch.device("cpu"))
         if keep_optimizer:
-            read_tensors(out / OPTIMIZER)
+            read_tensors(out / OPTIMIZER_FILE)
     except ArtifactError:
         return False
     return record["spec"] == to_dict(spec)
@@ -351,12 +343,23 @@ def load_model(
     spec = parse(TrainSpec, record["spec"], f"{folder / 'model.json'}: spec")
     if header["sha256"] != record["sha256"] or header.get("spec") != digest(spec):
         raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")
-    model = _new(dataclasses.replace(spec, model=dataclasses.replace(spec.model, sampler=sampler)), device)
+    model = fresh_model(
+        dataclasses.replace(spec, model=dataclasses.replace(spec.model, sampler=sampler)), device
+    )
     model.restore(tensors, record["facts"])
     return model, record
 
 
-def _new(spec: TrainSpec, device: torch.device) -> Family:
+def _check_place(folder: Path, record: dict[str, Any], seed: int, generation: int) -> None:
+    found = record["spec"]["seed"], record["spec"]["generation"]
+    if found != (seed, generation):
+        raise ArtifactError(
+            f"{folder}: holds seed {found[0]}, generation {found[1]}, not {seed}, {generation}"
+        )
+
+
+def fresh_model(spec: TrainSpec, device: torch.device) -> Family:
+    """The model of a training job as it is before the training."""
     about = dataset(spec.dataset)
     return new_model(spec.model, about.shape, spec.seed, spec.generation, device, len(about.classes))
 
@@ -387,7 +390,7 @@ def _write_model(
     checksum = write_tensors(out / "model.safetensors", tensors, header)
     if keep_optimizer and isinstance(model, NeuralFamily):
         states, tree = pack({name: part.state_dict() for name, part in model.optimizers.items()})
-        write_tensors(out / OPTIMIZER, states, {"model": checksum, "tree": tree})
+        write_tensors(out / OPTIMIZER_FILE, states, {"model": checksum, "tree": tree})
     chosen = {"real": composition.real, **{str(g): rows for g, rows in composition.synthetic.items()}}
     numbers = {name: rows.astype(np.int32) for name, rows in chosen.items()}
     write_tensors(out / "rows.safetensors", numbers, header)

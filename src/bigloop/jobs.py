@@ -23,6 +23,7 @@ from typing import cast
 import safetensors
 
 from bigloop import machine
+from bigloop.artifacts import OPTIMIZER_FILE, TABLES
 from bigloop.estimate import training_steps
 from bigloop.experiment import Experiment, Run
 from bigloop.progress import duration, read_progress
@@ -64,7 +65,7 @@ def generations(run: Run, seed: int, results: Path) -> Lineage:
         spec, folders = run.spec.train(seed, t), (run.spec.model_folder(t), run.spec.folder)
         model, own = (results / "runs" / folder / f"seed-{seed}" / f"gen-{t}" for folder in folders)
         log = model / ("import.log" if spec.weights else "train.log")
-        kept = ("optimizer.safetensors",) if run.spec.loop.continues and not spec.weights else ()
+        kept = (OPTIMIZER_FILE,) if run.spec.loop.continues and not spec.weights else ()
         found[t] = (
             look("train", log, ("model.safetensors", "model.json", *kept), t, training_steps(spec)),
             look("sample", own / "sample.log", ("preview.safetensors",), t),
@@ -82,8 +83,7 @@ def other_jobs(
     splits = ("train.safetensors", "test.safetensors")
     pairs = [f"{c}-judges-{g}-seed-{s}" for c, g, s in experiment.critic_pairs()]
     folders = [results / "classifier" / spec.folder for spec in datasets.values()]
-    written = [f"{name}.csv" for name in ("measures", "runs", "critics", "verdicts", "claims")]
-    tables = look("tables", home / "tables" / "collect.log", written)
+    tables = look("tables", home / "tables" / "collect.log", [f"{name}.csv" for name in TABLES])
     figures = [look(f, home / "figures" / f"{f}.log", (f"{f}.pdf", f"{f}.png")) for f in experiment.figures]
     complete = all(job.state == "done" for job in of_generations)
     newest = max(job.changed for job in of_generations if job.name == "measure")

@@ -10,6 +10,7 @@ are compared with the first, and the floor is the second compared with the first
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +24,8 @@ from bigloop.data.files import read_images
 from bigloop.generation import (
     default_device,
     describe,
+    fresh_model,
     load_model,
-    new_model,
     parameters,
     read_samples,
     recall_samples,
@@ -73,9 +74,7 @@ def measure(
         _, rows, _ = recall_samples(preview, spec.seed, report)
     else:
         rows, _ = read_samples(samples, spec.seed, spec.generation)
-    records = measure_images(rows["images"], of_rows(spec.measures), classifier, data)
-    if "labels" in rows:
-        records.append(label_agreement(rows["images"], rows["labels"], classifier))
+    records = measure_images(rows["images"], of_rows(spec.measures), classifier, data, rows.get("labels"))
     if model is not None and first is not None:
         moved = [name for name in spec.measures if not MEASURES[name].has_rows]
         weights = model_parameters(model, first) if moved else ()
@@ -89,20 +88,33 @@ def measure(
 
 
 def measure_images(
-    images: np.ndarray, measures: dict[str, dict[str, Scalar]], classifier: Path, data: Path
+    images: np.ndarray,
+    measures: dict[str, dict[str, Scalar]],
+    classifier: Path,
+    data: Path,
+    labels: np.ndarray | None = None,
 ) -> list[Record]:
-    """Records of images (n, c, h, w), floats in the range of the real data, against the real reference rows."""
+    """Records of images (n, c, h, w), floats in the range of the real data, against the real reference rows.
+
+    labels: the classes (n,) that they were made to be of; adds how often the classifier agrees.
+    """
     device = default_device()
-    judged = most_rows(measures, {"features", "probabilities"})
+    asked = labels[:LABELLED] if labels is not None else None
+    judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
     judgement = load_classifier(classifier, device).judge(images[:judged]) if judged else None
     generated = Side(images, judgement, device)
-    real = real_side(classifier, data, most_rows(measures), device, floor=False)
-    training = Side(load(data, "train")[0], None, device)
-    return [
+    sides = {"subset": real_side(classifier, data, most_rows(measures), device, floor=False)}
+    if compares_with_training(measures):
+        sides["training"] = Side(load(data, "train")[0], None, device)
+    records = [
         r
         for name, options in measures.items()
-        for r in compare(name, options, generated, training if MEASURES[name].against == "training" else real)
+        for r in compare(name, options, generated, sides[MEASURES[name].against])
     ]
+    if asked is not None and judgement is not None:
+        agreed = judgement.probabilities[: len(asked)].argmax(axis=1) == asked
+        records.append(record("label_agreement", float(agreed.mean()), len(asked)))
+    return records
 
 
 def measure_file(
@@ -153,7 +165,7 @@ def measure_real(spec: FloorSpec, classifier: Path, data: Path) -> list[Record]:
     rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
     first, second = (real_side(classifier, data, rows, device, floor=floor) for floor in (False, True))
     sides = {"subset": (second, first)}
-    if any(MEASURES[name].against == "training" for name in spec.measures):
+    if compares_with_training(spec.measures):
         training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
         sides["training"] = test, training
     return [
@@ -220,14 +232,17 @@ def of_rows(measures: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scala
     return {name: options for name, options in measures.items() if MEASURES[name].has_rows}
 
 
+def compares_with_training(measures: Iterable[str]) -> bool:
+    """Whether one of these measures takes all of the real training set."""
+    return any(MEASURES[name].against == "training" for name in measures)
+
+
 def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The weights of a model, of the generation 1 it descends from, and of that one before its training."""
     device = torch.device("cpu")
     current, origin = (load_model(folder, device) for folder in (model, first))
     spec = parse(TrainSpec, origin[1]["spec"], f"{first / 'model.json'}: spec")
-    about = dataset(spec.dataset)
-    fresh = new_model(spec.model, about.shape, spec.seed, 1, device, len(about.classes))
-    return parameters(current[0]), parameters(origin[0]), parameters(fresh)
+    return parameters(current[0]), parameters(origin[0]), parameters(fresh_model(spec, device))
 
 
 def record(
@@ -272,13 +287,6 @@ def final_losses(model: Path) -> list[Record]:
     last = history.iloc[-1]
     names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
     return [record("final_loss", float(last[name]), None, name) for name in names]
-
-
-def label_agreement(images: np.ndarray, labels: np.ndarray, classifier: Path) -> Record:
-    """The share of images (n, c, h, w) that the classifier assigns to the class they were made to be of."""
-    n = min(LABELLED, len(images))
-    judgement = load_classifier(classifier, default_device()).judge(images[:n])
-    return record("label_agreement", accuracy(judgement, labels[:n]), n)
 
 
 def critic_on_test(model: Path, data: Path) -> Record:

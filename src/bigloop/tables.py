@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from bigloop.artifacts import ArtifactError, link, read_json, write_table
+from bigloop.artifacts import TABLES, ArtifactError, link, read_json, write_table
 from bigloop.claims import claims_table
 from bigloop.spec import CollectSpec, to_dict
 from bigloop.storage import prune
 from bigloop.verdicts import verdicts_table
 
-TABLES = ("measures", "runs", "critics", "verdicts", "claims")
 MEASURE_COLUMNS = [
     *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
     *("measure", "value", "n", "k", "detail"),

@@ -9,7 +9,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from bigloop import estimate, machine
-from bigloop.artifacts import MODEL_FILES, replacing
+from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE, replacing
 from bigloop.experiment import Experiment
 from bigloop.figures import plot
 from bigloop.spec import PlotSpec, SpecError, to_dict, to_json
@@ -103,7 +103,7 @@ def continued_files(wildcards):
     if not t or not run.spec.loop.continues:
         return []
     files, folder = model_files(run, wildcards.seed, t), run.spec.model_folder(t)
-    optimizer = [] if folder in imported else [generation(folder, wildcards.seed, t, "optimizer.safetensors")]
+    optimizer = [] if folder in imported else [generation(folder, wildcards.seed, t, OPTIMIZER_FILE)]
     return files + optimizer
 
 

@@ -10,7 +10,7 @@ MODEL = {
     "history": f"{GENERATION}/history.csv",
     "rows": f"{GENERATION}/rows.safetensors",
 }
-OPTIMIZER = {"optimizer": f"{GENERATION}/optimizer.safetensors"}
+OPTIMIZER = {"optimizer": f"{GENERATION}/{OPTIMIZER_FILE}"}
 
 # Twice the same rule: where a loop continues from a model, the state of its optimisers is kept, too.
 for name, folders, outputs in (
