@@ -24,6 +24,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/generations.smk"
+include: "workflow/rules/simulations.smk"
 include: "workflow/rules/measures.smk"
 include: "workflow/rules/figures.smk"
 
@@ -44,6 +45,7 @@ rule tables:
     input:
         rules.collect.output,
         generations("measures.json"),  # so that a deleted one is measured again
+        block_files("measures.csv"),
 
 
 rule figures:

@@ -148,7 +148,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "a fraction of a unit": (put("models/vae-tiny/hidden", 32.5), "models.vae-tiny.hidden: expected integer"),
     "half a generation": (put("runs/vae/generations", 2.5), "runs.vae.generations: expected integer"),
-    "one seed that is no list": (put("runs/vae/seeds", 0), "runs.vae.seeds: expected array"),
+    "no seeds": (put("runs/vae/seeds", 0), "runs.vae.seeds: 0 is less than the minimum of 1"),
     "a seed that is a word": (put("runs/vae/seeds", [0, "one"]), "runs.vae.seeds.1: expected integer"),
     "a list for a mapping": (put("models", ["vae"]), "models: expected object"),
     "a list for a run": (put("runs/vae", ["mnist"]), "runs.vae: expected object"),

@@ -34,6 +34,17 @@ FRESH = VAE | {"loop.real.fresh": 60}
 FULL_ON = VAE | {"loop.start": "continue"}
 
 
+GAUSSIAN = VAE | {"family": "gaussian", "dataset": "normal", "density.dimension": 1}
+FITS = GAUSSIAN | {"loop.real.fresh": 60, "loop.synthetic.from": 1}
+SINGLE = GAUSSIAN | {"loop.initial.n": 60, "generations": 1}
+GMM, GLOW, MLP_DDPM = (
+    FULL_ON | {"family": family, "dataset": "grid", "loop.start": start}
+    for family, start in (("gmm", "continue"), ("glow", "scratch"), ("mlp_ddpm", "continue"))
+)
+RING = FULL_ON | {"family": "mlp_gan", "dataset": "ring", "loop.real.fixed": 600, "loop.synthetic.n": 0}
+FIT = VAE | {"family": "projection", "dataset": "bimodal"}
+
+
 def mixed(ratio: float) -> Columns:
     return FULL_ON | {"loop.real.fixed": 600, "loop.synthetic.n": None, "loop.synthetic.ratio": ratio}
 
@@ -54,6 +65,14 @@ TRENDS = {
     "fixed-bias": (FIXED | {"loop.bias": 0.5}, "fid", 1),
     "continue-fid": (FULL_ON, "fid", 1),
     "continue-w1": (FULL_ON, "wasserstein1", 1),
+    "gaussian-decay": (GAUSSIAN, "sd", -1),
+    "gaussian-bias": (GAUSSIAN | {"loop.bias": 0.9}, "trace", -1),
+    "gmm-modes": (GMM, "modes_covered", -1),
+    "gmm-recall": (GMM, "recall", -1),
+    "gmm-modal-variance": (GMM, "modal_variance", -1),
+    "flow-tails": (GLOW | {"loop.bias": 0.9}, "variance", -1),
+    "points-diverge": (MLP_DDPM, "wasserstein2", 1),
+    "points-collapse": (MLP_DDPM, "modal_variance", -1),
 }
 # Claims on two runs: the first should lie above (1) or below (-1) the second.
 PAIRS = {
@@ -65,6 +84,33 @@ PAIRS = {
     "fresh-fid": (FRESH | {"loop.real.fresh": 600}, FIXED, "fid", -1),
     "mixed-closer": (mixed(1.0), FULL_ON, "fid", -1),
     "parameters": (FULL_ON, mixed(0.5), "parameter_distance", 1),
+    "gaussian-slower": (
+        GAUSSIAN,
+        GAUSSIAN | {"loop.initial.n": 6000, "loop.samples": 6000, "loop.synthetic.n": 6000},
+        "sd",
+        -1,
+    ),
+    "gaussian-memory": (
+        FITS | {"loop.synthetic.from": 3},
+        FITS,
+        "gaussian_wasserstein2",
+        -1,
+    ),
+    "flow-bias": (GLOW | {"loop.bias": 0.9}, GLOW, "variance", -1),
+    "gan-clip-modes": (RING | {"model.loss": "gan"}, RING | {"model.loss": "wgan_clip"}, "modes_covered", -1),
+    "gan-gp-modes": (RING | {"model.loss": "gan"}, RING | {"model.loss": "wgan_gp"}, "modes_covered", -1),
+    "forward-covers": (
+        FIT | {"model.divergence": "forward_kl"},
+        FIT | {"model.divergence": "reverse_kl"},
+        "sd",
+        1,
+    ),
+    "reverse-seeks": (
+        FIT | {"model.divergence": "reverse_kl"},
+        FIT | {"model.divergence": "forward_kl"},
+        "good_share",
+        1,
+    ),
 }
 SIGN = {"agree": 1, "disagree": -1, "open": 0}
 
@@ -78,7 +124,7 @@ def run_of(name: str, columns: Columns, fan: float = 0, **curves: Any) -> Tables
     rows = []
     for measure, curve in curves.items():
         for seed, t in np.ndindex(3, len(curve)):
-            value = curve[t] * (1 + fan * (seed - 1) * t / (len(curve) - 1) + random.normal() / 100)
+            value = curve[t] * (1 + fan * (seed - 1) * t / max(1, len(curve) - 1) + random.normal() / 100)
             rows.append({"run": name, "seed": seed, "generation": t + 1, "measure": measure, "value": value})
     measures = pd.DataFrame(rows, columns=["run", "seed", "generation", "measure", "value"])
     return (
@@ -159,6 +205,22 @@ def scenario(claim: str, outcome: Outcome) -> Tables:
             return join(
                 run_of("few", FRESH | {"loop.initial.n": 60}, fid=late),
                 run_of("many rows", FRESH, fid=curve(1)),
+            )
+        case "gaussian-forgets":
+            late = {"agree": curve(1), "disagree": curve(2), "open": curve(1)[:4]}[outcome]
+            return join(
+                run_of("few", FITS | {"loop.initial.n": 6}, gaussian_wasserstein2=late),
+                run_of("many rows", FITS, gaussian_wasserstein2=curve(1)),
+            )
+        case "gaussian-mixed":
+            return run_of("kept", GAUSSIAN | {"loop.real.fixed": 600}, fan, sd=rising)
+        case "points-stable":
+            return run_of("kept", mixed(1.0) | {"family": "otcfm"}, fan, wasserstein1=rising)
+        case "gaussian-help" | "gaussian-harm":
+            bias, way = (1.0, -1) if claim == "gaussian-help" else (0.8, 1)
+            return join(
+                run_of("loop", FITS | {"loop.bias": bias}, gaussian_wasserstein2=curve(sign * way)),
+                run_of("single fit", SINGLE, gaussian_wasserstein2=curve(0)[:1]),
             )
         case "wgan-long":
             generations = 20 if sign else 19

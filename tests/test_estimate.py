@@ -65,7 +65,7 @@ def test_steps_follow_the_budget_and_the_rows_of_a_growing_pool(config, schema) 
 
 def test_a_forecast_adds_up_what_each_job_takes(experiment: Experiment) -> None:
     paces = dict.fromkeys(experiment.runs, PACE)
-    found = forecast(experiment, paces, classify=50.0, extra=30.0)
+    found = forecast(experiment, paces, {}, classify=50.0, extra=30.0)
     train, sample, measure = 2 + 1 + 0.5 * 20, 2 + 0.01 * 600, 2 + 7.0
     assert job_seconds(experiment.runs["vae"], PACE) == dict.fromkeys((1, 2, 3), (train, sample, measure))
     six = RunForecast(6 * train, 6 * sample, 6 * measure, chain=3 * (train + sample) + measure)
@@ -75,10 +75,10 @@ def test_a_forecast_adds_up_what_each_job_takes(experiment: Experiment) -> None:
 
 
 def test_what_runs_share_is_counted_once(config, schema) -> None:
-    alone = forecast(Experiment.from_config(config, schema), dict.fromkeys(config["runs"], PACE), 0, 0)
+    alone = forecast(Experiment.from_config(config, schema), dict.fromkeys(config["runs"], PACE), {}, 0, 0)
     config["loops"]["other"] = deepcopy(config["loops"]["fully-synthetic"]) | {"samples": 700}
     config["runs"]["second"] = config["runs"]["vae"] | {"loop": "other"}
-    both = forecast(Experiment.from_config(config, schema), dict.fromkeys(config["runs"], PACE), 0, 0)
+    both = forecast(Experiment.from_config(config, schema), dict.fromkeys(config["runs"], PACE), {}, 0, 0)
     second = both.runs["second"]
     first_generations = 2 * (2 + 1 + 0.5 * 20)  # of two seeds; their weights do not depend on the loop
     assert both.trained == pytest.approx(alone.trained + second.train + second.sample - first_generations)

@@ -142,7 +142,7 @@ def test_missing_inputs_of_each_verb_are_one_line(tmp_path: Path, capsys: pytest
     sampling = to_json(SampleSpec(0, 1, 5))
     measuring = '{"dataset":"mnist","measures":{"pixels":{"n":5}},"classifier":"x"}'
     critics = '{"critic":"a","critic_folders":["x"],"generator":"a","generator_folders":["x"],"seed":0,"n":5}'
-    plotting = '{"experiment":"e","figure":"fid","options":{}}'
+    plotting = '{"experiment":"e","name":"fid","figure":"fid","options":{}}'
     collecting = '{"experiment":"e","runs":[],"datasets":["mnist"],"critics":[]}'
     calls: dict[str, list[Any]] = {
         "train": ["--spec", to_json(SPEC), "--data", no, "--out", out],

@@ -149,7 +149,7 @@ def test_a_file_from_elsewhere_has_the_numbers_of_the_same_images_in_the_workflo
     samples = tmp_path / "vae-mnist" / "seed-0" / "gen-3" / "samples.safetensors"
     write_tensors(samples, {"images": images}, {"seed": "0", "generation": "3"})
     np.save(tmp_path / "images.npy", images.astype(np.float32) * 2 - 1)
-    names = [name for name, entry in MEASURES.items() if entry.has_rows and "inception" not in entry.on]
+    names = [m for m, e in MEASURES.items() if e.of_images and e.has_rows and "inception" not in e.on]
     spec = MeasureSpec("mnist", {name: {"n": 40} for name in names}, classifier.name, 0, 3)
     expected = measure(spec, samples, None, classifier, small_mnist)
     found = measure_file(tmp_path / "images.npy", "mnist", (-1.0, 1.0), classifier, small_mnist, 40)

@@ -229,7 +229,9 @@ def test_fields_that_are_none_are_left_out_of_json() -> None:
 def test_options_of_a_figure_pass_through_as_they_are() -> None:
     options = {"generations": [1, 5], "side": 4}
     assert (
-        parse(PlotSpec, {"experiment": "e", "figure": "samples", "options": options}, "spec").options
+        parse(
+            PlotSpec, {"experiment": "e", "name": "n", "figure": "samples", "options": options}, "spec"
+        ).options
         == options
     )
 

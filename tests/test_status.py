@@ -133,7 +133,7 @@ def test_before_anything_has_run_all_is_missing_and_no_end_is_invented(tree: Tre
     said = tree.said()
     assert said.startswith("Experiment smoke: 0 of 3 generations done, 0 jobs running, 0 B on disk")
     assert "missing: 1–3" in said
-    assert said.endswith("Expected end: unknown until the first generation is done of vae")
+    assert said.endswith("Expected end: unknown until the first job is done of vae")
 
 
 def test_the_last_measured_generation_is_shown_with_its_main_values(tree: Tree) -> None:

@@ -124,12 +124,25 @@ def sample(options: argparse.Namespace) -> None:
     generation.sample(spec, options.model, options.out, log.info, options.save_every)
 
 
+def simulate(options: argparse.Namespace) -> None:
+    """Simulate a block of seeds and generations of a run on a known density."""
+    from bigloop.simulate import simulate as run_block
+    from bigloop.spec import SimulateSpec
+
+    run_block(_spec(SimulateSpec, options), options.out, log.info, options.save_every)
+
+
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real floor (--floor), or images from elsewhere (--samples and --dataset)."""
     from bigloop import measures
-    from bigloop.spec import FloorSpec, MeasureSpec
+    from bigloop.spec import DensityFloorSpec, FloorSpec, MeasureSpec
 
-    if options.floor:
+    if options.density:
+        from bigloop.known import measure_density
+
+        _require(options, "spec")
+        records = measure_density(_spec(DensityFloorSpec, options))
+    elif options.floor:
         _require(options, "spec", "classifier", "data")
         records = measures.measure_real(_spec(FloorSpec, options), options.classifier, options.data)
     elif options.spec:
@@ -307,10 +320,15 @@ def _parser() -> argparse.ArgumentParser:
     folder(added, "model", "out")
     save_every(added)
 
+    added = verb(simulate)
+    folder(added, "out")
+    save_every(added)
+
     added = verb(measure, spec=False)
     folder(added, "out")
     folder(added, "samples", "model", "first", "classifier", "data", required=False)
     added.add_argument("--floor", action="store_true", help="measure real data against real data")
+    added.add_argument("--density", action="store_true", help="measure a known density against itself")
     added.add_argument("--dataset", help="for images from elsewhere: the real data to compare with")
     added.add_argument(
         "--range",
@@ -389,7 +407,13 @@ def _job_log(options: argparse.Namespace) -> Iterator[str | None]:
 def _place(log_file: Path) -> str:
     """Where a job stands, in words, from its log file: "vae-mnist-1f0c9a42 seed 0 generation 3 train"."""
     parts = [part for part in log_file.with_suffix("").parts if part not in ("results", "runs", "logs")]
-    return " ".join(parts).replace("seed-", "seed ").replace("gen-", "generation ")
+    return (
+        " ".join(parts)
+        .replace("seed-", "seed ")
+        .replace("gen-", "generation ")
+        .replace("seeds-", "seeds ")
+        .replace("gens-", "generations ")
+    )
 
 
 def _set_device(options: argparse.Namespace) -> None:

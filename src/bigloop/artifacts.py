@@ -36,6 +36,7 @@ class ArtifactError(RuntimeError):
 
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "rows.safetensors")  # of one generation
 OPTIMIZER_FILE = "optimizer.safetensors"  # beside them, where a loop continues
+UNFINISHED = "unfinished.safetensors"  # the state of a simulation that was stopped
 TABLES = ("measures", "runs", "critics", "verdicts", "claims")  # of one experiment
 PREVIEW_ROWS = (
     1_000  # images in a preview.safetensors: what figures and critics need of a generation's samples

@@ -21,14 +21,16 @@ import torch
 
 from bigloop import machine
 from bigloop.data import dataset
-from bigloop.estimate import Forecast, Pace, forecast, training_rows
+from bigloop.estimate import Forecast, Pace, RunForecast, forecast, training_rows, training_steps
 from bigloop.experiment import Experiment, Run
 from bigloop.generation import default_device, new_model
+from bigloop.known import Judge
 from bigloop.measures import most_rows
 from bigloop.metrics import MEASURES
 from bigloop.models import FAMILIES, Critic
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.progress import duration
+from bigloop.simulate import Block as Simulation
 from bigloop.spec import Budget, ClassifierSpec, Scalar, digest
 from bigloop.storage import size
 
@@ -60,7 +62,8 @@ class Timing:
 
     def forecast(self, experiment: Experiment) -> Forecast:
         """What the experiment will take on this machine."""
-        paces = {name: self.pace(experiment, run) for name, run in experiment.runs.items()}
+        paces = {run.name: self.pace(experiment, run) for run in experiment.trained}
+        simulated = {run.name: self.simulation(experiment, run) for run in experiment.simulated}
         start, extra, classify = self.start(), 0.0, 0.0
         for name, spec in experiment.classifiers.items():
             classify += start + self.classifier(spec)
@@ -71,7 +74,7 @@ class Timing:
             cells = len(judging.critic_folders) * len(judging.generator_folders)
             extra += start + cells * judging.n * self.score(experiment.runs[critic])
         extra += start * (1 + len(experiment.figures))  # the tables, and each figure
-        return forecast(experiment, paces, classify, extra)
+        return forecast(experiment, paces, simulated, classify, extra)
 
     def pace(self, experiment: Experiment, run: Run) -> Pace:
         """What each job of a run takes."""
@@ -83,6 +86,53 @@ class Timing:
         if run.has_critic:
             seconds += dataset(run.spec.dataset).rows["test"] * self.score(run)
         return Pace(self.start(), around, step, row, seconds, weights)
+
+    def simulation(self, experiment: Experiment, run: Run) -> RunForecast:
+        """What the blocks of a simulated run take, by some steps, a sampling and a measuring of its first block."""
+        every, blocks = run.simulation.measure_every, run.blocks()
+        learn, later, sample, measure, kept = self._once(
+            f"simulation {digest(run.spec)} {len(blocks[0].seeds)}", lambda: self._simulated(experiment, run)
+        )
+        train, measured, chains = 0.0, 0.0, dict.fromkeys((block.seeds for block in blocks), 0.0)
+        for block in blocks:
+            share = len(block.seeds) / len(blocks[0].seeds)
+            long = block.last - block.first + 1
+            trains = self.start() + share * (later * long + (learn - later) * (block.first == 1))
+            measures = share * measure * len(range(-(block.first - 1) % every, long, every))
+            train, measured = train + trains, measured + measures
+            chains[block.seeds] += trains + measures + share * sample * long
+        sampled = sample * run.generations * len(run.seeds) / len(blocks[0].seeds)
+        return RunForecast(train, sampled, measured, max(chains.values()), kept * len(blocks))
+
+    def _simulated(self, experiment: Experiment, run: Run) -> tuple[float, float, float, float, int]:
+        """Seconds of training generation 1, a later one, of sampling and of measuring one; and the bytes that stay.
+
+        All of the seeds of the run's first block together.
+        """
+        block = Simulation.fresh(run.spec, run.blocks()[0].seeds)
+        model, loop, quiet = block.model, run.spec.loop, lambda line: None
+        judge = Judge(block.density, experiment.resolved(run))
+        batch = cast(int, run.spec.model.options.get("batch_size", 0))
+        if batch:
+            rows, streams = cast(Any, block.rows(1)), block.streams(1, "training")
+            images = batch * model.batches_per_step
+            around, step = self._per_step(
+                lambda n: model.fit(rows, Budget(images=n * images), streams, quiet), 4
+            )
+            steps = [training_steps(run.spec.train(0, t)) / model.batches_per_step for t in (1, 2)]
+            learn, later = (around + step * n for n in steps)
+            block.history = model.fit(rows, Budget(images=images), streams, quiet)
+            points = model.sample(loop.samples, loop.bias, streams)
+            sample = self._seconds(lambda: model.sample(loop.samples, loop.bias, streams))
+            block.generation, block.pool = 1, {1: {"points": points.numpy()}}
+        else:
+            sample, learn = 0.0, self._seconds(lambda: block.advance(quiet))
+            block.advance(quiet)
+            later = self._seconds(lambda: block.advance(quiet))
+        block.measure(judge)
+        measure = self._seconds(lambda: block.measure(judge))
+        kept = sum(array.nbytes for array in block.model.state().values())
+        return learn, later, sample, measure, kept
 
     def start(self) -> float:
         """Seconds that a job takes before it does anything."""
@@ -269,7 +319,7 @@ def show(experiment: Experiment, found: Forecast, timing: Timing, cores: int) ->
         print(f"{name:<{wide}}{generations:>14}" + "".join(f"{duration(time):>14}" for time in times))
     longest = max(found.runs, key=lambda name: found.runs[name].chain)
     used = f"{duration(found.trained)} of GPU and {duration(found.other)}" if gpus else duration(found.work)
-    parts = ", ".join(f"{kind} {size(number)}" for kind, number in found.disk.items())
+    parts = ", ".join(f"{kind} {size(number)}" for kind, number in found.disk.items() if number)
     print(f"""
 Work of all jobs   {used} of CPU time, classifiers, floors, critics, tables and figures included
 With --cores {cores:<5} {duration(found.wall(cores, gpus))}

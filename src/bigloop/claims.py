@@ -126,6 +126,10 @@ def _loop(
     return mask
 
 
+def _both(left: Mask, right: Mask) -> Mask:
+    return lambda run: left(run) and right(run)
+
+
 def _mixed(most: float, *others: str) -> Mask:
     mask = _loop("synthetic augmentation", *others, biased=None, start="continue")
     return lambda run: mask(run) and run.get("loop.real.fixed", 0) > 0 and _ratio(run) <= most
@@ -237,12 +241,16 @@ def _settles(mask: Mask) -> Test:
     ]
 
 
-def _forgets_its_start(material: Material) -> Iterable[Evidence]:
-    mask = _loop("fresh data", biased=None)
-    for pair in _pairs(material, mask, mask, "loop.initial.n"):
-        small, large = (material.runs[run]["loop.initial.n"] for run in pair)
-        if small < large:
-            yield _evidence(material, pair, "fid", difference, lambda f: _stays(f, abs(f.value)), SETTLED)
+def _forgets_its_start(measure: str) -> Test:
+    def test(material: Material) -> Iterable[Evidence]:
+        mask = _loop("fresh data", biased=None)
+        for pair in _pairs(material, mask, mask, "loop.initial.n"):
+            small, large = (material.runs[run]["loop.initial.n"] for run in pair)
+            if small < large and any((run, measure) in material.rows for run in pair):
+                answer: Answer = lambda f: _stays(f, abs(f.value))  # noqa: E731
+                yield _evidence(material, pair, measure, difference, answer, SETTLED)
+
+    return test
 
 
 def _fresh_beats_fixed(material: Material) -> Iterable[Evidence]:
@@ -274,6 +282,88 @@ def _grows_with_ratio(material: Material) -> Iterable[Evidence]:
         yield _weigh(text, found, _moves(found, "up"), 0)
 
 
+def _among(**among: tuple[object, ...]) -> Mask:
+    """Runs with these values in the columns, or in the model's options, of these names."""
+    return lambda run: all(
+        run.get(key.replace("__", "."), run.get(f"model.{key}")) in values for key, values in among.items()
+    )
+
+
+def _slower_with_n(material: Material) -> Iterable[Evidence]:
+    """The standard deviation at the end of fully synthetic Gaussian loops that differ in n alone, the next n larger."""
+    groups: dict[frozenset[tuple[str, str]], list[str]] = {}
+    for run in material.like(DECAY):
+        key = _same_but(material.runs[run], "loop.initial.", "loop.samples", "loop.synthetic.")
+        groups.setdefault(key, []).append(run)
+    for runs in groups.values():
+        runs = sorted(runs, key=lambda run: material.runs[run]["loop.synthetic.n"])
+        for pair in pairwise(runs):
+            yield _evidence(material, pair, "sd", difference, partial(_moves, way="down"), 1)
+
+
+def _by_memory(material: Material) -> Iterable[Evidence]:
+    """The distance of loops that differ in K alone, the next K smaller."""
+    runs = [run for run in material.like(FRESH_GAUSSIAN) if "loop.synthetic.from" in material.runs[run]]
+    for a, b in product(runs, runs):
+        pair, column = (material.runs[a], material.runs[b]), "loop.synthetic.from"
+        if _same_but(pair[0], column) == _same_but(pair[1], column) and pair[0][column] > pair[1][column]:
+            yield _evidence(material, (a, b), CLOSED, difference, partial(_moves, way="down"), 1)
+
+
+def _admissible(biased: bool) -> Test:
+    """The distance of fresh-data loops at the largest n_s against that of a single fit to as many real rows.
+
+    Without bias it should be smaller. With bias it should be larger where (1 − λ) n_s ≥ n_r: the variance ends at
+    1 / (1 + (1 − λ) n_s / n_r) then, a half or less.
+    """
+
+    def test(material: Material) -> Iterable[Evidence]:
+        single = {
+            (run["dataset"], run["loop.initial.n"]): name
+            for name, run in material.runs.items()
+            if run.get("generations") == 1 and run.get("family") == "gaussian"
+        }
+        largest: dict[tuple[object, ...], str] = {}
+        for name in material.like(FRESH_GAUSSIAN):
+            run = material.runs[name]
+            if (run["loop.bias"] < 1) != biased or run.get("loop.synthetic.from", 1) != 1:
+                continue
+            if biased and (1 - run["loop.bias"]) * run["loop.synthetic.n"] < run["loop.real.fresh"]:
+                continue
+            key = (run["dataset"], run["loop.real.fresh"], run["loop.bias"])
+            if (
+                key not in largest
+                or run["loop.synthetic.n"] > material.runs[largest[key]]["loop.synthetic.n"]
+            ):
+                largest[key] = name
+        for (dataset, fresh, _), name in largest.items():
+            if (dataset, fresh) in single:
+                yield _at_last(material, name, single[dataset, fresh], "up" if biased else "down")
+
+    return test
+
+
+def _at_last(material: Material, run: str, single: str, way: Way) -> Evidence:
+    """The last distance of a run against that of a single fit, which has one generation only."""
+
+    def ends(rows: pd.DataFrame, other: pd.DataFrame) -> Change:
+        return difference(rows[rows["generation"] == rows["generation"].max()].assign(generation=1), other)
+
+    return _evidence(material, (run, single), CLOSED, ends, partial(_moves, way=way), 1)
+
+
+def _keeps(measure: str, mask: Mask) -> Test:
+    """A measure neither rises nor falls over the later half of the generations."""
+
+    def later(rows: pd.DataFrame) -> Change:
+        return change(rows[rows["generation"] > rows["generation"].max() / 2])
+
+    return lambda material: [
+        _evidence(material, (run,), measure, later, lambda f: _stays(f, abs(f.value)), SETTLED)
+        for run in material.like(mask)
+    ]
+
+
 def _believes_its_teacher(material: Material) -> Iterable[Evidence]:
     """What share critic t calls fake of generation t − 1, less its mean over all generations of the same run."""
     if material.critics.empty:
@@ -298,6 +388,21 @@ FIXED, FIXED_BIASED = _loop("synthetic augmentation"), _loop("synthetic augmenta
 FULL_ON, MIXED = _loop("fully synthetic", start="continue"), _mixed(1)
 VAE, WGAN = (_loop("fully synthetic", family=(family,)) for family in ("vae", "wgan_gp"))
 SETUP1, SETUP2 = (_loop("fully synthetic", family=("wgan_gp",), critic_iterations=(i,)) for i in (5, 2))
+W, S = "Khelifa & Rossa", "Bandyopadhyay 2025"
+CLOSED = "gaussian_wasserstein2"
+GAUSSIAN, NETWORKS = ("gaussian",), ("otcfm", "mlp_ddpm", "gmm", "glow")
+DECAY = _both(_loop("fully synthetic", family=GAUSSIAN), lambda run: run.get("density.dimension") == 1)
+FRESH_GAUSSIAN = _loop("fresh data", biased=None, family=GAUSSIAN)
+FIXED_GAUSSIAN = _loop("synthetic augmentation", family=GAUSSIAN)
+GAN, CLIPPED, PENALISED = (
+    _among(family=("mlp_gan",), loss=(loss,)) for loss in ("gan", "wgan_clip", "wgan_gp")
+)
+FORWARD, REVERSE, SHANNON = (
+    _among(family=("projection",), divergence=(name,))
+    for name in ("forward_kl", "reverse_kl", "jensen_shannon")
+)
+MIXTURES = _loop("fully synthetic", start="continue", family=("gmm",))
+FLOWS, FLOWS_BIASED = (_loop("fully synthetic", biased=biased, family=("glow",)) for biased in (False, True))
 BOTH = _loop("fully synthetic", family=("vae", "wgan_gp"))
 
 
@@ -349,7 +454,7 @@ CLAIMS = [
     Claim("fresh-settles", A, "With fresh real data FID does not rise over the later half of the generations (§ 5.2).",
           _settles(_loop("fresh data", biased=None))),
     Claim("fresh-forgets", A, "With fresh real data the limit of FID does not depend on n_ini (fig. 10).",
-          _forgets_its_start),
+          _forgets_its_start("fid")),
     Claim("wgan-long", A, "Over many generations of WGAN-GP FID rises, precision and recall fall (fig. 13).",
           _degrades_for_long),
     Claim("continue-fid", B, "Retrained from its own weights on synthetic data only, a model's FID diverges (fig. 2).",
@@ -363,5 +468,43 @@ CLAIMS = [
     Claim("ratio-fid", B, "The smaller λ, the lower FID ends (fig. 2).", _grows_with_ratio),
     Claim("parameters", B, "On synthetic data only, weights move farther from the first than on mixed data (fig. 9).",
           _lies("parameter_distance", "up", FULL_ON, MIXED, *MIX)),
+    Claim("gaussian-decay", B, "A Gaussian that is fitted to its own samples loses its standard deviation (Prop. 1).",
+          _goes("sd", "down", DECAY)),
+    Claim("gaussian-slower", B, "It falls the more slowly the more samples there are (Prop. 1).", _slower_with_n),
+    Claim("gaussian-mixed", B, "With all real rows in every fit it does not fall any more (Thm. 1).",
+          _keeps("sd", FIXED_GAUSSIAN)),
+    Claim("gaussian-bias", A, "With sampling bias λ < 1 a Gaussian's total variance falls (§ 3).",
+          _goes("trace", "down", _loop("fully synthetic", biased=True, family=GAUSSIAN))),
+    Claim("gaussian-forgets", A, "With fresh real data the limit of the distance does not depend on n_ini (fig. 10).",
+          _forgets_its_start(CLOSED)),
+    Claim("gaussian-harm", A, "With λ < 1 many synthetic rows leave the loop farther from the truth than a fit to the "
+          "fresh rows alone: n_e < n_r (figs. 11, 12).", _admissible(biased=True)),
+    Claim("gaussian-help", A, "Without bias synthetic rows help, however many: n_e > n_r (fig. 12).",
+          _admissible(biased=False)),
+    Claim("gaussian-memory", A, "The longer the memory K, the closer the loop stays (fig. 30).", _by_memory),
+    Claim("gmm-modes", A, "Fully synthetic, a mixture of 25 Gaussians loses modes (fig. 14).",
+          _goes("modes_covered", "down", MIXTURES)),
+    Claim("gmm-recall", A, "Its recall falls (fig. 15).",
+          _goes("recall", "down", MIXTURES)),
+    Claim("gmm-modal-variance", A, "The average variance of its modes falls (fig. 15).",
+          _goes("modal_variance", "down", MIXTURES)),
+    Claim("flow-tails", A, "Fully synthetic, a flow loses the tails, with and without bias (fig. 17).",
+          _goes("variance", "down", _loop("fully synthetic", biased=None, family=("glow",)))),
+    Claim("flow-bias", A, "With λ < 1 it loses them faster (fig. 17).",
+          _lies("variance", "down", FLOWS_BIASED, FLOWS, "loop.bias")),
+    Claim("points-diverge", B, "Retrained on its own points only, a model leaves the truth (figs. 3, 8).",
+          _goes("wasserstein2", "up", _loop("fully synthetic", start="continue", family=NETWORKS))),
+    Claim("points-stable", B, "Retrained on all real points and as many of its own, it does not: Wasserstein-1 stays "
+          "(figs. 3, 8).", _keeps("wasserstein1", _both(_mixed(1), _among(family=NETWORKS)))),
+    Claim("points-collapse", B, "On its own points only, those of each mode draw together (fig. 3).",
+          _goes("modal_variance", "down", _loop("fully synthetic", start="continue", family=("mlp_ddpm",)))),
+    Claim("gan-clip-modes", W, "On a ring of 8 Gaussians a GAN ends on fewer modes than a WGAN with weight clipping "
+          "(fig. 7).", _lies("modes_covered", "down", GAN, CLIPPED, "model.", "loop.budget")),
+    Claim("gan-gp-modes", W, "It ends on fewer modes than a WGAN-GP, too (fig. 7).",
+          _lies("modes_covered", "down", GAN, PENALISED, "model.", "loop.budget")),
+    Claim("forward-covers", S, "Forward KL covers both modes of a density: its Gaussian is the wider one.",
+          _lies("sd", "up", FORWARD, REVERSE, "model.")),
+    Claim("reverse-seeks", S, "Reverse KL seeks one mode: more of its samples are good ones.",
+          _lies("good_share", "up", REVERSE, FORWARD, "model.")),
 ]
 # fmt: on

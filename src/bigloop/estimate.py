@@ -15,12 +15,15 @@ from typing import cast
 
 from bigloop.artifacts import PREVIEW_ROWS
 from bigloop.data import dataset
-from bigloop.experiment import Experiment, Run
+from bigloop.data.densities import Density
+from bigloop.experiment import Block, Experiment, Run
 from bigloop.spec import LoopSpec, SampleSpec, Scalar, TrainSpec
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
 COPIES = 3  # of the training rows while they are gathered
+SIMULATING_MINUTES = 240  # of a block; one that is stopped goes on from its saved state
+ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
 IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
 
 
@@ -63,6 +66,15 @@ def sampling_minutes(spec: SampleSpec) -> int:
     return 20 + math.ceil(spec.n / 2_000)
 
 
+def simulating_memory(run: Run, block: Block) -> int:
+    """MB for simulating a block of a run: its pool of samples, and the activations of sampling it."""
+    loop, seeds = run.spec.loop, len(block.seeds)
+    density = cast(Density, run.density)
+    kept = min(block.last, len(loop.synthetic.sources(block.last + 1)) + 1)
+    pool = _megabytes(kept, seeds, loop.samples, density.dimension, FLOAT64, COPIES)
+    return BASE + pool + _megabytes(seeds, loop.samples, ACTIVATIONS, FLOAT32)
+
+
 def measuring_memory(measures: dict[str, dict[str, Scalar]], name: str) -> int:
     """MB for a measuring job of the dataset `name`: three matrices of distances, and the real rows."""
     n = max((cast(int, options.get("n", 0)) for options in measures.values()), default=0)
@@ -84,12 +96,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class RunForecast:
-    """Seconds of one run: of all jobs of each kind, over all its seeds, and of the longest chain of jobs."""
+    """Seconds of one run: of all jobs of each kind, over all its seeds, and of the longest chain of jobs.
+
+    kept: bytes of the files of a simulated run.
+    """
 
     train: float
     sample: float
     measure: float
     chain: float
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,13 +130,21 @@ class Forecast:
         return max(shared, *(run.chain for run in self.runs.values()))
 
 
-def forecast(experiment: Experiment, paces: Mapping[str, Pace], classify: float, extra: float) -> Forecast:
+def forecast(
+    experiment: Experiment,
+    paces: Mapping[str, Pace],
+    simulated: Mapping[str, RunForecast],
+    classify: float,
+    extra: float,
+) -> Forecast:
     """The time and disk of an experiment.
 
-    paces: by run. classify: seconds of training the classifiers; extra: of all that is not a run's own job.
+    paces: by run on images. simulated: by simulated run. classify: seconds of training the classifiers; extra: of all
+    that is not a run's own job.
     """
     runs, trained, measured = {}, {}, {}
-    for name, run in experiment.runs.items():
+    for run in experiment.trained:
+        name = run.name
         seconds, folder = job_seconds(run, paces[name]), run.spec.folder
         train, sample, measure = (len(run.seeds) * sum(kind) for kind in zip(*seconds.values(), strict=True))
         runs[name] = RunForecast(train, sample, measure, chain(run.spec.loop, seconds))
@@ -129,8 +153,12 @@ def forecast(experiment: Experiment, paces: Mapping[str, Pace], classify: float,
             trained[folder, seed, t, "sample"] = seconds[t][1]
             measured[folder, seed, t] = seconds[t][2]
     weights = {name: pace.weights for name, pace in paces.items()}
-    other = sum(measured.values()) + extra
-    return Forecast(runs, sum(trained.values()) + classify, other, disk(experiment, weights))
+    other = sum(measured.values()) + sum(r.train + r.sample + r.measure for r in simulated.values()) + extra
+    kept = disk(experiment, weights)
+    if simulated:
+        kept |= {"simulations": sum(r.kept for r in simulated.values())}
+    together = {name: runs.get(name) or simulated[name] for name in experiment.runs}
+    return Forecast(together, sum(trained.values()) + classify, other, kept)
 
 
 def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
@@ -169,8 +197,8 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
     """
     weighed, states, samples, previews = {}, {}, {}, {}
     keep = experiment.storage.keep_samples
-    for name, run in experiment.runs.items():
-        folder, n = run.spec.folder, run.spec.loop.samples
+    for run in experiment.trained:
+        name, folder, n = run.name, run.spec.folder, run.spec.loop.samples
         row = math.prod(dataset(run.spec.dataset).shape) * FLOAT16
         for seed, t in run.jobs():
             weighed[run.spec.model_folder(t), seed, t] = weights[name]

@@ -9,10 +9,12 @@ snakemake call.
 
 from __future__ import annotations
 
+import copy
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +22,8 @@ import jsonschema
 
 from bigloop import loops
 from bigloop.artifacts import file_checksum
-from bigloop.data import dataset
+from bigloop.data import DATASETS, dataset
+from bigloop.data.densities import DENSITIES, Density, known_density, resolve_density
 from bigloop.figures import plot as plot_of
 from bigloop.metrics import MEASURES, Measure
 from bigloop.models import FAMILIES, model_spec, resolve
@@ -28,12 +31,15 @@ from bigloop.spec import (
     ClassifierSpec,
     CollectSpec,
     CriticsSpec,
+    DensityFloorSpec,
+    DensitySpec,
     FloorSpec,
     LoopSpec,
     MeasureSpec,
     ModelSpec,
     RunSpec,
     Scalar,
+    SimulateSpec,
     SpecError,
     TableRun,
     misread_number,
@@ -48,24 +54,73 @@ _NAME = "is not a name (up to 64 letters, digits, _ and ., with single - between
 
 
 @dataclass(frozen=True)
+class Block:
+    """So many seeds and generations of a simulated run: one job."""
+
+    seeds: tuple[int, ...]
+    first: int
+    last: int
+
+    @property
+    def folder(self) -> str:
+        """Where the block's results lie in its run's folder."""
+        return f"seeds-{self.seeds[0]}-{self.seeds[-1]}/gens-{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How a simulated run is cut into jobs, and how often it is measured. None of it changes a generation."""
+
+    block_seeds: int = option(100, "seeds that one job simulates together", minimum=1)
+    block_generations: int = option(1_000, "generations of one job", minimum=1)
+    measure_every: int = option(
+        1, "measure every k-th generation, counted from the first: 1, 1 + k, …", minimum=1
+    )
+
+
+@dataclass(frozen=True)
 class Run:
-    """One run of a config: its name and label, its spec, and how far and how often it goes."""
+    """One run of a config: its name and label, its spec, and how far and how often it goes.
+
+    dataset: the name that the config gives to its data.
+    """
 
     name: str
     label: str
+    dataset: str
     loop: str
     spec: RunSpec
     generations: int
     seeds: tuple[int, ...]
     weights: Path | None = None  # of its first generation, where they are imported
+    simulation: Simulation = Simulation()
 
     @property
     def has_critic(self) -> bool:
         return FAMILIES[self.spec.model.family].has_critic
 
+    @property
+    def density(self) -> Density | None:
+        """The known density of a simulated run."""
+        about = self.spec.density
+        return known_density(about.name, about.options) if about else None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether blocks of it are simulated in one job each, instead of every generation being trained in its own."""
+        return self.spec.density is not None
+
     def jobs(self) -> Iterator[tuple[int, int]]:
         """(seed, generation) of everything that is sampled and measured."""
         return product(self.seeds, range(1, self.generations + 1))
+
+    def blocks(self) -> list[Block]:
+        """The jobs of a simulated run. Their bounds are multiples of the block's size: more seeds or generations
+        leave all full blocks as they are."""
+        by, long = self.simulation.block_seeds, self.simulation.block_generations
+        groups = [tuple(group) for _, group in groupby(sorted(self.seeds), key=lambda seed: seed // by)]
+        starts = range(1, self.generations + 1, long)
+        return [Block(g, t, min(t + long - 1, self.generations)) for g, t in product(groups, starts)]
 
 
 @dataclass(frozen=True)
@@ -86,10 +141,12 @@ class Experiment:
     root: Path | None
     storage: Storage
     runs: dict[str, Run]
-    classifiers: dict[str, ClassifierSpec]  # by dataset
+    classifiers: dict[str, ClassifierSpec]  # by dataset of images
+    densities: dict[str, DensitySpec]  # by the name that the config gives them
     measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
     critics_n: int
     figures: dict[str, Any]  # name -> its options
+    kinds: dict[str, str]  # name -> the registered figure that it is
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], schema: Mapping[str, Any]) -> Self:
@@ -101,11 +158,17 @@ class Experiment:
             name: parse(LoopSpec, _loop_defaults(given), f"loops.{name}")
             for name, given in config["loops"].items()
         }
+        densities = {name: _density(name, given) for name, given in (config.get("densities") or {}).items()}
         runs = {}
-        for name, given in config["runs"].items():
-            _check_name(name, f"runs.{name}")
-            runs[name] = _run(name, given, models, loop_specs)
-        used = {run.spec.dataset for run in runs.values()}
+        for swept, given in config["runs"].items():
+            for name, one, loop in _sweep(swept, given, config["loops"]):
+                _check_name(name, f"runs.{name}")
+                if name in runs:
+                    raise SpecError(f"runs.{swept}.over: makes a second run {name}")
+                runs[name] = _run(
+                    name, one, models, loop_specs if loop is None else {one["loop"]: loop}, densities
+                )
+        used = {run.dataset for run in runs.values() if not run.simulated}
         classifier = config.get("classifier", {})
         experiment = cls(
             name=config["experiment"],
@@ -115,6 +178,7 @@ class Experiment:
             classifiers={
                 d: parse(ClassifierSpec, {**classifier, "dataset": d}, "classifier") for d in sorted(used)
             },
+            densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
             measures={
                 name: to_dict(parse(MEASURES[name].Options, given or {}, f"measures.{name}"))
                 for name, given in config["measures"].items()
@@ -123,6 +187,9 @@ class Experiment:
             critics_n=int((config.get("critics") or {}).get("n", 1000)),
             figures={
                 name: _figure(name, given) for name, given in config["figures"].items() if given is not False
+            },
+            kinds={
+                name: _kind(name, given) for name, given in config["figures"].items() if given is not False
             },
         )
         experiment._check()
@@ -136,16 +203,29 @@ class Experiment:
             run.spec.dataset, self.resolved(run), self.classifier(run), seed, generation, run.has_critic
         )
 
+    def simulate(self, run: Run, block: Block) -> SimulateSpec:
+        """The job that simulates a block of a run."""
+        every = run.simulation.measure_every
+        return SimulateSpec(run.spec, block.seeds, block.first, block.last, self.resolved(run), every)
+
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
-        """The measures of a run with n filled in: as given, or as many rows as there are, up to the limit."""
+        """The measures that a run can have, with n filled in: as given, or all rows, up to the limit."""
         return {
             name: options
             | ({"n": options.get("n") or default_n(name, run)} if MEASURES[name].has_rows else {})
             for name, options in self.measures.items()
+            if measurable(name, run)
         }
 
     def floor(self, name: str) -> FloorSpec:
         """The job that measures real data against real data, at every n in use."""
+        return FloorSpec(name, self._floors(name), self.classifiers[name].folder)
+
+    def density_floor(self, name: str) -> DensityFloorSpec:
+        """The job that measures points of a density against other points of it, at every n in use."""
+        return DensityFloorSpec(self.densities[name], self._floors(name))
+
+    def _floors(self, name: str) -> dict[str, tuple[dict[str, Scalar], ...]]:
         several: dict[str, tuple[dict[str, Scalar], ...]] = {}
         for run in self.runs_on(name):
             for measure, options in self.resolved(run).items():
@@ -153,7 +233,7 @@ class Experiment:
                     continue
                 known = several.get(measure, ())
                 several[measure] = known if options in known else (*known, options)
-        return FloorSpec(name, several, self.classifiers[name].folder)
+        return several
 
     def critics(self, critic: str, generator: str, seed: int) -> CriticsSpec:
         """The job that lets all critics of one run judge all samples of another."""
@@ -170,24 +250,44 @@ class Experiment:
     def collect(self) -> CollectSpec:
         """The job that writes the tables."""
         runs = tuple(
-            TableRun(r.name, r.label, r.loop, r.generations, r.seeds, r.spec) for r in self.runs.values()
+            TableRun(
+                r.name,
+                r.label,
+                r.dataset,
+                r.loop,
+                r.generations,
+                r.seeds,
+                r.spec,
+                tuple(block.folder for block in r.blocks()) if r.simulated else (),
+            )
+            for r in self.runs.values()
         )
         pairs = tuple(f"{c}-judges-{g}-seed-{s}" for c, g, s in self.critic_pairs())
-        return CollectSpec(self.name, runs, tuple(self.classifiers), pairs)
+        return CollectSpec(self.name, runs, (*self.classifiers, *self.densities), pairs)
 
     def critic_pairs(self) -> list[tuple[str, str, int]]:
         """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""
         return [
             (judge.name, judged.name, seed)
             for judge, judged in product(self.runs.values(), repeat=2)
-            if judge.has_critic and judge.spec.dataset == judged.spec.dataset
+            if judge.has_critic and judge.dataset == judged.dataset
             for seed in judge.seeds
             if seed in judged.seeds
         ]
 
     def runs_on(self, name: str) -> list[Run]:
-        """The runs on a dataset."""
-        return [run for run in self.runs.values() if run.spec.dataset == name]
+        """The runs on a dataset, or on a density, by its name in the config."""
+        return [run for run in self.runs.values() if run.dataset == name]
+
+    @property
+    def trained(self) -> list[Run]:
+        """The runs on images: each generation is trained, sampled and measured by jobs of its own."""
+        return [run for run in self.runs.values() if not run.simulated]
+
+    @property
+    def simulated(self) -> list[Run]:
+        """The runs on known densities: blocks of them are simulated by one job each."""
+        return [run for run in self.runs.values() if run.simulated]
 
     def classifier(self, run: Run) -> str:
         """Folder name of the classifier that judges a run."""
@@ -198,9 +298,21 @@ class Experiment:
             for name, options in self.resolved(run).items():
                 if MEASURES[name].has_rows:
                     check_rows(name, options, run)
+        for name in self.measures:
+            if not any(measurable(name, run) for run in self.runs.values()):
+                raise SpecError(f"measures.{name}: cannot be measured of any of these runs; leave it out")
         has_critic = any(run.has_critic for run in self.runs.values())
-        for name in self.figures:
-            needs = plot_of(name).needs
+        for name, kind in self.kinds.items():
+            needs = plot_of(kind).needs
+            for what, there in (
+                ("images", self.trained),
+                ("points", self.simulated),
+                ("curves", self.simulated),
+            ):
+                if what in needs and not there:
+                    raise SpecError(
+                        f"figures.{name}: shows {what}, and no run has any; leave this figure out"
+                    )
             if "critics" in needs and not has_critic:
                 raise SpecError(f"figures.{name}: no run has a critic; leave this figure out")
             for missing in sorted(needs & MEASURES.keys() - self.measures.keys()):
@@ -304,20 +416,103 @@ def _loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"real": {}, "synthetic": {}, **given}
 
 
+def _density(name: str, given: Mapping[str, Any]) -> DensitySpec:
+    _check_name(name, f"densities.{name}")
+    if name in DATASETS:
+        raise SpecError(f"densities.{name}: is the name of a dataset of images; choose another")
+    options = {key: value for key, value in given.items() if key != "density"}
+    try:
+        return resolve_density(given["density"], options, f"densities.{name}")
+    except SpecError as error:
+        raise SpecError(
+            f"densities.{name}.{error}" if str(error).startswith("density:") else str(error)
+        ) from None
+
+
+# A swept key of a loop as a run's name has it, and as its label has it.
+SWEPT = {
+    "initial.n": ("initial", "n_ini"),
+    "real.fixed": ("fixed", "n_r"),
+    "real.fresh": ("fresh", "n_r"),
+    "synthetic.n": ("n", "n_s"),
+    "synthetic.ratio": ("ratio", "λ"),
+    "synthetic.from": ("from", "K"),
+    "bias": ("bias", "λ"),
+    "samples": ("samples", "samples"),
+}
+
+
+def _sweep(
+    name: str, given: Mapping[str, Any], loops_given: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any], LoopSpec | None]]:
+    """The runs that an entry of `runs` stands for: itself, or one for each combination of what it sweeps `over`.
+
+    Each is (name, entry, loop), the loop None where it is the config's own. `over` is a list of axes: all
+    combinations of one value of each; the keys of one axis go together.
+    """
+    axes = [
+        [dict(zip(axis, values, strict=True)) for values in _together(axis, f"runs.{name}.over[{i}]")]
+        for i, axis in enumerate(given.get("over") or [])
+    ]
+    entry = {key: value for key, value in given.items() if key != "over"}
+    if not axes:
+        yield name, entry, None
+        return
+    if given["loop"] not in loops_given:
+        raise SpecError(
+            f"runs.{name}.loop: no loop named {given['loop']!r} (known: {', '.join(loops_given)})"
+        )
+    for chosen in product(*axes):
+        loop = copy.deepcopy(_loop_defaults(loops_given[given["loop"]]))
+        words, label = [name], [str(given.get("label", name))]
+        for point in chosen:
+            for key, value in point.items():
+                *parents, last = key.split(".")
+                place = loop
+                for parent in parents:
+                    place = place.setdefault(parent, {})
+                place[last] = value
+            key, value = next(iter(point.items()))
+            words.append(f"{SWEPT[key][0]}{value}")
+            label.append(f"{SWEPT[key][1]} = {value}")
+        full = "-".join(words)
+        spec = parse(LoopSpec, loop, f"runs.{full}: loop")
+        yield full, entry | {"label": ", ".join(label)}, spec
+
+
+def _together(axis: Mapping[str, list[Any]], where: str) -> Iterator[tuple[Any, ...]]:
+    if len({len(values) for values in axis.values()}) != 1:
+        raise SpecError(f"{where}: the lists of one axis go together and must be equally long")
+    return zip(*axis.values(), strict=True)
+
+
 def _run(
-    name: str, given: Mapping[str, Any], models: Mapping[str, ModelSpec], loop_specs: Mapping[str, LoopSpec]
+    name: str,
+    given: Mapping[str, Any],
+    models: Mapping[str, ModelSpec],
+    loop_specs: Mapping[str, LoopSpec],
+    densities: Mapping[str, DensitySpec],
 ) -> Run:
     where = f"runs.{name}"
     for key, known in (("model", models), ("loop", loop_specs)):
         if given[key] not in known:
             raise SpecError(f"{where}.{key}: no {key} named {given[key]!r} (known: {', '.join(known)})")
+    density = densities.get(given["dataset"])
+    if density is None and given["dataset"] in DENSITIES:
+        density = resolve_density(given["dataset"], {}, where)
     try:
-        about = dataset(given["dataset"])
+        train_rows = math.inf if density else dataset(given["dataset"]).rows["train"]
     except SpecError as error:
-        raise SpecError(f"{where}.{error}") from None
+        raise SpecError(f"{where}.{error}; or a density: {', '.join(DENSITIES)}") from None
     loop = loop_specs[given["loop"]]
     generations = int(given["generations"])
     family = models[given["model"]].family
+    if FAMILIES[family].stacked != (density is not None):
+        fitting = [name for name, entry in FAMILIES.items() if entry.stacked == (density is not None)]
+        kind = "a known density, whose points" if density else "a dataset of images, which"
+        raise SpecError(
+            f"{where}.model: {family} does not learn {given['dataset']}, {kind} {', '.join(fitting)} learn"
+        )
     if loop.continues and not FAMILIES[family].continues:
         raise SpecError(
             f"loops.{given['loop']}.start: continue: {family} cannot go on from earlier weights (its line in "
@@ -327,25 +522,90 @@ def _run(
         raise SpecError(
             f"loops.{given['loop']}.bias: {family} needs one above 0 (λ = 0 is infinite guidance)"
         )
-    loops.check(loop, generations, about.rows["train"], f"loops.{given['loop']}")
-    seeds = tuple(int(seed) for seed in given.get("seeds", [0]))
+    loops.check(loop, generations, train_rows, f"loops.{given['loop']}")
+    listed = given.get("seeds", [0])
+    seeds = tuple(range(listed)) if isinstance(listed, int) else tuple(int(seed) for seed in listed)
     if len(set(seeds)) < len(seeds):
         raise SpecError(f"{where}.seeds: {list(seeds)} has a seed twice")
     weights = Path(given["weights"]) if given.get("weights") else None
     if weights and not weights.is_file():
         raise SpecError(f"{where}.weights: {weights}: no such file")
-    spec = RunSpec(
-        given["dataset"], models[given["model"]], loop, file_checksum(weights) if weights else None
+    simulation = given.get("simulation")
+    if density is None and simulation is not None:
+        raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
+    if density is not None and weights:
+        raise SpecError(f"{where}.weights: only runs on images can start from imported weights")
+    model, checksum = models[given["model"]], file_checksum(weights) if weights else None
+    spec = RunSpec(density.name if density else given["dataset"], model, loop, checksum, density)
+    run = Run(
+        name,
+        given.get("label", name),
+        given["dataset"],
+        given["loop"],
+        spec,
+        generations,
+        seeds,
+        weights,
+        parse(Simulation, simulation or {}, f"{where}.simulation"),
     )
-    return Run(name, given.get("label", name), given["loop"], spec, generations, seeds, weights)
+    _check_moments(run, where)
+    return run
+
+
+def _by_moments(run: Run) -> bool:
+    return run.spec.model.options.get("draws") == "moments"
+
+
+def _check_moments(run: Run, where: str) -> None:
+    """A Gaussian that draws moments instead of rows has no rows of which some could be taken."""
+    if (
+        run.density is not None
+        and FAMILIES[run.spec.model.family].sees_density
+        and run.density.dimension != 1
+    ):
+        raise SpecError(f"{where}.dataset: {run.spec.model.family} is for densities of one dimension")
+    if not _by_moments(run):
+        return
+    loop = run.spec.loop
+    if run.spec.dataset != "gaussian":
+        raise SpecError(f"{where}.dataset: draws: moments knows the exact laws for the density gaussian only")
+    if loop.real.fixed not in (0, loop.initial.n):
+        raise SpecError(f"loops.{run.loop}.real.fixed: with draws: moments, all rows of generation 1 or none")
+    if loop.synthetic.from_ == "all":
+        raise SpecError(f"loops.{run.loop}.synthetic.from: with draws: moments, a number of generations")
+
+
+def _kind(name: str, given: Any) -> str:
+    return given.get("figure", name) if isinstance(given, Mapping) else name
 
 
 def _figure(name: str, given: Any) -> Any:
     try:
-        entry = plot_of(name)
+        entry = plot_of(_kind(name, given))
     except SpecError as error:
         raise SpecError(f"figures.{name}: {str(error).partition(': ')[2]}") from None
+    _check_name(name, f"figures.{name}")
+    if isinstance(given, Mapping):
+        given = {key: value for key, value in given.items() if key != "figure"}
     return parse(entry.Options, given or {}, f"figures.{name}")
+
+
+def measurable(name: str, run: Run) -> bool:
+    """Whether a measure can be taken of a run."""
+    measure, density = MEASURES[name], run.density
+    if density is None:
+        return measure.of_images
+    if not measure.of_points:
+        return False
+    possible = {
+        "images": not _by_moments(run),
+        "features": not _by_moments(run),
+        "cells": density.dimension <= 2 and not _by_moments(run),
+        "modes": density.modes is not None and not _by_moments(run),
+        "moments": FAMILIES[run.spec.model.family].has_moments and hasattr(density, "covariance"),
+        "history": True,
+    }
+    return all(possible[view] for view in measure.on)
 
 
 def default_n(name: str, run: Run) -> int:
@@ -379,5 +639,7 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
 
 def _real_rows(measure: Measure, run: Run) -> int:
     """The real rows that there are for a side of the floor: half the training set, or the test set."""
+    if run.simulated:
+        return sys.maxsize
     rows = dataset(run.spec.dataset).rows
     return rows["test"] if measure.against == "training" else rows["train"] // 2

@@ -23,10 +23,10 @@ from typing import cast
 import safetensors
 
 from bigloop import machine
-from bigloop.artifacts import OPTIMIZER_FILE, TABLES
+from bigloop.artifacts import OPTIMIZER_FILE, TABLES, UNFINISHED
 from bigloop.estimate import training_steps
 from bigloop.experiment import Experiment, Run
-from bigloop.progress import duration, read_progress
+from bigloop.progress import duration, read_left, read_progress
 from bigloop.storage import FRESH_SECONDS
 
 TAIL_BYTES = 4_096  # of a log: many lines of progress
@@ -74,6 +74,22 @@ def generations(run: Run, seed: int, results: Path) -> Lineage:
     return found
 
 
+def block_jobs(run: Run, results: Path) -> list[Job]:
+    """The jobs of a simulated run, one a block."""
+    folder = results / "runs" / run.spec.folder
+    outputs = ("measures.csv", "points.safetensors", "state.safetensors")
+    return [
+        look(
+            "simulate",
+            folder / block.folder / "simulate.log",
+            outputs,
+            block.first,
+            len(block.seeds) * (block.last - block.first + 1),
+        )
+        for block in run.blocks()
+    ]
+
+
 def other_jobs(
     experiment: Experiment, results: Path, of_generations: Collection[Job]
 ) -> dict[str, list[Job]]:
@@ -86,13 +102,16 @@ def other_jobs(
     tables = look("tables", home / "tables" / "collect.log", [f"{name}.csv" for name in TABLES])
     figures = [look(f, home / "figures" / f"{f}.log", (f"{f}.pdf", f"{f}.png")) for f in experiment.figures]
     complete = all(job.state == "done" for job in of_generations)
-    newest = max(job.changed for job in of_generations if job.name == "measure")
+    newest = max(job.changed for job in of_generations if job.name in ("measure", "simulate"))
     tables = _not_older(tables, newest if complete else math.inf)
     drawn_from = tables.changed if tables.state == "done" else math.inf
     return {
         "data": [look("data", results / "data" / d / "fetch.log", splits) for d in datasets],
         "classifier": [look("classifier", folder / "classify.log", trained) for folder in folders],
-        "floor": [look("floor", home / "floor" / f"{d}.log", (f"{d}.json",)) for d in datasets],
+        "floor": [
+            look("floor", home / "floor" / f"{d}.log", (f"{d}.json",))
+            for d in (*datasets, *experiment.densities)
+        ],
         "critics": [look("critics", home / "critics" / f"{pair}.log", (f"{pair}.json",)) for pair in pairs],
         "tables": [tables],
         "figures": [_not_older(figure, drawn_from) for figure in figures],
@@ -120,13 +139,23 @@ def look(name: str, log: Path, outputs: Iterable[str], generation: int = 0, step
         progress = next(filter(None, map(read_progress, reversed(lines))), None)
         if progress is None:
             said = "".join(lines[-1].split(" ", 2)[2:]) if lines else ""
-            return replace(job, state="running", note=said or f"{duration(age)} so far", spent=age)
+            left = next((s for s in map(read_left, reversed(lines)) if s is not None), None)
+            said = said or f"{duration(age)} so far"
+            return replace(
+                job,
+                state="running",
+                note=said,
+                spent=age,
+                left=None if left is None else max(0.0, left - age),
+            )
         left = 0.0 if progress.finished else max(0.0, progress.seconds - age)
         note = f"epoch {progress.epoch:.1f}/{progress.epochs:.1f}, {duration(left)} left"
         silent = f" (nothing logged for {duration(age)})" if age > FRESH_SECONDS else ""
         return replace(job, state="running", note=note + silent, left=left)
     if ended and ended["why"]:
         return replace(job, state="failed", note=ended["why"])
+    if log.with_name(UNFINISHED).is_file():
+        return replace(job, state="stopped", note="with its state saved")
     state = log.with_suffix(".state.safetensors")
     if state.is_file():
         step = _saved_step(state)
@@ -194,6 +223,8 @@ def remaining(job: Job, of_run: Iterable[Job]) -> float:
     alike = [other for other in known if (other.generation == 1) == (job.generation == 1)] or known
     if not alike:
         return math.inf
+    if job.name == "simulate":
+        return fmean(cast(float, other.took) / other.steps for other in alike) * job.steps
     around = fmean(cast(float, other.took) - other.trained for other in alike)
     pace = fmean(other.trained / other.steps for other in alike)
     return max(0.0, around + pace * job.steps * (1 - job.share) - job.spent)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigloop.seeding import numpy_generator
-from bigloop.spec import LoopSpec, SpecError, TrainSpec
+from bigloop.spec import LoopSpec, SpecError, Synthetic, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Composition:
         return len(self.real) + sum(map(len, self.synthetic.values()))
 
 
-def check(loop: LoopSpec, generations: int, train_rows: int, where: str) -> None:
+def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> None:
     """Raise SpecError where the loop asks for rows that do not exist within `generations`."""
     real = loop.real
     if loop.initial.n > train_rows:
@@ -70,11 +70,23 @@ def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
     fresh = order[np.arange(start, start + spec.real.fresh) % train_rows]
     real = np.concatenate([order[: spec.real.fixed], fresh])
     wanted = spec.synthetic.rows(len(real))
-    used = spec.synthetic.sources(spec.generation)
-    draw = numpy_generator(spec.seed, spec.generation, "synthetic rows")
-    if spec.synthetic.from_ == "all":
+    return Composition(real, synthetic_rows(spec.synthetic, wanted, spec.seed, spec.generation, samples))
+
+
+def synthetic_rows(
+    synthetic: Synthetic, wanted: int, seed: int, generation: int, samples: int
+) -> dict[int, np.ndarray]:
+    """For each earlier generation used, the rows of its `samples` that `generation` trains on, sorted, int64.
+
+    wanted: rows in total, or of each generation used for "all".
+    """
+    used = synthetic.sources(generation)
+    if len(used) == 1 and wanted == samples:
+        return {used[0]: np.arange(samples)}
+    draw = numpy_generator(seed, generation, "synthetic rows")
+    if synthetic.from_ == "all":
         chosen = {g: draw.permutation(samples)[:wanted] for g in used}
     else:
         pool = draw.permutation(len(used) * samples)[:wanted]
         chosen = {g: pool[pool // samples == i] % samples for i, g in enumerate(used)}
-    return Composition(real, {g: np.sort(rows) for g, rows in chosen.items()})
+    return {g: np.sort(rows) for g, rows in chosen.items()}

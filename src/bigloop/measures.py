@@ -137,7 +137,7 @@ def measure_file(
     measures: dict[str, dict[str, Scalar]] = {}
     for name, entry in MEASURES.items():
         rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
-        if entry.has_rows and "inception" not in entry.on and rows > (k or 0):
+        if entry.of_images and entry.has_rows and "inception" not in entry.on and rows > (k or 0):
             measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
     if available < 4:
         raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
@@ -208,7 +208,7 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
             )
         if not np.isfinite(view).all():
             raise ArtifactError(f"{name}: its {measure.on[0]} are not all finite; nothing was written")
-    extra = {k: v for k, v in options.items() if k not in ("n", "weights")}
+    extra = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
     try:
         return as_records(name, measure.function(*views, **extra), options)
     except ValueError as error:

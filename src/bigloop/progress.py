@@ -10,6 +10,7 @@ _LINE = re.compile(
     r"epoch (?P<epoch>[\d.]+)/(?P<epochs>[\d.]+)  (?P<losses>.*?)  (?P<rate>[\d,]+) images/s  "
     r"(?:(?P<left>[\w ]+) left|done in (?P<taken>[\w ]+))$"
 )
+_GENERATION = re.compile(r"generation \d+ of \d+, (?P<left>[\w ]+) left$")
 _SECONDS = {"h": 3600, "min": 60, "s": 1}
 
 
@@ -50,6 +51,21 @@ def read_progress(line: str) -> Progress | None:
             finished=found["left"] is None,
         )
     except (ValueError, KeyError):  # a line that only looks like one, or half of one
+        return None
+
+
+def generation_line(generation: int, last: int, seconds: float) -> str:
+    """How far a simulation is, as it writes it to its log: of `last` generations, with the seconds left or taken."""
+    time = f"done in {duration(seconds)}" if generation == last else f"{duration(seconds)} left"
+    return f"generation {generation} of {last}, {time}"
+
+
+def read_left(line: str) -> float | None:
+    """The seconds left that a `generation_line` at the end of a log's line says; None for any other line."""
+    found = _GENERATION.search(line.rstrip())
+    try:
+        return _seconds(found["left"]) if found else None
+    except (ValueError, KeyError):
         return None
 
 

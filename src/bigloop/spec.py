@@ -130,6 +130,14 @@ class ModelSpec:
         return dataclasses.replace(self, sampler=None)
 
 
+@dataclass(frozen=True)
+class DensitySpec:
+    """A known density: its registered name and every parameter."""
+
+    name: str
+    options: dict[str, Scalar]
+
+
 Start = Literal["scratch", "continue"]
 
 
@@ -241,13 +249,15 @@ class FirstSpec:
 class RunSpec:
     """One lineage: dataset, model and loop. Names, seeds, generations and measures are not part of it.
 
-    With `weights`, the SHA-256 of a file, its first generation is not trained but imported.
+    With `weights`, the SHA-256 of a file, its first generation is not trained but imported. With `density`, the data
+    are a known density, `dataset` is the density's name, and the run is simulated.
     """
 
     dataset: str
     model: ModelSpec
     loop: LoopSpec
     weights: str | None = None
+    density: DensitySpec | None = None
 
     @property
     def first(self) -> FirstSpec:
@@ -341,6 +351,33 @@ class FloorSpec:
 
 
 @dataclass(frozen=True)
+class SimulateSpec:
+    """One simulating job, a block of a run: these seeds, all at once, from generation `first` to `last`.
+
+    Of every `measure_every`-th generation, counted from the first of all, each measure with its options.
+    """
+
+    run: RunSpec
+    seeds: tuple[int, ...]
+    first: int
+    last: int
+    measures: dict[str, dict[str, Scalar]]
+    measure_every: int = 1
+
+    def measured(self, generation: int) -> bool:
+        """Whether this generation is measured."""
+        return (generation - 1) % self.measure_every == 0
+
+
+@dataclass(frozen=True)
+class DensityFloorSpec:
+    """The floors of one known density: points of it measured against other points of it, at every n in use."""
+
+    density: DensitySpec
+    measures: dict[str, tuple[dict[str, Scalar], ...]]
+
+
+@dataclass(frozen=True)
 class CriticsSpec:
     """All critics of one run on the samples of all generations of another, same seed, n images each."""
 
@@ -358,10 +395,12 @@ class TableRun:
 
     run: str
     label: str
+    dataset: str
     loop: str
     generations: int
     seeds: tuple[int, ...]
     spec: RunSpec
+    blocks: tuple[str, ...] = ()  # of a simulated run: folders below its own
 
 
 @dataclass(frozen=True)
@@ -376,9 +415,10 @@ class CollectSpec:
 
 @dataclass(frozen=True)
 class PlotSpec:
-    """One figure of an experiment, with its own options."""
+    """One figure of an experiment, with its own options; `name` is that of its files."""
 
     experiment: str
+    name: str
     figure: str
     options: dict[str, Any]
 

@@ -26,13 +26,14 @@ from bigloop import machine, storage
 from bigloop.artifacts import REBUILD, ArtifactError, read_json
 from bigloop.estimate import chain
 from bigloop.experiment import Experiment, Run
-from bigloop.jobs import Job, Lineage, generations, other_jobs, remaining
+from bigloop.jobs import Job, Lineage, block_jobs, generations, other_jobs, remaining
 from bigloop.progress import duration
 from bigloop.spec import SpecError
 from bigloop.storage import size
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
 WIDTH = 100  # columns
+NAMED = 5  # runs in one line
 # What is shown first of the measures; then come the others, as far as the line is wide.
 SHOWN = ("fid", "precision", "recall", "wasserstein1_excess", "class_entropy", "confidence", "critic_on_test")
 DOING = {"train": "training", "sample": "sampling", "measure": "measuring"}
@@ -58,6 +59,21 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class Simulated:
+    """How far a simulated run is: its blocks. measures, disk and needs as of a `Standing`."""
+
+    run: Run
+    jobs: Sequence[Job]
+    disk: int
+    needs: float
+
+    @property
+    def done(self) -> int:
+        """Generations of all seeds that are done."""
+        return sum(job.steps for job in self.jobs if job.state == "done")
+
+
+@dataclass(frozen=True)
 class Survey:
     """A whole experiment. parts: the jobs beside the runs, by kind; jobs: these and all others, each once.
 
@@ -67,6 +83,7 @@ class Survey:
 
     experiment: Experiment
     standings: Sequence[Standing]
+    simulated: Sequence[Simulated]
     parts: Mapping[str, Sequence[Job]]
     jobs: Collection[Job]
     needs: float
@@ -76,6 +93,16 @@ class Survey:
     def count(self, state: str) -> int:
         """How many jobs are in a state."""
         return sum(job.state == state for job in self.jobs)
+
+    @property
+    def done(self) -> int:
+        """Generations that are done, of every run and seed."""
+        return sum(len(s.done) for s in self.standings) + sum(s.done for s in self.simulated)
+
+    @property
+    def wanted(self) -> int:
+        """Generations that the config asks for, of every run and seed."""
+        return sum(run.generations * len(run.seeds) for run in self.experiment.runs.values())
 
 
 def read_schema() -> Mapping[str, Any]:
@@ -103,7 +130,7 @@ def survey(experiment: Experiment, results: Path) -> Survey:
     places = [results / experiment.name, *(results / "data" / name for name in experiment.classifiers)]
     places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     disk = {place: storage.disk_use(place) for place in places}
-    for run in experiment.runs.values():
+    for run in experiment.trained:
         names = (run.spec.folder, run.spec.first.folder)
         found = {seed: generations(run, seed, results) for seed in run.seeds}
         own = {job.log: job for lineage in found.values() for three in lineage.values() for job in three}
@@ -117,11 +144,21 @@ def survey(experiment: Experiment, results: Path) -> Survey:
             standings.append(
                 Standing(run, seed, lineage, last_measures(lineage), sum(own_disk.values()), chained)
             )
+    simulated = []
+    for run in experiment.simulated:
+        blocks, folder = block_jobs(run, results), results / "runs" / run.spec.folder
+        disk[folder] = storage.disk_use(folder)
+        own_needs = {job.log: remaining(job, blocks) for job in blocks}
+        simulated.append(Simulated(run, blocks, disk[folder], sum(own_needs.values())))
+        needs |= own_needs
+        jobs |= {job.log: job for job in blocks}
     parts = other_jobs(experiment, results, jobs.values())
     jobs |= {job.log: job for group in parts.values() for job in group}
     running = sum(job.state == "running" for job in jobs.values())
-    total = max(sum(needs.values()) / max(1, running), *(standing.needs for standing in standings))
-    return Survey(experiment, standings, parts, jobs.values(), total, sum(disk.values()), is_alive(results))
+    total = max([sum(needs.values()) / max(1, running), *(standing.needs for standing in standings)])
+    return Survey(
+        experiment, standings, simulated, parts, jobs.values(), total, sum(disk.values()), is_alive(results)
+    )
 
 
 def last_measures(lineage: Lineage) -> str:
@@ -150,13 +187,12 @@ def show(found: Survey) -> None:
 
 def lines(found: Survey) -> Iterator[str]:
     """A survey in words, of up to WIDTH columns where names are short."""
-    done, wanted = sum(len(s.done) for s in found.standings), sum(len(s.jobs) for s in found.standings)
     failed = f"{found.count('failed')} failed, " if found.count("failed") else ""
     yield (
-        f"Experiment {found.experiment.name}: {done} of {wanted} generations done, "
+        f"Experiment {found.experiment.name}: {found.done:,} of {found.wanted:,} generations done, "
         f"{_jobs(found.count('running'))} running, {failed}{size(found.disk)} on disk"
     )
-    wide = max(len(s.run.name) for s in found.standings)
+    wide = max(map(len, found.experiment.runs))
     for s in found.standings:
         progress = f"{len(s.done)} of {len(s.jobs)} generations"
         yield ""
@@ -167,6 +203,14 @@ def lines(found: Survey) -> Iterator[str]:
             yield f"    missing: {missing}"
         if s.measures:
             yield f"    {s.measures}"
+    if found.simulated:
+        yield ""
+    for b in found.simulated:
+        blocks = f"{sum(job.state == 'done' for job in b.jobs)} of {len(b.jobs)} blocks"
+        seeds = f"{len(b.run.seeds):,} seeds" if len(b.run.seeds) > 1 else f"seed {b.run.seeds[0]}"
+        words = f"{b.run.generations:,} generations, {blocks}"
+        yield f"{b.run.name:<{wide}}  {seeds:<12}{words:<34}{size(b.disk):>9}  {_end(b)}"
+        yield from (f"    {job.log.parent.parent.name}{_words(job)}" for job in b.jobs if _active(job))
     yield ""
     for kind, jobs in found.parts.items():
         states = Counter(job.state for job in jobs)
@@ -190,25 +234,33 @@ def _jobs(number: int) -> str:
     return f"{number} job{'s' if number != 1 else ''}"
 
 
-def _end(standing: Standing) -> str:
-    states = {job.state for jobs in standing.jobs.values() for job in jobs}
+def _end(standing: Standing | Simulated) -> str:
+    if isinstance(standing, Simulated):
+        states = {job.state for job in standing.jobs}
+    else:
+        states = {job.state for jobs in standing.jobs.values() for job in jobs}
     if states == {"done"}:
         return "done"
     if "failed" in states:
         return "failed"
     if math.isinf(standing.needs):
-        return "end unknown until the first generation is done"
+        first = "block" if isinstance(standing, Simulated) else "generation"
+        return f"end unknown until the first {first} is done"
     until = f", until {clock(standing.needs)}" if "running" in states else ""
     return f"{duration(standing.needs)} left{until}"
 
 
 def _summary(found: Survey) -> str:
-    if all(len(s.done) == len(s.jobs) for s in found.standings):
+    if found.done == found.wanted:
         rest = [kind for kind, jobs in found.parts.items() if any(job.state != "done" for job in jobs)]
         return f"All generations are done. Not done: {', '.join(rest)}" if rest else "Everything is done."
-    unknown = dict.fromkeys(s.run.name for s in found.standings if math.isinf(s.needs))
+    lacking = [s.run.name for s in found.standings if math.isinf(s.needs)]
+    unknown = dict.fromkeys(lacking + [s.run.name for s in found.simulated if math.isinf(s.needs)])
     if unknown:
-        return f"Expected end: unknown until the first generation is done of {', '.join(unknown)}"
+        named = ", ".join([*unknown][:NAMED]) + (
+            f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        )
+        return f"Expected end: unknown until the first job is done of {named}"
     if running := found.count("running"):
         when = f"{clock(found.needs)}, in {duration(found.needs)}"
         return f"Expected end of all generations: {when}, at {_jobs(running)} at a time"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bigloop.artifacts import TABLES, ArtifactError, link, read_json, write_table
+from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
 from bigloop.claims import claims_table
-from bigloop.spec import CollectSpec, to_dict
+from bigloop.spec import CollectSpec, TableRun, to_dict
 from bigloop.storage import prune
 from bigloop.verdicts import verdicts_table
 
@@ -40,7 +40,7 @@ def collect(spec: CollectSpec, results: Path, keep_samples: int = 1) -> None:
     for run in spec.runs:
         folder = results / "runs" / run.spec.folder
         link(home / "runs" / run.run, folder)
-        for seed in run.seeds:
+        for seed in run.seeds if not run.blocks else ():
             prune(folder / f"seed-{seed}", range(1, run.generations), (), keep_samples)
 
 
@@ -51,30 +51,38 @@ def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
         floor = results / spec.experiment / "floor" / f"{dataset}.json"
         parts.append(_records(floor).assign(run="real", dataset=dataset))
     for run in spec.runs:
-        for seed in run.seeds:
-            for generation in range(1, run.generations + 1):
-                path = (
-                    results
-                    / "runs"
-                    / run.spec.folder
-                    / f"seed-{seed}"
-                    / f"gen-{generation}"
-                    / "measures.json"
-                )
-                parts.append(
-                    _records(path).assign(
-                        run=run.run,
-                        family=run.spec.model.family,
-                        dataset=run.spec.dataset,
-                        loop=run.loop,
-                        bias=run.spec.loop.bias,
-                        seed=seed,
-                        generation=generation,
-                    )
-                )
+        folder = results / "runs" / run.spec.folder
+        own = _simulated(run, folder) if run.blocks else _trained(run, folder)
+        parts.append(
+            own.assign(
+                run=run.run,
+                family=run.spec.model.family,
+                dataset=run.dataset,
+                loop=run.loop,
+                bias=run.spec.loop.bias,
+            )
+        )
     table = pd.concat(parts, ignore_index=True).assign(experiment=spec.experiment)
     whole = dict.fromkeys(("seed", "generation", "n", "k"), "Int64")
     return table.reindex(columns=MEASURE_COLUMNS).astype(whole)
+
+
+def _trained(run: TableRun, folder: Path) -> pd.DataFrame:
+    """The records of every seed and generation, a file each."""
+    parts = [
+        _records(folder / f"seed-{seed}" / f"gen-{generation}" / "measures.json").assign(
+            seed=seed, generation=generation
+        )
+        for seed in run.seeds
+        for generation in range(1, run.generations + 1)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _simulated(run: TableRun, folder: Path) -> pd.DataFrame:
+    """The records of all blocks."""
+    parts = [read_table(folder / block / "measures.csv", dtype={"detail": str}) for block in run.blocks]
+    return pd.concat(parts, ignore_index=True).sort_values(["seed", "generation"], kind="stable")
 
 
 def critics_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
@@ -95,7 +103,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
             "run": run.run,
             "label": run.label,
             "family": run.spec.model.family,
-            "dataset": run.spec.dataset,
+            "dataset": run.dataset,
             "loop": run.loop,
             "generations": run.generations,
             "seeds": " ".join(map(str, run.seeds)),
@@ -104,6 +112,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         }
         if run.spec.weights:
             row["weights"] = run.spec.weights
+        if run.spec.density:
+            row |= {"density": run.spec.density.name} | _flat(run.spec.density.options, "density")
+            row["blocks"] = " ".join(run.blocks)
         rows.append(row | options | {"model.revision": model["revision"]} | _flat(loop, "loop"))
     return pd.DataFrame(rows).convert_dtypes()  # whole numbers stay whole where a run lacks a column
 

@@ -1,4 +1,4 @@
-"""The variance within predicted classes has closed forms, and ignores what lies between classes."""
+"""Variances within classes and modes have closed forms, and modes are covered by what lies close to them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigloop.metrics.modes import intra_class_variance
+from bigloop.metrics.modes import intra_class_variance, mode_statistics, total_variance
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -70,3 +70,75 @@ def test_float16_features_are_summed_in_float64() -> None:
     features, predicted = np.random.default_rng(0).normal(1000, 1, size=(300, 3)), np.arange(300) % 10
     half = features.astype(np.float16)
     assert variance(half, predicted) == variance(half.astype(float), predicted)
+
+
+# --- modes of a known density ---
+
+CORNERS = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+
+
+def modes_of(points: np.ndarray, spread: float = 1.0, least: float = 0.1) -> dict[str, float]:
+    return {name: value for name, value, _ in mode_statistics(points, (CORNERS, spread), least)}
+
+
+def test_samples_of_the_density_cover_all_modes_with_the_truncated_variance_of_each() -> None:
+    rng, n, spread = np.random.default_rng(0), 40_000, 0.5
+    found = modes_of(CORNERS[rng.integers(4, size=n)] + spread * rng.normal(size=(n, 2)), spread)
+    inside = 1 - np.exp(-4.5)  # a radius of 3 standard deviations in the plane
+    # r² / 2σ² is exponential of mean 1; below 4.5 its mean is (1 − 5.5 e^−4.5) / (1 − e^−4.5)
+    variance = 2 * spread**2 * (1 - 5.5 * np.exp(-4.5)) / inside
+    assert found["modes_covered"] == 4
+    assert found["good_share"] == pytest.approx(inside, abs=5 * np.sqrt(inside * (1 - inside) / n))
+    assert found["modal_variance"] == pytest.approx(
+        variance, rel=5 / np.sqrt(n)
+    )  # a deviation below its mean
+
+
+def test_a_mode_is_covered_from_its_part_of_n_over_the_number_of_modes_on() -> None:
+    counts = [60, 17, 2, 1]  # of a fair share of 20
+    points = np.repeat(CORNERS, counts, axis=0)
+    for least, covered in ((0.05, 4), (0.1, 3), (0.11, 2), (0.85, 2), (0.86, 1), (3.0, 1), (3.1, 0)):
+        assert modes_of(points, least=least)["modes_covered"] == covered
+
+
+def test_good_samples_lie_within_three_standard_deviations_the_border_included() -> None:
+    points = np.array([[3.0, 0.0], [10.0, 3.0], [3.01, 0.0], [5.0, 5.0]])
+    assert modes_of(points)["good_share"] == 0.5
+    assert modes_of(points, spread=3.0)["good_share"] == 1.0
+
+
+def test_modal_variance_is_the_mean_trace_over_modes_with_two_good_samples() -> None:
+    first = np.array([[-1.0, 0.0], [1.0, 0.0]])  # variance 2
+    second = np.array([[10.0, 1.0], [10.0, 0.0], [10.0, -1.0]])  # variance 1
+    alone, astray = np.array([[0.0, 10.0]]), np.array([[5.0, 5.0]])
+    assert modes_of(np.concatenate([first, second, alone, astray]))["modal_variance"] == pytest.approx(1.5)
+
+
+def test_collapsed_modes_have_no_variance_and_points_far_from_all_modes_say_none() -> None:
+    assert modes_of(np.repeat(CORNERS, 5, axis=0))["modal_variance"] == 0
+    assert modes_of(np.full((9, 2), 100.0)) == {"modes_covered": 0.0, "good_share": 0.0}
+
+
+def test_a_point_between_overlapping_modes_counts_for_the_nearest_alone() -> None:
+    points = np.array([[4.0, 0.0], [4.5, 0.0], [6.0, 0.0]])
+    found = modes_of(points, spread=3.0, least=1.0)  # a fair share of 3/4
+    assert found["modes_covered"] == 2
+    assert found["good_share"] == 1
+
+
+# --- all points ---
+
+
+@given(n=st.integers(2, 50), d=st.integers(1, 8), seed=SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_total_variance_is_the_trace_of_the_covariance(n: int, d: int, seed: int) -> None:
+    points = np.random.default_rng(seed).normal(3, 2, size=(n, d))
+    expected = np.trace(np.atleast_2d(np.cov(points, rowvar=False)))
+    assert total_variance(points, np.full((0, d), np.nan)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_total_variance_takes_images_as_vectors_and_two_rows_at_least() -> None:
+    images = np.random.default_rng(0).random((20, 1, 4, 4)).astype(np.float32)
+    assert total_variance(images, images) == total_variance(images.reshape(20, 16).astype(float), images)
+    with pytest.raises(ValueError, match="n ≥ 2 rows, got 1"):
+        total_variance(images[:1], images)

@@ -1,4 +1,4 @@
-"""Wasserstein-1 is the optimal assignment's mean cost, and its excess sees what the plain distance rewards."""
+"""Wasserstein distances are the optimal assignment's cost, and the excess sees what the plain distance rewards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
 from bigloop.metrics import wasserstein
-from bigloop.metrics.wasserstein import euclidean_distances, wasserstein1, wasserstein1_excess
+from bigloop.metrics.wasserstein import euclidean_distances, wasserstein1, wasserstein1_excess, wasserstein2
 
 ROUNDING = 1e-9  # relative; two exact solvers in float64 agree to about 1e-12
 
@@ -75,6 +75,72 @@ def test_w1_that_the_solver_cannot_finish_is_an_error(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(0)
     with pytest.raises(RuntimeError, match="wasserstein1: numItermax"):
         wasserstein1(rng.normal(size=(50, 3)), rng.normal(size=(50, 3)))
+
+
+def least_squares(x: np.ndarray, y: np.ndarray) -> float:
+    """The root of the least mean squared distance over all permutations."""
+    cost = cdist(x, y, "sqeuclidean")
+    return float(np.sqrt(cost[linear_sum_assignment(cost)].mean()))
+
+
+@given(n=st.integers(1, 60), d=st.integers(1, 10), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_w2_is_the_root_of_the_optimal_assignments_squared_cost(n: int, d: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, d)), rng.normal(0.5, 2, size=(n, d))
+    assert wasserstein2(x, y) == pytest.approx(least_squares(x, y), rel=ROUNDING)
+    assert wasserstein2(x, y) >= wasserstein1(x, y) * (1 - ROUNDING)  # Jensen
+
+
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 100), d=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_w2_of_shifted_points_is_the_length_of_the_shift(seed: int, scale: float, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, shift = rng.normal(size=(30, d)), scale * rng.normal(size=d)
+    # a matrix product's rounding, 1e-15 of the squares, beside a squared shift of down to 1e-6
+    assert wasserstein2(x, x + shift) == pytest.approx(np.linalg.norm(shift), rel=1e-7, abs=1e-7)
+
+
+@given(n=st.integers(1, 40), seed=st.integers(0, 2**32 - 1), ties=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_numbers_have_the_distances_that_the_solver_finds_for_them_in_the_plane(
+    n: int, seed: int, ties: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, 1)), rng.exponential(size=(n, 1))
+    if ties:
+        x, y = x.round(), y.round()
+    plane = [np.column_stack([numbers, np.full(n, 3.0)]) for numbers in (x, y)]
+    # where all distances vanish, 1e-7 of the norm is left, the root of a matrix product's rounding
+    assert wasserstein1(x, y) == pytest.approx(wasserstein1(*plane), rel=ROUNDING, abs=1e-6)
+    assert wasserstein2(x, y) == pytest.approx(wasserstein2(*plane), rel=ROUNDING, abs=1e-6)
+
+
+def test_w2_of_two_gaussians_is_the_closed_form_in_one_dimension_as_n_grows() -> None:
+    rng = np.random.default_rng(0)
+    found = [
+        wasserstein2(rng.normal(size=(20_000, 1)), rng.normal(1, 2, size=(20_000, 1))) for _ in range(10)
+    ]
+    # √((1 − 0)² + (2 − 1)²); the mean's own error, and a bias of order ln ln n / n
+    assert np.mean(found) == pytest.approx(np.sqrt(2), abs=5 * np.std(found, ddof=1) / np.sqrt(10) + 1e-3)
+
+
+@given(n=st.integers(1, 12), m=st.integers(1, 12), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_w2_of_unequally_many_points_is_that_of_their_copies_in_equal_number(
+    n: int, m: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, 2)), rng.normal(1, 2, size=(m, 2))
+    copies = least_squares(np.repeat(x, m, axis=0), np.repeat(y, n, axis=0))
+    assert wasserstein2(x, y) == pytest.approx(copies, rel=ROUNDING)
+
+
+def test_w2_that_the_solver_cannot_finish_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wasserstein, "NO_LIMIT", 1)
+    rng = np.random.default_rng(0)
+    with pytest.raises(RuntimeError, match="wasserstein2: numItermax"):
+        wasserstein2(rng.normal(size=(50, 3)), rng.normal(size=(50, 3)))
 
 
 def excesses(shift: float, repeats: int = 30, n: int = 100) -> np.ndarray:

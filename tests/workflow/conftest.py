@@ -18,6 +18,7 @@ from .cluster import Cluster, missing
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
 LOOPS = REPOSITORY / "tests" / "smoke" / "loops.yaml"
+KNOWN = REPOSITORY / "tests" / "smoke" / "known.yaml"
 
 
 class Job(NamedTuple):

@@ -90,7 +90,7 @@ def gather(shop: Shop, out: Path) -> None:
 
 
 def draw(shop: Shop, out: Path) -> None:
-    render(PlotSpec("smoke", "samples", to_dict(shop.experiment.figures["samples"])), shop.results)
+    render(PlotSpec("smoke", "samples", "samples", to_dict(shop.experiment.figures["samples"])), shop.results)
 
 
 class Case(NamedTuple):

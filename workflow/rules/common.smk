@@ -45,14 +45,18 @@ KEEP = f"--keep-samples {experiment.storage.keep_samples}"
 HOME = f"results/{experiment.name}"
 DATA = "results/data/{dataset}"
 GENERATION = "results/runs/{folder}/seed-{seed}/gen-{t}"
+BLOCK = "results/runs/{folder}/{block}"
 
 # A folder stands for one science, whatever its runs are called; a first generation may belong to many runs.
-by_folder = {run.spec.folder: run for run in experiment.runs.values()}
-by_first_folder = {run.spec.first.folder: run for run in experiment.runs.values()}
+by_folder = {run.spec.folder: run for run in experiment.trained}
+by_first_folder = {run.spec.first.folder: run for run in experiment.trained}
 imported = {folder: run for folder, run in by_first_folder.items() if run.weights}
+by_block = {
+    (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
+}
 continuing = {  # folders of models that a later generation goes on from
     folder
-    for run in experiment.runs.values()
+    for run in experiment.trained
     if run.spec.loop.continues
     for folder in (run.spec.folder, run.spec.first.folder)
 }
@@ -67,7 +71,8 @@ wildcard_constraints:
     dataset=one_of(experiment.classifiers),
     seed=r"\d+",
     t=r"\d+",
-    folder=one_of([*by_folder, *by_first_folder]),
+    folder=one_of([*by_folder, *by_first_folder, *(folder for folder, _ in by_block)]),
+    block=r"seeds-\d+-\d+/gens-\d+-\d+",
     critic=one_of(experiment.runs),
     generator=one_of(experiment.runs),
 
@@ -148,13 +153,33 @@ def classifier_files():
 
 
 def generations(file, runs=None, seeds=None):
-    """This file of every generation of every run, or of the given ones."""
+    """This file of every generation of every run on images, or of the given ones."""
     return [
         generation(run.spec.folder, seed, t, file)
-        for run in runs or experiment.runs.values()
+        for run in (experiment.trained if runs is None else runs)
         for seed, t in run.jobs()
         if seeds is None or seed in seeds
     ]
+
+
+def block_files(file):
+    """This file of every block of every simulated run."""
+    return [f"results/runs/{folder}/{block}/{file}" for folder, block in by_block]
+
+
+def block_of(wildcards):
+    """The run and the block that a simulating job makes."""
+    key = (wildcards.folder, wildcards.block)
+    if key not in by_block:
+        raise WorkflowError(f"{wildcards.folder} has no block {wildcards.block} in this config")
+    return by_block[key]
+
+
+def block_before(wildcards):
+    """What the same seeds left at the end of the block of generations before this one."""
+    run, block = block_of(wildcards)
+    before = [other for other in run.blocks() if (other.seeds, other.last + 1) == (block.seeds, block.first)]
+    return [f"results/runs/{run.spec.folder}/{other.folder}/state.safetensors" for other in before]
 
 
 def critic_files():
@@ -167,7 +192,7 @@ def figure_files():
 
 def previews():
     """The first images of every generation of each run's first seed, and the real images beside them."""
-    runs = experiment.runs.values()
+    runs = experiment.trained
     shown = [f for run in runs for f in generations("preview.safetensors", [run], run.seeds[:1])]
     return [*shown, *(data(run, "test") for run in runs)]
 

@@ -7,12 +7,15 @@ for figure, options in experiment.figures.items():
             f"plot_{figure}"
         input:
             tables=rules.collect.output,
-            previews=ancient(previews() if "images" in plot(figure).needs else []),
+            previews=ancient(previews() if "images" in plot(experiment.kinds[figure]).needs else []),
+            points=(
+                block_files("points.safetensors") if "points" in plot(experiment.kinds[figure]).needs else []
+            ),
         output:
             pdf=f"{HOME}/figures/{figure}.pdf",
             png=report(
                 f"{HOME}/figures/{figure}.png",
-                caption=f"../report/{figure}.rst",
+                caption=f"../report/{experiment.kinds[figure]}.rst",
                 category="Figures",
                 labels={"figure": figure.replace("_", " ")},
             ),
@@ -26,6 +29,6 @@ for figure, options in experiment.figures.items():
             runtime=10,
             attempt=lambda w, attempt: attempt,
         params:
-            spec=to_json(PlotSpec(experiment.name, figure, to_dict(options))),
+            spec=to_json(PlotSpec(experiment.name, figure, experiment.kinds[figure], to_dict(options))),
         shell:
             "python -m bigloop plot --spec {params.spec:q} --results results " f"{MACHINE}"

@@ -84,8 +84,11 @@ rule critics:
 
 rule collect:
     input:
-        measures=generations("measures.json"),
-        floor=expand(f"{HOME}/floor/{{dataset}}.json", dataset=experiment.classifiers),
+        measures=generations("measures.json") + block_files("measures.csv"),
+        floor=expand(
+            f"{HOME}/floor/{{dataset}}.json",
+            dataset=[*experiment.classifiers, *experiment.densities],
+        ),
         critics=critic_files(),
     output:
         measures=f"{HOME}/tables/measures.csv",

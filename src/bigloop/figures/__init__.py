@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,10 @@ FIGURES = {
     "bias": "bigloop.figures.bias:PLOT",
     "embedding": "bigloop.figures.embedding:PLOT",
     "strips": "bigloop.figures.strips:PLOT",
+    "trajectories": "bigloop.figures.trajectories:PLOT",
+    "point_clouds": "bigloop.figures.point_clouds:PLOT",
+    "sweep": "bigloop.figures.sweep:PLOT",
+    "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
 }
 
 
@@ -52,6 +56,9 @@ class Material:
     images: (run, generation) → float (k, c, h, w), not clipped; ("real", None) → real images in [0, 1].
     classes: names of the classes, in the order of their indices.
     verdicts: run, verdict, …: what became of each run, in a word; None where nobody has judged them.
+    points: (run, generation) → float (k, d), points that the first seed generated; (run, None) → points of the
+        known density that the run learns.
+    curves: run → (x, p(x)), each (m,), of the one-dimensional density that the run learns.
     """
 
     measures: pd.DataFrame
@@ -60,6 +67,8 @@ class Material:
     images: Mapping[tuple[str, int | None], np.ndarray]
     classes: tuple[str, ...]
     verdicts: pd.DataFrame | None = None
+    points: Mapping[tuple[str, int | None], np.ndarray] = field(default_factory=dict)
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,8 @@ class NoOptions:
 class Plot:
     """A figure: draw(material, options) with an instance of Options.
 
-    `needs`: "images" (of each generation), "critics" (some run has one), and keys of metrics.MEASURES.
+    `needs`: "images" or "points" (of each generation), "curves" (of known densities), "critics" (some run has
+    one), and keys of metrics.MEASURES.
 
     draw raises ValueError, in one line, when the material lacks what the figure shows.
     """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bigloop.figures import Material, style
 from bigloop.figures.tables import Curve, curve, dataset_of, n_note, reference, run_names
@@ -18,17 +20,24 @@ def draw_curves(
     measure: str,
     detail: str | None = None,
     runs: Iterable[str] | None = None,
+    places: Callable[[str, np.ndarray], np.ndarray] | None = None,
 ) -> list[Curve]:
-    """Draw mean and band (± s.d.) of each run that has the measure; returns what was drawn."""
+    """Draw mean and band (± s.d.) of each run that has the measure; returns what was drawn.
+
+    `places`: a run and its generations → where they stand on the x axis, if that is not one of generations.
+    """
     looks = style.looks(material.runs)
     drawn = []
-    for run in run_names(material) if runs is None else runs:
+    wanted = run_names(material) if runs is None else list(runs)
+    alpha = 0.2 if len(wanted) < 5 else 0.1
+    for run in wanted:
         found = curve(material, run, measure, detail)
         if found is None:
             continue
         look = looks[run]
+        x = found.generation if places is None else places(run, found.generation)
         ax.plot(
-            found.generation,
+            x,
             found.mean,
             color=look.colour,
             linestyle=look.linestyle,
@@ -39,9 +48,9 @@ def draw_curves(
         )
         if found.seeds > 1:
             low, high = found.mean - found.sd, found.mean + found.sd
-            ax.fill_between(found.generation, low, high, color=look.colour, alpha=0.2, linewidth=0)
+            ax.fill_between(x, low, high, color=look.colour, alpha=alpha, linewidth=0)
         drawn.append(found)
-    if drawn:
+    if drawn and places is None:
         style.generation_axis(
             ax, int(min(c.generation[0] for c in drawn)), int(max(c.generation[-1] for c in drawn))
         )

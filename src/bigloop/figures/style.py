@@ -147,12 +147,18 @@ def generation_ticks(first: int, last: int, most: int = 6) -> list[int]:
 
 def log_if_wide(ax: Axes, values: Sequence[float], decades: float = 1.5) -> None:
     """A logarithmic y axis if the positive `values` span more than `decades`, else a linear one."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    if min(values) > 0 and math.log10(max(values) / min(values)) > decades:
+        log_values(ax, min(values) / 1.5, max(values) * 1.5)
 
-    if min(values) <= 0 or math.log10(max(values) / min(values)) <= decades:
-        return
+
+def log_values(ax: Axes, low: float, high: float) -> None:
+    """A logarithmic y axis from low > 0 to high, with ticks that can be read however far apart they are."""
+    from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
+
     ax.set_yscale("log")
-    ax.set_ylim(min(values) / 1.5, max(values) * 1.5)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 3) if max(values) / min(values) < 1e3 else (1,)))
+    ax.set_ylim(low, high)
+    steps = (1, 2, 5) if high / low < 40 else (1, 3) if high / low < 2250 else (1,)
+    locator: Locator = MaxNLocator(4) if high / low < 6 else LogLocator(subs=steps)
+    ax.yaxis.set_major_locator(locator)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())

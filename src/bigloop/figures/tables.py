@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,6 +54,30 @@ def kind_of_loop(run: Mapping[str, Any]) -> str:
     if fixed > 0:
         return "synthetic augmentation" if synthetic else "real data only"
     return "fully synthetic" if synthetic else ""
+
+
+def selection(material: Material, wanted: Sequence[str]) -> Material:
+    """`material` with those runs alone that `wanted` names, in full or by how their names begin; () names all.
+
+    Looks go by place in the table, so that the few runs chosen from a long sweep differ in colour. Raises ValueError
+    for a name that no run has.
+    """
+    if not wanted:
+        return material
+    names = run_names(material)
+    picked = set()
+    for name in wanted:
+        found = {name} & set(names) or {run for run in names if run.startswith(name)}
+        if not found:
+            raise ValueError(f"runs: no run is named {name!r} (the table has: {', '.join(names)})")
+        picked |= found
+    return dataclasses.replace(material, runs=material.runs[material.runs["run"].isin(picked)])
+
+
+def row_of(material: Material, run: str) -> dict[str, Any]:
+    """What the runs table says of `run`; columns that it leaves empty are left out."""
+    row = material.runs[material.runs["run"] == run].iloc[0].dropna()
+    return {str(key): value for key, value in row.items()}
 
 
 def require(material: Material, *measures: str) -> None:
@@ -124,6 +150,35 @@ def generations_of(material: Material, run: str, measure: str) -> list[int]:
     return sorted({int(g) for g in rows_of(material, run, measure)["generation"]})
 
 
+def last_values(material: Material, run: str, measure: str, last: int = 1) -> np.ndarray:
+    """Of each seed, the mean of the `last` generations that were measured, (seeds,); empty where none was."""
+    rows = rows_of(material, run, measure).dropna(subset="value").sort_values("generation")
+    return rows.groupby("seed")["value"].apply(lambda values: values.iloc[-last:].mean()).to_numpy(float)
+
+
+def effective_sample_size(distance: float, sizes: np.ndarray, distances: np.ndarray) -> float:
+    """n_e: how many real rows a single fit needs to come as near as `distance`, above 0.
+
+    sizes, distances: (k ≥ 2,), both above 0: numbers of rows and the expected distance of a single fit on them,
+    taken as a line between them in log–log. Where it takes the value several times, n_e is the smallest; beyond
+    its ends, the first or last segment is extended. Raises ValueError where that segment does not fall.
+
+    Source: Alemohammad et al. 2024, §5 and figs. 11 and 12.
+    """
+    order = np.argsort(sizes)
+    x, y = np.log(np.asarray(sizes, float)[order]), np.log(np.asarray(distances, float)[order])
+    if len(x) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all() and (np.diff(x) > 0).all()):
+        raise ValueError("effective sample size: takes two or more sizes and distances, all above 0")
+    target = math.log(distance)
+    crossing = np.flatnonzero((y[:-1] >= target) & (target >= y[1:]))
+    place = int(crossing[0]) if len(crossing) else 0 if target > y[0] else len(x) - 2
+    slope = (y[place + 1] - y[place]) / (x[place + 1] - x[place])
+    if slope >= 0:
+        low, high = np.exp(x[place : place + 2])
+        raise ValueError(f"effective sample size: single fits do not improve from {low:g} to {high:g} rows")
+    return math.exp(x[place] + (target - y[place]) / slope)
+
+
 def chosen(wanted: Sequence[int], there: Iterable[int], most: int) -> list[int]:
     """The wanted generations that are there; if none is, up to `most` from first to last, evenly spread."""
     present = sorted(there)
@@ -154,5 +209,12 @@ def seeds_note(counts: Iterable[int], what: str = "mean ± s.d.") -> str:
 
 def n_note(sizes: Iterable[int | None]) -> str:
     """The numbers of images measured, "n = 1 000"; empty where the table does not say."""
-    known = sorted({size for size in sizes if size is not None})
-    return f"n = {' and '.join(f'{size:,}'.replace(',', chr(0x2009)) for size in known)}" if known else ""
+    known = [grouped(size) for size in sorted({size for size in sizes if size is not None})]
+    if len(known) > 2:
+        return f"n = {known[0]} to {known[-1]}"
+    return f"n = {' and '.join(known)}" if known else ""
+
+
+def grouped(number: float) -> str:
+    """A number as it is read, its thousands set apart: 2 000 000, 0.5."""
+    return f"{number:,.10g}".replace(",", chr(0x2009))

@@ -1,7 +1,8 @@
-"""Exact Wasserstein-1 distance between two sets of points, and its debiased companion."""
+"""Exact Wasserstein-1 and -2 distances between two sets of points, and the debiased companion of the first."""
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -13,17 +14,25 @@ def wasserstein1(x: np.ndarray, y: np.ndarray) -> float:
     """Wasserstein-1 distance with Euclidean ground cost between the empirical measures of x and y.
 
     x: shape (n, …), y: shape (m, …), flattened to vectors; the same unit as the data. Exact (optimal
-    transport by network simplex); raises RuntimeError should the solver not finish. Knutsen et al. 2025, eq. 2.
+    transport by network simplex, or by sorting equally many numbers); raises RuntimeError should the solver not
+    finish. Knutsen et al. 2025, eq. 2.
     """
-    import ot  # here, not above: seconds that planning a workflow need not pay
+    x, y = _flat(x), _flat(y)
+    if _on_a_line(x, y):
+        return float(np.abs(np.sort(x, axis=0) - np.sort(y, axis=0)).mean())
+    return _optimal_cost("wasserstein1", euclidean_distances(x, y))
 
-    cost = euclidean_distances(_flat(x), _flat(y))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a solver that gives up says so in a warning only
-        try:
-            return float(ot.emd2([], [], cost, numItermax=NO_LIMIT))
-        except UserWarning as warning:
-            raise RuntimeError(f"wasserstein1: {warning}") from None
+
+def wasserstein2(x: np.ndarray, y: np.ndarray) -> float:
+    """Wasserstein-2 distance: the root of the least mean squared Euclidean distance that pairs x with y.
+
+    Shapes, unit, solver and errors as for `wasserstein1`; exact to about 1e-8 of the points' norm where the
+    distance is nearly 0, far better elsewhere.
+    """
+    x, y = _flat(x), _flat(y)
+    if _on_a_line(x, y):
+        return math.sqrt(np.square(np.sort(x, axis=0) - np.sort(y, axis=0)).mean())
+    return math.sqrt(_optimal_cost("wasserstein2", squared_distances(x, y)))
 
 
 def wasserstein1_excess(generated: np.ndarray, real: np.ndarray) -> float:
@@ -41,11 +50,36 @@ def wasserstein1_excess(generated: np.ndarray, real: np.ndarray) -> float:
 def euclidean_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """All distances ‖x_i − y_j‖₂, shape (n, m), of float64 points (n, d) and (m, d).
 
-    By ‖x‖² + ‖y‖² − 2 x·y, one matrix product: ten times as fast as pair by pair, and exact to about
-    1e-7 ‖x‖ where two points coincide, far better elsewhere.
+    The roots of `squared_distances`: exact to about 1e-7 ‖x‖ where two points coincide, far better elsewhere.
+    """
+    squares = squared_distances(x, y)
+    return np.sqrt(squares, out=squares)
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """All ‖x_i − y_j‖², shape (n, m), of float64 points (n, d) and (m, d).
+
+    By ‖x‖² + ‖y‖² − 2 x·y, one matrix product: ten times as fast as pair by pair.
     """
     squares = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)[None, :] - 2 * (x @ y.T)
-    return np.sqrt(squares.clip(min=0), out=squares)
+    return squares.clip(min=0, out=squares)
+
+
+def _on_a_line(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether x and y are equally many numbers: in order, they are paired optimally."""
+    return x.shape[1] == 1 and len(x) == len(y)
+
+
+def _optimal_cost(name: str, cost: np.ndarray) -> float:
+    import ot  # here, not above: seconds that planning a workflow need not pay
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a solver that gives up says so in a warning only
+        try:
+            # On points of the plane 1 to 4 times as fast as SciPy's assignment, on images 2 to 4 times slower.
+            return float(ot.emd2([], [], cost, numItermax=NO_LIMIT))
+        except UserWarning as warning:
+            raise RuntimeError(f"{name}: {warning}") from None
 
 
 def _flat(points: np.ndarray) -> np.ndarray:

@@ -27,12 +27,24 @@ class Entry(NamedTuple):
     conditional: bool = False  # a `Conditional`
     continues: bool = False  # can go on from another's weights and optimisers, as every `NeuralFamily` can
     reaches_modes: bool = True  # can be sampled with bias λ = 0
+    stacked: bool = False  # a `Stacked`: of points, many replicates at once
+    has_moments: bool = False  # is a Gaussian, whose mean and covariance are known
+    sees_density: bool = False  # is fitted to the known density itself, which `fresh` gets
 
 
 FAMILIES = {
     "vae": Entry("bigloop.models.vae:VAE", continues=True),
     "wgan_gp": Entry("bigloop.models.wgan_gp:WGANGP", has_critic=True, continues=True),
     "ddpm": Entry("bigloop.models.ddpm:DDPM", conditional=True, continues=True, reaches_modes=False),
+    "gaussian": Entry("bigloop.models.gaussian:Gaussian", stacked=True, has_moments=True),
+    "projection": Entry(
+        "bigloop.models.projection:Projection", stacked=True, has_moments=True, sees_density=True
+    ),
+    "gmm": Entry("bigloop.models.gmm:GMM", stacked=True, continues=True),
+    "mlp_gan": Entry("bigloop.models.mlp_gan:MLPGAN", stacked=True, continues=True),
+    "glow": Entry("bigloop.models.glow:Glow", stacked=True, continues=True),
+    "otcfm": Entry("bigloop.models.otcfm:OTCFM", stacked=True, continues=True),
+    "mlp_ddpm": Entry("bigloop.models.mlp_ddpm:MLPDDPM", stacked=True, continues=True),
 }
 
 
@@ -91,6 +103,42 @@ class Conditional(Protocol):
     ) -> list[dict]: ...
 
     def sample(self, n: int, bias: float, generator: Any, labels: Any) -> Any: ...
+
+
+class Stacked(Protocol):
+    """A family of points of R^d, many replicates of which are trained at once; what differs from `Family`.
+
+    Every tensor has the replicate as its first dimension, and a replicate's result is that of the same replicate
+    alone, up to rounding. `streams`: models.stacked.Streams, a random stream a replicate.
+    """
+
+    Options: ClassVar[type]
+    revision: ClassVar[int]
+    dtype: ClassVar[Any]  # of the rows, as torch names it
+
+    @classmethod
+    def fresh(cls, options: Any, dimension: int, streams: Any) -> Any:
+        """New models for points of R^dimension, as many as there are streams."""
+        ...
+
+    def fit(
+        self, rows: Any, budget: Any, streams: Any, report: Callable[[str], None]
+    ) -> dict[str, np.ndarray]:
+        """Train on rows, Tensor (replicates, n, d), going on from what was learnt before; returns the means over
+        this training of losses and the like, (replicates,) each."""
+        ...
+
+    def sample(self, n: int, bias: float, streams: Any) -> Any:
+        """n new points of each replicate, Tensor (replicates, n, d), with sampling bias λ = `bias`."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything `restore` needs, (replicates, …) each."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Take over what `state` gave, for as many replicates as there are."""
+        ...
 
 
 def entry(name: str) -> Entry:

@@ -223,13 +223,24 @@ def ancestral_step(
 
     now, then: ᾱ_t and ᾱ_{t−1}; at ᾱ_{t−1} = 1 the result is the predicted x_0, and no noise is drawn.
     """
+    mean, deviation = posterior(x, eps, now, then, clip)
+    if then == 1:
+        return mean
+    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return mean + deviation * noise
+
+
+def posterior(x: Tensor, eps: Tensor, now: float, then: float, clip: bool) -> tuple[Tensor, float]:
+    """Mean and standard deviation of q(x_{t−1} | x_t, x_0) for predicted noise `eps` (Ho et al. 2020, eq. 7).
+
+    now, then: ᾱ_t and ᾱ_{t−1}; at ᾱ_{t−1} = 1 they are the predicted x_0 and 0.
+    """
     x0 = predicted_x0(x, eps, now, clip)
     if then == 1:
-        return x0
+        return x0, 0.0
     alpha = now / then
     mean = math.sqrt(then) * (1 - alpha) / (1 - now) * x0 + math.sqrt(alpha) * (1 - then) / (1 - now) * x
-    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    return mean + math.sqrt((1 - then) / (1 - now) * (1 - alpha)) * noise
+    return mean, math.sqrt((1 - then) / (1 - now) * (1 - alpha))
 
 
 def trailing(timesteps: int, steps: int) -> list[int]:

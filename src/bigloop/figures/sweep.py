@@ -1,0 +1,275 @@
+"""Where loops end up, against what distinguishes them: a measure of the last generations over a swept key.
+
+With `effective`, in real rows: how many fresh rows a loop is worth (Alemohammad et al. 2024, figs. 11 and 12).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bigloop.figures import Material, Plot, style
+from bigloop.figures.tables import (
+    effective_sample_size,
+    grouped,
+    last_values,
+    n_note,
+    n_of,
+    require,
+    row_of,
+    rows_of,
+    run_names,
+    seeds_note,
+    selection,
+)
+from bigloop.figures.trajectories import NAMES
+from bigloop.spec import option
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KEYS = {  # column → its symbol and its words
+    "loop.bias": ("λ", "sampling bias λ"),
+    "loop.initial.n": ("$n_i$", "rows of generation 1, $n_i$"),
+    "loop.real.fixed": ("$n_r$", "fixed real rows $n_r$"),
+    "loop.real.fresh": ("$n_r$", "fresh real rows $n_r$"),
+    "loop.synthetic.n": ("$n_s$", "synthetic rows $n_s$"),
+    "loop.synthetic.ratio": ("$n_s/n_r$", "synthetic rows for each real one, $n_s/n_r$"),
+    "loop.synthetic.from": ("$K$", "generations $K$ that synthetic rows come from"),
+    "density.dimension": ("$d$", "dimension $d$"),
+}
+TICKS = 12  # at most, of the swept values
+ERRORS = "mean ± standard error"
+
+
+@dataclass(frozen=True)
+class Options:
+    measure: str = option("", "measure to show")
+    x: str = option("", "swept key, a column of the runs table such as loop.synthetic.n")
+    by: str = option("", "key that distinguishes the lines, such as loop.bias; none: one line")
+    last: int = option(
+        1, "each seed's value is its mean over so many measured generations, the last", minimum=1
+    )
+    log_x: bool = option(True, "logarithmic axis of the swept key")
+    log_y: bool = option(True, "logarithmic axis of the measure, where it is above 0")
+    runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
+    effective: bool = option(False, "effective sample size for each fresh row, in place of the measure")
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a run ends up: mean over seeds, and the ends of the error bar, one standard error each way."""
+
+    run: str
+    x: float
+    by: Any
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+
+def draw(material: Material, options: Options) -> Figure:
+    """A point a run with its standard error over seeds, a line for each value of `by`."""
+    for key in ("measure", "x"):
+        if not getattr(options, key):
+            raise ValueError(f"{key}: expected one to show")
+    require(selection(material, options.runs), options.measure)
+    table = material.measures  # may be long, and is looked through for each run
+    material = dataclasses.replace(material, measures=table[table["measure"] == options.measure])
+    ends = ends_of(selection(material, options.runs), options)
+    if options.effective:
+        ends = in_effective_samples(material, ends, options.measure)
+    lines = lines_of(ends, options)
+    with style.page(3.0) as fig:
+        ax = fig.add_subplot()
+        draw_lines(ax, lines, options)
+        label_axes(ax, material, ends, options)
+        if options.effective:
+            draw_admissible(ax)
+        style.legend(fig, note(material, ends, options))
+    return fig
+
+
+def ends_of(material: Material, options: Options) -> list[End]:
+    """Where each run ends up that has the measure and the swept keys; raises ValueError if none does."""
+    ends = []
+    for run in run_names(material):
+        row = row_of(material, run)
+        x, by = number(row.get(options.x)), row.get(options.by) if options.by else ""
+        values = last_values(material, run, options.measure, options.last)
+        known = not math.isnan(x) and by is not None and len(values) > 0
+        if not known or (options.effective and not is_loop_with_fresh_data(row)):
+            continue
+        mean = float(values.mean())
+        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        ends.append(End(run, x, by, mean, mean - error, mean + error, len(values)))
+    if not ends:
+        fresh = ", loop.real.fresh and several generations" if options.effective else ""
+        keys = " and ".join(filter(None, (options.x, options.by)))
+        raise ValueError(f"sweep: no run has {options.measure}, {keys}{fresh}")
+    return ends
+
+
+def is_loop_with_fresh_data(row: dict[str, Any]) -> bool:
+    return row.get("loop.real.fresh", 0) > 0 and row["generations"] > 1
+
+
+def in_effective_samples(material: Material, ends: Sequence[End], measure: str) -> list[End]:
+    """The ends in effective samples for each fresh real row, n_e / n_r, their error bars taken along.
+
+    The bars hold the spread of the loops, not that of the single fits. A bar that reaches a distance of 0 or less,
+    which no number of rows has, is left out above.
+    """
+    fits: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    found = []
+    for end in ends:
+        row = row_of(material, end.run)
+        key = row["family"], row["dataset"]
+        if key not in fits:
+            fits[key] = single_fits(material, *key, measure)
+        mean, high, low = (
+            effective_sample_size(distance, *fits[key]) / row["loop.real.fresh"] if distance > 0 else math.nan
+            for distance in (end.mean, end.high, end.low)
+        )
+        found.append(dataclasses.replace(end, mean=mean, low=high, high=low))
+    return found
+
+
+def single_fits(material: Material, family: str, dataset: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of real rows and the mean distance of single fits on them, (k,) each: runs of one generation.
+
+    Raises ValueError where the runs of this family and dataset have fewer than two such numbers.
+    """
+    found: dict[float, list[float]] = {}
+    for row in material.runs[material.runs["generations"] == 1].to_dict("records"):
+        if (row["family"], row["dataset"]) == (family, dataset):
+            values = last_values(material, str(row["run"]), measure)
+            found.setdefault(float(row["loop.initial.n"]), []).extend(values)
+    sizes = sorted(size for size, values in found.items() if values)
+    if len(sizes) < 2:
+        raise ValueError(
+            f"effective: {family} on {dataset} needs two runs of one generation or more, of different"
+            f" loop.initial.n, got {len(sizes)}"
+        )
+    return np.array(sizes), np.array([np.mean(found[size]) for size in sizes])
+
+
+def lines_of(ends: Sequence[End], options: Options) -> dict[str, list[End]]:
+    """The ends by the label of their line, in the order of x; raises ValueError for two runs at one place of a line."""
+    symbol = symbol_of(options.by)
+    values = sorted(
+        dict.fromkeys(end.by for end in ends), key=lambda by: (math.isnan(number(by)), number(by))
+    )
+    lines: dict[str, list[End]] = {}
+    for by in values:
+        value = by if math.isnan(number(by)) else grouped(number(by))
+        label = f"{symbol} = {value}" if options.by else seeds_note((e.seeds for e in ends), ERRORS)
+        lines[label] = sorted((end for end in ends if end.by == by), key=lambda end: end.x)
+    for line in lines.values():
+        for one, other in pairwise(line):
+            if one.x == other.x:
+                shared = " and ".join(filter(None, (options.x, options.by)))
+                raise ValueError(
+                    f"sweep: runs {one.run} and {other.run} share {shared}; choose others in runs or by"
+                )
+    return lines
+
+
+def number(value: Any) -> float:
+    """`value` as a number, NaN for a word or for nothing."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def draw_lines(ax: Axes, lines: dict[str, list[End]], options: Options) -> None:
+    import pandas as pd
+
+    looks = style.looks(pd.DataFrame({"run": list(lines), "label": list(lines)}))
+    for label, ends in lines.items():
+        look = looks[label]
+        x, mean = [end.x for end in ends], [end.mean for end in ends]
+        drawn: dict[str, Any] = {"color": look.colour, "linestyle": look.linestyle, "marker": look.marker}
+        ax.plot(x, mean, label=label, gid=f"line:{label}", **drawn)
+        if any(end.seeds > 1 for end in ends):
+            bars = np.array([(end.mean - end.low, end.high - end.mean) for end in ends]).T
+            ax.errorbar(x, mean, bars, fmt="none", ecolor=look.colour, elinewidth=1.0, capsize=2)
+
+
+def label_axes(ax: Axes, material: Material, ends: Sequence[End], options: Options) -> None:
+    """Names and scales of both axes: ticks at the swept values, as far as they are not too close."""
+    scale_x(ax, sorted({end.x for end in ends}), options.log_x)
+    ax.set_xlabel(words_of(options.x))
+    sizes = n_note(n_of(rows_of(material, end.run, options.measure)) for end in ends)
+    name = NAMES.get(options.measure, options.measure)
+    measured = f"{name} ({sizes})".replace(" = ", "\xa0=\xa0") if sizes else name
+    ax.set_ylabel(style.wrapped(f"$n_e / n_r$ by {measured}" if options.effective else measured, 2.7))
+    means, tops = [end.mean for end in ends], [end.high for end in ends if math.isfinite(end.high)]
+    if options.log_y and min(means) > 0:
+        bottoms = [end.low for end in ends if end.low > min(means) / 10]
+        one = [1.0] if options.effective else []
+        style.log_values(ax, min(means + bottoms + one) / 1.2, max(means + tops + one) * 1.2)
+    elif options.effective:
+        ax.set_ylim(0, max(means + tops + [1.0]) * 1.1)
+
+
+def scale_x(ax: Axes, values: Sequence[float], log: bool) -> None:
+    """The x axis of the swept `values`, in order; a logarithmic one shows a value of 0 left of all others."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    positive = [value for value in values if value > 0]
+    if log and positive and values[0] == 0:
+        ax.set_xscale("symlog", linthresh=positive[0], linscale=0.5)
+    elif log and positive and values[0] > 0:
+        ax.set_xscale("log")
+    low, high = ax.transData.transform([(values[0], 1.0), (values[-1], 1.0)])[:, 0]
+    ticks: list[float] = []
+    for value in values:
+        at = ax.transData.transform((value, 1.0))[0]
+        if not ticks or at - ax.transData.transform((ticks[-1], 1.0))[0] > (high - low) / TICKS:
+            ticks.append(value)
+    ax.set_xticks(ticks)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: grouped(value)))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def draw_admissible(ax: Axes) -> None:
+    """A line at n_e = n_r, and grey above it, where a loop is worth more than its fresh rows alone."""
+    bottom, top = ax.get_ylim()
+    ax.axhspan(1.0, top, color="0.94", linewidth=0, zorder=0, label="admissible", gid="reference")
+    ax.axhline(
+        1.0, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="$n_e = n_r$", gid="reference"
+    )
+    ax.set_ylim(bottom, top)
+
+
+def note(material: Material, ends: Sequence[End], options: Options) -> str:
+    """Title of the legend: what the lines are, which generations, and what an error bar is."""
+    last = {int(rows_of(material, end.run, options.measure)["generation"].max()) for end in ends}
+    when = f"generation {last.pop()}" if len(last) == 1 else "last generation of each run"
+    if options.last > 1:
+        when = f"last {options.last} measured generations"
+    if not options.by:
+        return when
+    seeds = seeds_note((end.seeds for end in ends), ERRORS)
+    return style.wrapped("; ".join((words_of(options.by), when, seeds)), style.WIDTH)
+
+
+def words_of(key: str) -> str:
+    return KEYS[key][1] if key in KEYS else key.rpartition(".")[2].replace("_", " ")
+
+
+def symbol_of(key: str) -> str:
+    return KEYS[key][0] if key in KEYS else words_of(key)
+
+
+PLOT = Plot(draw, Options)

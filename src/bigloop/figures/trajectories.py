@@ -1,0 +1,214 @@
+"""Any measures over the generations of a loop, or over what its models have seen, beside what theory says of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bigloop.figures import Material, Plot, style
+from bigloop.figures.curves import draw_curves, draw_floors, labelled
+from bigloop.figures.tables import Curve, kind_of_loop, require, row_of, rows_of, seeds_note, selection
+from bigloop.metrics.theory import expected_sd, fresh_recursion
+from bigloop.spec import Synthetic, option
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAMES = {
+    "mean": "mean",
+    "sd": "standard deviation",
+    "mean_error": "squared error of the mean",
+    "trace": "total variance tr Σ",
+    "variance": "total variance of the samples",
+    "gaussian_wasserstein2": "Wasserstein-2 distance (closed form)",
+    "wasserstein1": "Wasserstein-1 distance",
+    "wasserstein1_excess": "Wasserstein-1 excess",
+    "wasserstein2": "Wasserstein-2 distance",
+    "modes_covered": "modes covered",
+    "good_share": "share of good samples",
+    "modal_variance": "average modal variance",
+    "fid": "FID",
+    "precision": "precision",
+    "recall": "recall",
+    "forward_kl": "forward KL (nats)",
+    "reverse_kl": "reverse KL (nats)",
+    "jensen_shannon": "Jensen–Shannon divergence (nats)",
+    "loss": "loss",
+    "generator_loss": "loss of the generator",
+    "critic_loss": "loss of the critic",
+    "log_likelihood": "log-likelihood of the training rows",
+    "gradient_norm_generator": "norm of the generator's gradient",
+    "gradient_norm_critic": "norm of the critic's gradient",
+    "gradient_norm_noise": "norm of the gradient",
+    "gradient_norm_velocity": "norm of the gradient",
+    "gradient_norm_flow": "norm of the gradient",
+}
+SHARES = ("precision", "recall", "coverage", "good_share")  # between 0 and 1
+X = {"generation": "generation", "images": "training examples seen"}
+
+
+@dataclass(frozen=True)
+class Options:
+    measures: tuple[str, ...] = option((), "measures to show, a panel each; at least one")
+    runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
+    x: Literal["generation", "images"] = option("generation", "images: training examples seen so far")
+    log: bool = option(False, "logarithmic axes for the measures that are above 0 throughout")
+    theory: bool = option(
+        False, "what is expected of Gaussians fitted to a standard normal, where it is known"
+    )
+    columns: int = option(2, "panels side by side", minimum=1, maximum=4)
+
+
+def draw(material: Material, options: Options) -> Figure:
+    """A panel a measure, a curve a run, dotted where it is theory; all panels have one x axis."""
+    shown = selection(material, options.runs)
+    if not options.measures:
+        raise ValueError("measures: expected at least one to show")
+    require(shown, *options.measures)
+    columns = min(options.columns, len(options.measures))
+    lines = math.ceil(len(options.measures) / columns)
+    drawn: list[Curve] = []
+    with style.page(0.3 + 1.9 * lines, min(style.WIDTH, 2.4 + 2.3 * columns)) as fig:
+        for place, measure in enumerate(options.measures):
+            ax = fig.add_subplot(lines, columns, place + 1, sharex=fig.axes[0] if place else None)
+            drawn += draw_panel(ax, shown, measure, options)
+            lowest = place + columns >= len(options.measures)
+            ax.tick_params(labelbottom=lowest)
+            ax.set_xlabel(X[options.x] if lowest else "")
+        scale_x(fig.axes, drawn, options.x)
+        style.legend(fig, seeds_note(c.seeds for c in drawn))
+    return fig
+
+
+def draw_panel(ax: Axes, material: Material, measure: str, options: Options) -> list[Curve]:
+    """Curves, theory and floors of one measure; raises ValueError for a measure of several things at once."""
+    for run in material.runs["run"]:
+        details = rows_of(material, run, measure)["detail"].dropna().unique()
+        if len(details) > 1:
+            raise ValueError(f"measure {measure} is of several things ({', '.join(map(str, details))})")
+    places = partial(images_seen, material) if options.x == "images" else None
+    drawn = draw_curves(ax, material, measure, places=places)
+    floors = draw_floors(ax, material, measure, drawn)
+    expected = draw_theory(ax, material, measure, drawn, options.x) if options.theory else []
+    scale_y(ax, measure, drawn, [*floors.values(), *expected], options.log)
+    name = labelled(NAMES.get(measure, measure), drawn).replace(" = ", "\xa0=\xa0")  # no break within it
+    ax.set_ylabel(style.wrapped(name, 1.9))
+    return drawn
+
+
+def draw_theory(ax: Axes, material: Material, measure: str, drawn: list[Curve], x: str) -> list[float]:
+    """A dotted line for each curve that theory knows; returns the values it takes."""
+    looks, values = style.looks(material.runs), []
+    for c in drawn:
+        generations = np.arange(1, c.generation[-1] + 1)
+        expected = theory(row_of(material, c.run), measure, len(generations))
+        if expected is not None:
+            at = generations if x == "generation" else images_seen(material, c.run, generations)
+            ax.plot(at, expected, ":", color=looks[c.run].colour, linewidth=2.2, gid=f"theory:{c.run}")
+            values += list(expected)
+    if values:
+        ax.plot([], [], ":", color=style.REFERENCE, linewidth=2.2, label="theory", gid="reference")
+    return values
+
+
+def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    """What is expected of `measure` in generations 1 to `generations`, from a row of the runs table; None if unknown.
+
+    Known of a Gaussian in a loop from scratch on the standard normal, fully synthetic or with fresh data, whose
+    synthetic rows come from the generation before: the mean squared error of the mean, the total variance, and in the
+    fully synthetic loop in one dimension the standard deviation.
+    """
+    kind = kind_of_loop(run)
+    if (run["family"], run.get("density")) != ("gaussian", "gaussian"):
+        return None
+    if run.get("loop.start", "scratch") != "scratch" or str(run.get("loop.synthetic.from", 1)) not in (
+        "1",
+        "1.0",
+    ):
+        return None
+    if kind not in ("fully synthetic", "fresh data") or run.get("loop.real.fixed", 0) > 0:
+        return None
+    dimension, initial = int(run.get("density.dimension", 1)), int(run["loop.initial.n"])
+    bias, real, synthetic = float(run.get("loop.bias", 1.0)), real_rows(run), synthetic_rows(run)
+    if measure == "sd" and kind == "fully synthetic" and dimension == 1:
+        return expected_sd(np.arange(1, generations + 1), initial, synthetic, bias)
+    if measure in ("mean_error", "trace"):
+        mean_error, variance = fresh_recursion(generations, initial, real, synthetic, bias)
+        return dimension * (mean_error if measure == "mean_error" else variance)
+    return None
+
+
+def images_seen(material: Material, run: str, generations: np.ndarray) -> np.ndarray:
+    """Training examples that the loop of `run` has seen at the end of each of `generations`, repetitions counted.
+
+    Raises ValueError where the runs table has no budget.
+    """
+    row = row_of(material, run)
+    trained = np.arange(1, max(generations) + 1)
+    real, synthetic = real_rows(row), synthetic_rows(row)
+    if row.get("loop.synthetic.from") == "all":
+        rows = real + synthetic * (trained - 1)
+    else:
+        rows = np.full(len(trained), real + synthetic)
+    rows[0] = int(row.get("loop.initial.n", 0))
+    images = np.empty(len(trained))
+    for part, name in ((slice(0, 1), "initial"), (slice(1, None), "retrain")):
+        epochs, given = (row.get(f"loop.budget.{name}.{unit}") for unit in ("epochs", "images"))
+        if epochs is None and given is None:
+            raise ValueError(f"x: run {run} has no loop.budget.{name} in images or epochs")
+        images[part] = float(epochs) * rows[part] if epochs is not None else given
+    return np.cumsum(images)[np.asarray(generations, int) - 1]
+
+
+def real_rows(run: Mapping[str, Any]) -> int:
+    """Real rows that later generations train on, from a row of the runs table."""
+    return int(run.get("loop.real.fixed", 0)) + int(run.get("loop.real.fresh", 0))
+
+
+def synthetic_rows(run: Mapping[str, Any]) -> int:
+    """Synthetic rows that later generations train on: in total, or of each earlier generation for from: all."""
+    n, ratio = run.get("loop.synthetic.n"), run.get("loop.synthetic.ratio")
+    return Synthetic(n=None if n is None else int(n), ratio=None if n is not None else ratio).rows(
+        real_rows(run)
+    )
+
+
+def scale_x(axes: list[Axes], drawn: list[Curve], x: str) -> None:
+    """Whole generations, or examples from 0 on, the same in all panels."""
+    if x == "images":
+        from matplotlib.ticker import EngFormatter, MaxNLocator
+
+        axes[0].set_xlim(left=0)
+        axes[0].xaxis.set_major_locator(MaxNLocator(5))
+        axes[0].xaxis.set_major_formatter(EngFormatter(sep="\u2009"))
+        return
+    labels = [ax.get_xlabel() for ax in axes]
+    for ax, label in zip(axes, labels, strict=True):
+        style.generation_axis(ax, *(int(f(g for c in drawn for g in c.generation)) for f in (min, max)))
+        ax.set_xlabel(label)
+
+
+def scale_y(ax: Axes, measure: str, drawn: list[Curve], others: list[float], log: bool) -> None:
+    """Logarithmic where asked for and all curves are above 0; else 0 to 1 for shares, and from 0 where 0 is near.
+
+    A floor or theory far below all curves does not count: it would squeeze them into the top of the panel.
+    """
+    means = np.concatenate([c.mean for c in drawn])
+    tops = np.concatenate([c.mean + c.sd for c in drawn])
+    values, tops = means[np.isfinite(means)], tops[np.isfinite(tops)]
+    if log and len(values) and values.min() > 0:
+        near = [v for v in others if values.min() / 30 < v < 30 * values.max()]
+        style.log_values(ax, min(*values, *near) / 1.3, max(*tops, *near) * 1.3)
+    elif measure in SHARES:
+        ax.set_ylim(-0.02, 1.02)
+    elif len(values) and 0 <= values.min() <= 0.5 * values.max():
+        ax.set_ylim(bottom=0)
+
+
+PLOT = Plot(draw, Options)

@@ -1,0 +1,106 @@
+"""What the theory of self-consuming loops says about one Gaussian fitted again and again: exact where it can be.
+
+    expected_sd(np.arange(1, 101), n_initial=100, n=100)     # E[σ_t] / σ_0 of generations 1 … 100
+
+Generation 1 is fitted on real rows of N(0, 1), generation t > 1 on rows of generation t − 1, drawn with sampling
+bias λ, and perhaps real ones; every fit takes the unbiased moments (Alemohammad et al. 2024, eq. 1). In R^d the
+results for means and variances hold in each coordinate; those for the standard deviation in one dimension alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bigloop.spec import Synthetic
+
+
+def c4(n: int) -> float:
+    """E[s] / σ of the sample standard deviation s of n ≥ 2 normal rows, in (0, 1): √(2/(n−1)) Γ(n/2) / Γ((n−1)/2).
+
+    1 − 1/(4n) to first order in 1/n. Raises ValueError below two rows.
+    """
+    _require_rows(n)
+    return math.sqrt(2 / (n - 1)) * math.exp(math.lgamma(n / 2) - math.lgamma((n - 1) / 2))
+
+
+def expected_sd(generation: np.ndarray, n_initial: int, n: int, bias: float = 1.0) -> np.ndarray:
+    """E[σ_t] / σ_0 in the fully synthetic loop in one dimension, at generations t ≥ 1, in the shape of `generation`.
+
+    c4(n_initial) · (√λ c4(n))^(t−1), for n_initial real rows in generation 1 and n synthetic ones later: the exact
+    rate of the collapse of Bertrand et al. 2024, Prop. 1 (λ = 1). Raises ValueError below two rows.
+    """
+    return c4(n_initial) * (math.sqrt(bias) * c4(n)) ** (np.asarray(generation) - 1.0)
+
+
+def fresh_recursion(
+    generations: int, n_initial: int, n_real: int, n_synthetic: int, bias: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """E[μ_t²] and E[σ_t²] of each coordinate in the loop with fresh real rows, float64 (generations,) each.
+
+    v_t = (n_r + n_s λ s_{t−1} + n_s² v_{t−1}) / N², s_t = (n_r + n_s (λ s_{t−1} + v_{t−1}) − N v_t) / (N − 1), with
+    v_1 = 1/n_initial, s_1 = 1 and N = n_r + n_s rows (ours, exact; the loop of Alemohammad et al. 2024, §5). Without
+    real rows the fully synthetic loop: s_t = λ^(t−1) (ibid., §3). In units of the real rows' variance. Raises
+    ValueError below two rows.
+    """
+    rows = n_real + n_synthetic
+    _require_rows(n_initial, rows)
+    mean_error, variance = np.empty((2, generations))
+    v, s = 1 / n_initial, 1.0
+    for t in range(generations):
+        mean_error[t], variance[t] = v, s
+        second_moment = n_real + n_synthetic * (bias * s + v)
+        v = (n_real + n_synthetic * bias * s + n_synthetic**2 * v) / rows**2
+        s = (second_moment - rows * v) / (rows - 1)
+    return mean_error, variance
+
+
+def effective_ratio(n_real: int, n_synthetic: int) -> float:
+    """n_e / n_r = 1 + n_s / (n_r + n_s), in [1, 2): the fresh rows n_e that fit the mean as well as the loop does.
+
+    n_e = 1 / E[μ_∞²] of `fresh_recursion` at λ = 1, to first order in 1/n (ours; n_e as in Alemohammad et al. 2024,
+    §5). Raises ValueError without real rows, where nothing is stationary.
+    """
+    if n_real < 1:
+        raise ValueError(f"n_real: expected 1 or more, got {n_real}")
+    return 1 + n_synthetic / (n_real + n_synthetic)
+
+
+def mixing_contraction(ratio: float) -> float:
+    """λ/(1+λ), in [0, 1): what a generation leaves of E[μ_t − x̄] where λ = `ratio` synthetic rows join each real one.
+
+    x̄ is the mean of the real rows, the same in every generation (the mixture of Bertrand et al. 2024, eq. 4, whose
+    λ is this ratio, not the sampling bias).
+    """
+    return ratio / (1 + ratio)
+
+
+def mixing_recursion(
+    generations: int, n: int, ratio: float, bias: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """E[(μ_t − x̄)²] and E[σ_t²] of each coordinate where n real rows stay, float64 (generations,) each.
+
+    Generation 1 has the n rows, of mean x̄, each later one m = ⌊ratio·n⌋ synthetic rows beside them. The mean of those
+    is off x̄ by e_t = d_{t−1} + λ s_{t−1}/m in the mean square; d_t = (m/(n+m))² e_t and
+    s_t = (n − 1 + (m − 1) λ s_{t−1} + nm/(n+m) e_t) / (n + m − 1), with d_1 = 0, s_1 = 1 (ours, exact; the loop of
+    Bertrand et al. 2024). The expectation is over the real rows too, in units of their law's variance. Raises
+    ValueError below two rows.
+    """
+    _require_rows(n)
+    m = Synthetic(ratio=ratio).rows(n)
+    distance, variance = np.zeros(generations), np.ones(generations)
+    if m == 0:
+        return distance, variance
+    for t in range(1, generations):
+        drawn = bias * variance[t - 1]
+        off = distance[t - 1] + drawn / m
+        distance[t] = (m / (n + m)) ** 2 * off
+        variance[t] = (n - 1 + (m - 1) * drawn + n * m / (n + m) * off) / (n + m - 1)
+    return distance, variance
+
+
+def _require_rows(*counts: int) -> None:
+    for n in counts:
+        if n < 2:
+            raise ValueError(f"rows: expected 2 or more, got {n}")

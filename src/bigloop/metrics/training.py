@@ -1,0 +1,8 @@
+"""What a training said of itself: its losses and the norms of its gradients."""
+
+from __future__ import annotations
+
+
+def training_statistics(history: dict[str, float], real: object) -> list[tuple[str, float, str]]:
+    """The values of a training's history, by name in alphabetical order. The real side is not used."""
+    return [(name, float(history[name]), "") for name in sorted(history)]
