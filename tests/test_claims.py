@@ -218,8 +218,9 @@ def scenario(claim: str, outcome: Outcome) -> Tables:
             return run_of("kept", mixed(1.0) | {"family": "otcfm"}, fan, wasserstein1=rising)
         case "gaussian-help" | "gaussian-harm":
             bias, way = (1.0, -1) if claim == "gaussian-help" else (0.8, 1)
+            loop = FITS | {"loop.bias": bias, "loop.synthetic.n": 6000}
             return join(
-                run_of("loop", FITS | {"loop.bias": bias}, gaussian_wasserstein2=curve(sign * way)),
+                run_of("loop", loop, gaussian_wasserstein2=curve(sign * way)),
                 run_of("single fit", SINGLE, gaussian_wasserstein2=curve(0)[:1]),
             )
         case "wgan-long":

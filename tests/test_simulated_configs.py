@@ -37,8 +37,8 @@ def test_a_sweep_is_a_run_for_each_combination_of_its_axes(config: Config, schem
         for name, run in runs.items()
         if name.startswith("limit")
     }
-    assert found == {f"limit-n{n}-bias{bias}": (n, bias) for n in (50, 200) for bias in (1.0, 0.5)}
-    assert runs["limit-n50-bias0.5"].label == "limit, n_s = 50, λ = 0.5"
+    assert found == {f"limit-n{n}-bias{bias:g}": (n, bias) for n in (50, 200) for bias in (1.0, 0.5)}
+    assert runs["limit-n50-bias0.5"].label == "limit, nₛ = 50, λ = 0.5"
     assert runs["limit-n50-bias0.5"].loop == "fresh-data"
 
 
@@ -137,7 +137,7 @@ BROKEN = {
     ),
     "a swept value out of range": (
         put("runs/limit/over", [{"bias": [2.0]}]),
-        "runs.limit-bias2.0: loop.bias: expected at most 1",
+        "runs.limit-bias2: loop.bias: expected at most 1",
     ),
     "a sweep over more rows than there are": (
         put("runs/limit/over", [{"synthetic.n": [500]}]),

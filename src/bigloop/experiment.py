@@ -82,11 +82,12 @@ class Simulation:
 class Run:
     """One run of a config: its name and label, its spec, and how far and how often it goes.
 
-    dataset: the name that the config gives to its data.
+    sweep: the label of the config's entry that it belongs to. dataset: the name that the config gives to its data.
     """
 
     name: str
     label: str
+    sweep: str
     dataset: str
     loop: str
     spec: RunSpec
@@ -253,6 +254,7 @@ class Experiment:
             TableRun(
                 r.name,
                 r.label,
+                r.sweep,
                 r.dataset,
                 r.loop,
                 r.generations,
@@ -431,10 +433,10 @@ def _density(name: str, given: Mapping[str, Any]) -> DensitySpec:
 
 # A swept key of a loop as a run's name has it, and as its label has it.
 SWEPT = {
-    "initial.n": ("initial", "n_ini"),
-    "real.fixed": ("fixed", "n_r"),
-    "real.fresh": ("fresh", "n_r"),
-    "synthetic.n": ("n", "n_s"),
+    "initial.n": ("initial", "nᵢₙᵢ"),
+    "real.fixed": ("fixed", "nᵣ"),
+    "real.fresh": ("fresh", "nᵣ"),
+    "synthetic.n": ("n", "nₛ"),
     "synthetic.ratio": ("ratio", "λ"),
     "synthetic.from": ("from", "K"),
     "bias": ("bias", "λ"),
@@ -473,11 +475,12 @@ def _sweep(
                     place = place.setdefault(parent, {})
                 place[last] = value
             key, value = next(iter(point.items()))
-            words.append(f"{SWEPT[key][0]}{value}")
-            label.append(f"{SWEPT[key][1]} = {value}")
+            shown = int(value) if isinstance(value, float) and value == int(value) else value
+            words.append(f"{SWEPT[key][0]}{shown}")
+            label.append(f"{SWEPT[key][1]} = {shown}")
         full = "-".join(words)
         spec = parse(LoopSpec, loop, f"runs.{full}: loop")
-        yield full, entry | {"label": ", ".join(label)}, spec
+        yield full, entry | {"label": ", ".join(label), "sweep": label[0]}, spec
 
 
 def _together(axis: Mapping[str, list[Any]], where: str) -> Iterator[tuple[Any, ...]]:
@@ -540,6 +543,7 @@ def _run(
     run = Run(
         name,
         given.get("label", name),
+        given.get("sweep", given.get("label", name)),
         given["dataset"],
         given["loop"],
         spec,

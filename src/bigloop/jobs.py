@@ -138,7 +138,7 @@ def look(name: str, log: Path, outputs: Iterable[str], generation: int = 0, step
     if machine.is_locked(log) or (age < FRESH_SECONDS and not ended):
         progress = next(filter(None, map(read_progress, reversed(lines))), None)
         if progress is None:
-            said = "".join(lines[-1].split(" ", 2)[2:]) if lines else ""
+            said = "".join(lines[-1].split(" ", 2)[2:]).strip() if lines else ""
             left = next((s for s in map(read_left, reversed(lines)) if s is not None), None)
             said = said or f"{duration(age)} so far"
             return replace(

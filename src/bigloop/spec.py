@@ -395,6 +395,7 @@ class TableRun:
 
     run: str
     label: str
+    sweep: str
     dataset: str
     loop: str
     generations: int

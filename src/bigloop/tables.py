@@ -102,6 +102,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         row = {
             "run": run.run,
             "label": run.label,
+            "sweep": run.sweep,
             "family": run.spec.model.family,
             "dataset": run.dataset,
             "loop": run.loop,

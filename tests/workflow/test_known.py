@@ -54,7 +54,7 @@ def test_a_run_leaves_tables_and_figures_without_images_or_classifier_and_then_h
 
 def test_the_tables_hold_every_seed_and_generation_of_every_run_of_a_sweep(known: Workplace) -> None:
     table = read_table(known.directory / "results" / "smoke-known" / "tables" / "measures.csv")
-    swept = {f"limit-n{n}-bias{bias}" for n in (50, 200) for bias in (1.0, 0.5)}
+    swept = {f"limit-n{n}-bias{bias:g}" for n in (50, 200) for bias in (1.0, 0.5)}
     assert swept | {"decay", "single-initial20", "moons", "ring", "reverse", "real"} <= set(table["run"])
     sd = table[(table["run"] == "decay") & (table["measure"] == "sd")]
     assert sorted(zip(sd["seed"], sd["generation"], strict=True)) == [

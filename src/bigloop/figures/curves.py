@@ -21,8 +21,9 @@ def draw_curves(
     detail: str | None = None,
     runs: Iterable[str] | None = None,
     places: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    standard_error: bool = False,
 ) -> list[Curve]:
-    """Draw mean and band (± s.d.) of each run that has the measure; returns what was drawn.
+    """Draw mean and band (± s.d., or ± standard error) of each run that has the measure; returns what was drawn.
 
     `places`: a run and its generations → where they stand on the x axis, if that is not one of generations.
     """
@@ -47,7 +48,8 @@ def draw_curves(
             gid=f"run:{run}",
         )
         if found.seeds > 1:
-            low, high = found.mean - found.sd, found.mean + found.sd
+            half = found.sd / found.seeds**0.5 if standard_error else found.sd
+            low, high = found.mean - half, found.mean + half
             ax.fill_between(x, low, high, color=look.colour, alpha=alpha, linewidth=0)
         drawn.append(found)
     if drawn and places is None:

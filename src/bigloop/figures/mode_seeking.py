@@ -139,11 +139,16 @@ def draw_fits(ax: Axes, material: Material, found: list[Solution], levels: dict[
     looks = style.looks(material.runs)
     x, p = material.curves[found[0].run]
     ax.fill_between(x, p, color="0.85", linewidth=0, label="true density", gid="reference")
+    runs = list(dict.fromkeys(one.run for one in found))
     for one in found:
         look = looks[one.run]
+        wider = (
+            len(runs) - 1 - runs.index(one.run)
+        )  # what several runs found alike shows from under the later ones
         near = one.mean + one.sd * np.linspace(-4, 4, 161)
         density = np.exp(-0.5 * ((near - one.mean) / one.sd) ** 2) / (one.sd * np.sqrt(2 * np.pi))
-        drawn: Any = {"color": look.colour, "linestyle": look.linestyle, "linewidth": 1.2}
+        drawn: Any = {"color": look.colour, "linestyle": look.linestyle}
+        drawn["linewidth"] = 1.2 + 1.2 * wider
         ax.plot(near, density, label=look.label, gid=f"run:{one.run}", **drawn)
         if one in levels:
             text = ax.annotate(
@@ -175,7 +180,7 @@ def draw_divergences(ax: Axes, material: Material, runs: list[str]) -> None:
             own.append(n_of(rows_of(material, run, measure)))
             shown += [mean, *values]
         sizes += own
-        for size in dict.fromkeys(own):
+        for size in dict.fromkeys(size for size in own if size is not None):  # an exact value has no floor
             floor = reference(material, measure, dataset_of(material, runs[0]), size)
             if floor is not None:
                 grey = ax.hlines(

@@ -44,6 +44,7 @@ KEYS = {  # column → its symbol and its words
     "loop.synthetic.ratio": ("$n_s/n_r$", "synthetic rows for each real one, $n_s/n_r$"),
     "loop.synthetic.from": ("$K$", "generations $K$ that synthetic rows come from"),
     "density.dimension": ("$d$", "dimension $d$"),
+    "sweep": ("", ""),  # the label of the config's entry says what it is
 }
 TICKS = 12  # at most, of the swept values
 ERRORS = "mean ± standard error"
@@ -171,7 +172,8 @@ def lines_of(ends: Sequence[End], options: Options) -> dict[str, list[End]]:
     lines: dict[str, list[End]] = {}
     for by in values:
         value = by if math.isnan(number(by)) else grouped(number(by))
-        label = f"{symbol} = {value}" if options.by else seeds_note((e.seeds for e in ends), ERRORS)
+        named = f"{symbol} = {value}" if symbol else str(value)
+        label = named if options.by else seeds_note((e.seeds for e in ends), ERRORS)
         lines[label] = sorted((end for end in ends if end.by == by), key=lambda end: end.x)
     for line in lines.values():
         for one, other in pairwise(line):
@@ -261,7 +263,7 @@ def note(material: Material, ends: Sequence[End], options: Options) -> str:
     if not options.by:
         return when
     seeds = seeds_note((end.seeds for end in ends), ERRORS)
-    return style.wrapped("; ".join((words_of(options.by), when, seeds)), style.WIDTH)
+    return style.wrapped("; ".join(filter(None, (words_of(options.by), when, seeds))), style.WIDTH)
 
 
 def words_of(key: str) -> str:

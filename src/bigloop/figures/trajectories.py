@@ -62,6 +62,7 @@ class Options:
     theory: bool = option(
         False, "what is expected of Gaussians fitted to a standard normal, where it is known"
     )
+    band: Literal["sd", "se"] = option("sd", "half of a band's height: standard deviation, or standard error")
     columns: int = option(2, "panels side by side", minimum=1, maximum=4)
 
 
@@ -82,7 +83,8 @@ def draw(material: Material, options: Options) -> Figure:
             ax.tick_params(labelbottom=lowest)
             ax.set_xlabel(X[options.x] if lowest else "")
         scale_x(fig.axes, drawn, options.x)
-        style.legend(fig, seeds_note(c.seeds for c in drawn))
+        what = "mean ± standard error" if options.band == "se" else "mean ± s.d."
+        style.legend(fig, seeds_note((c.seeds for c in drawn), what))
     return fig
 
 
@@ -93,7 +95,7 @@ def draw_panel(ax: Axes, material: Material, measure: str, options: Options) -> 
         if len(details) > 1:
             raise ValueError(f"measure {measure} is of several things ({', '.join(map(str, details))})")
     places = partial(images_seen, material) if options.x == "images" else None
-    drawn = draw_curves(ax, material, measure, places=places)
+    drawn = draw_curves(ax, material, measure, places=places, standard_error=options.band == "se")
     floors = draw_floors(ax, material, measure, drawn)
     expected = draw_theory(ax, material, measure, drawn, options.x) if options.theory else []
     scale_y(ax, measure, drawn, [*floors.values(), *expected], options.log)
