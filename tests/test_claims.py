@@ -70,7 +70,8 @@ TRENDS = {
     "gmm-modes": (GMM, "modes_covered", -1),
     "gmm-recall": (GMM, "recall", -1),
     "gmm-modal-variance": (GMM, "modal_variance", -1),
-    "flow-tails": (GLOW | {"loop.bias": 0.9}, "variance", -1),
+    "flow-tails": (GLOW, "variance", -1),
+    "flow-tails-biased": (GLOW | {"loop.bias": 0.9}, "variance", -1),
     "points-diverge": (MLP_DDPM, "wasserstein2", 1),
     "points-collapse": (MLP_DDPM, "modal_variance", -1),
 }

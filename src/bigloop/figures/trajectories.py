@@ -58,6 +58,9 @@ class Options:
     measures: tuple[str, ...] = option((), "measures to show, a panel each; at least one")
     runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
     x: Literal["generation", "images"] = option("generation", "images: training examples seen so far")
+    x_label: str = option(
+        "", "name of the x axis, where a generation is something else; by default as x says"
+    )
     log: bool = option(False, "logarithmic axes for the measures that are above 0 throughout")
     theory: bool = option(
         False, "what is expected of Gaussians fitted to a standard normal, where it is known"
@@ -81,7 +84,7 @@ def draw(material: Material, options: Options) -> Figure:
             drawn += draw_panel(ax, shown, measure, options)
             lowest = place + columns >= len(options.measures)
             ax.tick_params(labelbottom=lowest)
-            ax.set_xlabel(X[options.x] if lowest else "")
+            ax.set_xlabel((options.x_label or X[options.x]) if lowest else "")
         scale_x(fig.axes, drawn, options.x)
         what = "mean ± standard error" if options.band == "se" else "mean ± s.d."
         style.legend(fig, seeds_note((c.seeds for c in drawn), what))
