@@ -20,7 +20,7 @@ from bigloop.artifacts import UNFINISHED, read_table, read_tensors
 from bigloop.data.densities import resolve_density
 from bigloop.known import Judge
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
-from bigloop.models import resolve
+from bigloop.models import FAMILIES, resolve
 from bigloop.simulate import Block, beginnings, simulate
 from bigloop.spec import LoopSpec, RunSpec, SimulateSpec, parse
 from bigloop.training import Interrupted
@@ -118,6 +118,21 @@ def test_a_scratch_loop_begins_anew_and_a_continuing_one_goes_on_from_its_weight
         moved[start] = np.abs(block.model.state()["velocity.0.weight"] - before).max()
     # one or two steps of Adam move no weight by more than the learning rate each
     assert moved["continue"] < 0.01 < 0.1 < moved["scratch"]
+
+
+@pytest.mark.parametrize("family", [name for name, entry in FAMILIES.items() if entry.stacked])
+def test_every_registered_family_of_points_goes_through_a_loop(family: str) -> None:
+    tiny = {"hidden": 8, "batch_size": 16, "components": 3, "timesteps": 5, "sampling_steps": 4}
+    options = {k: v for k, v in tiny.items() if k in resolve(family, {}, "").options | {"sampling_steps": 0}}
+    if family != "otcfm":
+        options.pop("sampling_steps")
+    density = "bimodal" if family == "projection" else "ring"
+    start = "continue" if FAMILIES[family].continues else "scratch"
+    block = advanced(run_of(MIXED | {"start": start}, family, density, options), 2, 3)
+    points = block.pool[3]["points"]
+    assert points.shape == (2, 60, block.density.dimension)
+    assert np.isfinite(points).all()
+    assert all(len(array) == 2 for array in block.model.state().values())
 
 
 # Theory as judge: the loop itself, not the family alone

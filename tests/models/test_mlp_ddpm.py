@@ -169,3 +169,17 @@ def test_a_short_training_finds_two_modes_and_nothing_between() -> None:
     # of the data, 0.997 are within 3σ of a mode
     assert ((x - 2).abs() < 0.6).double().mean() > 0.9
     assert x.mean().item() == pytest.approx(2, abs=0.1)
+
+
+def test_a_network_that_is_wrong_far_from_the_data_sends_no_sample_far_away() -> None:
+    model = MLPDDPM.fresh(MLPDDPM.Options(hidden=4, layers=1, batch_size=8), 2, streams(0, 1))
+    rows = torch.cat([streams(2).normal(50, 2), streams(3).normal(50, 2) + 10])
+    model.fit(rows, Budget(images=8), streams(4, 5))
+    model.eps = lambda x, t: -3 * x  # type: ignore[method-assign]
+    samples = model.sample(200, 1.0, streams(6, 7))
+    low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
+    width = high - low
+    assert (samples >= low - width / 2 - 1e-4).all()
+    assert (samples <= high + width / 2 + 1e-4).all()
+    unkept = ancestral(model.eps, 200, 2, model.alpha_bar, 1.0, streams(6, 7))
+    assert unkept.abs().max() > 1e6

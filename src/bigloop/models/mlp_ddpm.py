@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.ddpm import Eps, alpha_bar, noised, posterior
+from bigloop.models.ddpm import Eps, alpha_bar, noised, posterior, predicted_x0
 from bigloop.models.stacked import StackedFamily, Streams, mlp
-from bigloop.spec import option
+from bigloop.spec import Budget, option
+from bigloop.training import Report
 
 
 class MLPDDPM(StackedFamily):
@@ -53,7 +55,7 @@ class MLPDDPM(StackedFamily):
     def build(self, streams: Streams) -> dict[str, nn.Module]:
         o, d = self.options, self.dimension
         net = mlp([d + 2 * o.time_waves, *[o.hidden] * o.layers, d], nn.SiLU, streams)
-        return {"noise": Averaged(net, len(streams), o.average_decay)}
+        return {"noise": Averaged(net, len(streams), d, o.average_decay)}
 
     def prepare(self) -> dict[str, torch.optim.Optimizer]:
         parameters = self.pair.net.parameters()
@@ -83,24 +85,50 @@ class MLPDDPM(StackedFamily):
         features = self.features[t].expand(*x.shape[:2], -1)
         return self.pair.average(torch.cat([x, features], dim=2))
 
+    def fit(
+        self, rows: Tensor, budget: Budget, streams: Streams, report: Report = lambda line: None
+    ) -> dict[str, np.ndarray]:
+        self.pair.remember_box(rows / self.options.scale)
+        return super().fit(rows, budget, streams, report)
+
     def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
-        return self.options.scale * ancestral(self.eps, n, self.dimension, self.alpha_bar, bias, streams)
+        return self.options.scale * ancestral(self.kept, n, self.dimension, self.alpha_bar, bias, streams)
+
+    def kept(self, x: Tensor, t: int) -> Tensor:
+        """The noise in x as `eps` predicts it, with the x_0 that follows from it kept in the box of the rows.
+
+        Far from all data the network is a guess. One point in a million would run away, and the next generation train
+        on it.
+        """
+        level = float(self.alpha_bar[t])
+        x0 = predicted_x0(x, self.eps(x, t), level, clip=False).clamp(self.pair.low, self.pair.high)
+        return (x - math.sqrt(level) * x0) / math.sqrt(1 - level)
 
 
 class Averaged(nn.Module):
     """A network `net` of stacked replicates, and the moving average of its weights, `average`.
 
-    The decay of update k (from 0) is min(decay, (1 + k) / (10 + k)), as in the images' family.
+    The decay of update k (from 0) is min(decay, (1 + k) / (10 + k)), as in the images' family. low, high: a box around
+    the rows of the last training, twice as wide as they.
     """
 
     updates: Tensor  # (replicates,), all the same
+    low: Tensor  # (replicates, 1, d)
+    high: Tensor
 
-    def __init__(self, net: nn.Module, replicates: int, decay: float) -> None:
+    def __init__(self, net: nn.Module, replicates: int, dimension: int, decay: float) -> None:
         super().__init__()
         self.net = net
         self.average = copy.deepcopy(net).requires_grad_(False)
         self.decay = decay
         self.register_buffer("updates", torch.zeros(replicates, dtype=torch.int64))
+        for name, far in (("low", -math.inf), ("high", math.inf)):
+            self.register_buffer(name, torch.full((replicates, 1, dimension), far))
+
+    def remember_box(self, rows: Tensor) -> None:
+        """Take over the box of rows (replicates, n, d)."""
+        low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
+        self.low, self.high = low - (high - low) / 2, high + (high - low) / 2
 
     @torch.no_grad()
     def update(self) -> None:
