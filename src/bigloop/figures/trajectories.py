@@ -49,6 +49,7 @@ NAMES = {
     "gradient_norm_velocity": "norm of the gradient",
     "gradient_norm_flow": "norm of the gradient",
 }
+COUNTS = ("modes_covered",)
 SHARES = ("precision", "recall", "coverage", "good_share")  # between 0 and 1
 X = {"generation": "generation", "images": "training examples seen"}
 
@@ -212,7 +213,7 @@ def scale_y(ax: Axes, measure: str, drawn: list[Curve], others: list[float], log
         style.log_values(ax, min(*values, *near) / 1.3, max(*tops, *near) * 1.3)
     elif measure in SHARES:
         ax.set_ylim(-0.02, 1.02)
-    elif len(values) and 0 <= values.min() <= 0.5 * values.max():
+    elif measure in COUNTS or (len(values) and 0 <= values.min() <= 0.5 * values.max()):
         ax.set_ylim(bottom=0)
 
 
