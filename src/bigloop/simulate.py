@@ -221,12 +221,9 @@ class Block:
                     source.restore(self.pool[g])
                     parts.append(source.sample_moments(n, self.run.loop.bias, streams))
             return Moments.pooled(parts)
-        samples, every = self.run.loop.samples, list(synthetic.sources(t))
-        if len(every) == 1 and wanted == samples:
-            return torch.from_numpy(self.pool[every[0]]["points"])
         chosen = []
         for index, seed in enumerate(self.seeds):
-            rows = synthetic_rows(synthetic, wanted, seed, t, samples)
+            rows = synthetic_rows(synthetic, wanted, seed, t, self.run.loop.samples)
             chosen.append(np.concatenate([self.pool[g]["points"][index][r] for g, r in rows.items()]))
         return torch.from_numpy(np.stack(chosen))
 
@@ -243,9 +240,9 @@ class Block:
         write_tensors(path, tensors, header)
 
     @classmethod
-    def load(cls, path: Path, run: RunSpec) -> Self:
-        """What `save` wrote; raises ArtifactError where the file is missing or broken."""
-        tensors, header = read_tensors(path)
+    def of_file(cls, content: tuple[dict[str, np.ndarray], dict[str, str]], run: RunSpec) -> Self:
+        """What `save` wrote, from its file's arrays and header (see artifacts.read_tensors)."""
+        tensors, header = content
         found = cls.fresh(run, tuple(json.loads(header["seeds"])))
         found.generation = int(header["generation"])
         found.model.restore(_below(tensors, "model/"))
@@ -301,11 +298,7 @@ def beginnings(spec: SimulateSpec, out: Path) -> list[Block]:
     hold are taken over; the other seeds begin after the block before.
     """
     found, left = [], list(spec.seeds)
-    for path in sorted(_candidates(spec, out), key=_generation_of, reverse=True):
-        try:
-            block = Block.load(path, spec.run)
-        except ArtifactError:
-            continue  # a broken file costs its work, not the job
+    for block in sorted(_others(spec, out), key=lambda block: block.generation, reverse=True):
         seeds = tuple(seed for seed in block.seeds if seed in left)
         if seeds:
             found.append(block.of_seeds(seeds))
@@ -321,28 +314,24 @@ def _before(spec: SimulateSpec, seeds: tuple[int, ...], out: Path) -> Block:
         return Block.fresh(spec.run, seeds)
     places = out.parent.glob(f"gens-*-{spec.first - 1}/{STATE}")
     (path,) = list(places)[:1] or [out.parent / f"gens-…-{spec.first - 1}" / STATE]
-    block = Block.load(path, spec.run).of_seeds(seeds)
+    block = Block.of_file(read_tensors(path), spec.run).of_seeds(seeds)
     block.records, block.points = [], {}
     return block
 
 
-def _candidates(spec: SimulateSpec, out: Path) -> list[Path]:
-    """Files with states that this block may go on from."""
-    key, lineage = key_of(spec), out.parent.parent
+def _others(spec: SimulateSpec, out: Path) -> list[Block]:
+    """The states that this block may go on from: its own unfinished one, and those of blocks that begin alike."""
+    key, places = key_of(spec), f"seeds-*/gens-{spec.first}-*"
     found = []
-    for pattern in (f"seeds-*/gens-{spec.first}-*/{STATE}", f"seeds-*/gens-{spec.first}-*/{UNFINISHED}"):
-        for path in lineage.glob(pattern):
+    for name in (STATE, UNFINISHED):
+        for path in out.parent.parent.glob(f"{places}/{name}"):
             try:
-                _, header = read_tensors(path)
+                tensors, header = read_tensors(path)
             except ArtifactError:
-                continue
+                continue  # a broken file costs its work, not the job
             if header.get("key") == key and int(header["generation"]) <= spec.last:
-                found.append(path)
+                found.append(Block.of_file((tensors, header), spec.run))
     return found
-
-
-def _generation_of(path: Path) -> int:
-    return int(read_tensors(path)[1]["generation"])
 
 
 def key_of(spec: SimulateSpec) -> str:
