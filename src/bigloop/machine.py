@@ -38,6 +38,7 @@ NO_LOCKS = (
 PATIENCE_SECONDS = 5.0
 CLUSTER_SECONDS = 120.0  # for leftover cluster jobs to save their state and go
 
+_imported = time.monotonic()
 _held: list[IO] = []  # open files whose locks this process keeps until it ends
 
 
@@ -65,6 +66,15 @@ def is_locked(path: Path) -> bool:
 def follow(workflow: int) -> None:
     """Send this process SIGTERM as soon as the process `workflow` has ended."""
     threading.Thread(target=_wait_and_stop, args=(workflow,), daemon=True).start()
+
+
+def process_age() -> float:
+    """Seconds since this process began, to a hundredth; since this module was imported where there is no /proc."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):
+        return time.monotonic() - _imported
 
 
 def visible_gpus() -> list[str]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 # Two-sided. The quantile of t follows the seeds: 4.3 standard errors for a trend over 3 seeds, 12.7 over 2.
 CONFIDENCE = 0.95
@@ -44,7 +44,7 @@ class Change:
     @property
     def margin(self) -> float:
         """Half the width of the confidence interval; NaN where the error is unknown."""
-        return float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom)) * self.error
+        return float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.error
 
     @property
     def sign(self) -> Literal["up", "down", "not clear"]:
@@ -78,7 +78,7 @@ def change(rows: pd.DataFrame) -> Change:
     place, span, error, freedom = generations - generations.mean(), np.ptp(generations), math.nan, math.nan
     slopes = values @ place / (place @ place)
     if len(slopes) > 1:
-        error, freedom = float(stats.sem(slopes)), len(slopes) - 1
+        error, freedom = float(slopes.std(ddof=1)) / math.sqrt(len(slopes)), len(slopes) - 1
     elif len(generations) >= GENERATIONS_OF_ONE_SEED:
         residuals = values[0] - values[0].mean() - slopes[0] * place
         freedom = len(generations) - 2
