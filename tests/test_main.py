@@ -228,8 +228,10 @@ def test_a_log_file_has_the_lines_and_the_terminal_says_where_the_job_stands(
     lines = capsys.readouterr().err.splitlines()
     assert lines
     assert all(line.startswith("vae-mnist-1f0c9a42 seed 0 generation 1 train: ") for line in lines)
-    logged = (folder / "train.log").read_text().splitlines()
+    *logged, last = (folder / "train.log").read_text().splitlines()
     assert len(logged) == len(lines)
+    work, before = re.fullmatch(r"\S+ \S+ worked (\S+) s, after (\S+) s of start-up", last).groups()
+    assert 0 < float(work) < float(before)  # here the process has worked since the first of the tests
     assert json.dumps(
         read_json(folder / "model.json")["spec"], sort_keys=True, separators=(",", ":")
     ) == to_json(SPEC)

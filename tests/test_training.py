@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bigloop.training import Batches, DivergedError, gradient_norm, run
+from bigloop.training import DivergedError, LearningRate, Passes, Tally, gradient_norm, run, taken
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -21,7 +21,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def batches(rows: torch.Tensor, size: int, seed: int = 0) -> Iterator[torch.Tensor]:
-    return (batch for (batch,) in Batches([rows], size, seeded(seed)))
+    return (taken([rows], chosen)[0] for chosen in Passes(len(rows), size, seeded(seed)))
 
 
 @given(n=st.integers(1, 40), batch=st.integers(1, 50), passes=st.integers(1, 3), seed=st.integers(0, 99))
@@ -47,7 +47,8 @@ def test_within_any_number_of_steps_rows_are_seen_equally_often_up_to_one(
 
 def test_labels_stay_with_their_rows() -> None:
     rows, labels = torch.arange(30), torch.arange(30) + 100
-    for some, theirs in islice(Batches([rows, labels], 7, seeded()), 20):
+    for chosen in islice(Passes(len(rows), 7, seeded()), 20):
+        some, theirs = taken([rows, labels], chosen)
         assert torch.equal(some + 100, theirs)
 
 
@@ -144,3 +145,32 @@ def test_the_gradient_norm_is_that_of_all_gradients_in_one_vector() -> None:
     tensors[0].grad, tensors[1].grad = torch.full((3, 2), 2.0), torch.full((4,), 5.0)
     untouched = torch.zeros(9, requires_grad=True)
     assert gradient_norm([*tensors, untouched]).item() == pytest.approx(math.sqrt(6 * 4 + 4 * 25))
+
+
+def test_the_learning_rate_is_set_before_each_step_whatever_an_optimiser_brings_along() -> None:
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=77.0)
+    seen: list[float] = []
+
+    def step(batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        seen.append(optimizer.param_groups[0]["lr"])
+        return {"loss": torch.zeros(())}
+
+    rate = LearningRate([optimizer], lambda done: 0.5 if done < 2 else 1 / (1 + done))
+    run(step, torch.zeros(4, 1), batch_size=1, steps=4, generator=seeded(), before=rate)
+    assert seen == [0.5, 0.5, 1 / 3, 1 / 4]
+
+
+def test_a_tally_adds_up_where_its_sums_are() -> None:
+    tally = Tally()
+    tally.add({"loss": torch.tensor(1.0)})
+    place = tally.sums["loss"].data_ptr()
+    for value in (2.0, 4.0):
+        tally.count()
+        tally.add({"loss": torch.tensor(value)})
+    tally.count()
+    tally.close_epoch(3)
+    tally.add({"loss": torch.tensor(5.0)})
+    assert tally.history[0]["loss"] == pytest.approx(7 / 3)
+    assert tally.sums["loss"].item() == 5.0
+    assert tally.sums["loss"].data_ptr() == place

@@ -3,15 +3,17 @@
     history = run(step, rows, batch_size=64, steps=9_380, generator=generator, learner={"net": net, …})
 
 `step(batch, generator)` makes one optimiser step and returns its losses as tensors; with labels it is
-`step(batch, labels, generator)`. Nothing here waits for
-the device within a step: losses are added up where they are and read once an epoch. With a `Checkpoint` the
-whole state of the training is saved now and then, and a call that finds it goes on from there, on a CPU
-bit by bit as if it had never stopped.
+`step(batch, labels, generator)`. Nothing here waits for the device within a step: losses are added up where they are
+and read once an epoch. On a GPU a whole step, the choice of the batch and the sums of the losses included, is
+recorded once as a CUDA graph and then replayed: the networks here are so small that launching their kernels one by one
+costs many times their arithmetic. With a `Checkpoint` the whole state of the training is saved now and then, and a
+call that finds it goes on from there, on a CPU bit by bit as if it had never stopped.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 import time
@@ -35,6 +37,10 @@ History = list[dict[str, float]]
 
 REPORT_SECONDS = 10.0
 NORM_EVERY = 10
+WARM_UP = 3  # steps before one is recorded: libraries choose their kernels, optimisers make their state
+GRAPHS = (
+    "BIGLOOP_CUDA_GRAPHS"  # environment variable: 0 takes every step on a GPU as it stands, kernel by kernel
+)
 SAVE_SHARE = 0.02  # saving takes at most this share of the time, whatever interval is asked for
 
 
@@ -101,30 +107,103 @@ class Checkpoint:
         self.cost = self.saved - started
 
 
-class Batches:
-    """Batches of `size` rows, cut from an endless stream of shuffled passes over `rows`.
+class Passes:
+    """Row numbers for one full batch after another, cut from an endless stream of shuffled passes over n rows.
 
     Every batch is full (the last rows of one pass stand with the first of the next), so that shapes never
-    change and every row is seen equally often. rows: Tensors, shape (n, …) each, of which a batch holds the same
-    rows; float16 comes out as float32.
+    change and every row is seen equally often.
     """
 
-    def __init__(self, rows: Sequence[Tensor], size: int, generator: torch.Generator) -> None:
-        self.rows, self.size, self.generator = rows, size, generator
+    def __init__(self, n: int, size: int, generator: torch.Generator) -> None:
+        self.n, self.size, self.generator = n, size, generator
         self.order = self._shuffled()  # row numbers still to come in the passes that have begun
 
-    def __iter__(self) -> Iterator[list[Tensor]]:
+    def __iter__(self) -> Iterator[Tensor]:
         return self
 
-    def __next__(self) -> list[Tensor]:
+    def __next__(self) -> Tensor:
         while len(self.order) < self.size:
             self.order = torch.cat([self.order, self._shuffled()])
         chosen, self.order = self.order[: self.size], self.order[self.size :]
-        batch = [part[chosen] for part in self.rows]
-        return [part.float() if part.dtype == torch.float16 else part for part in batch]
+        return chosen
 
     def _shuffled(self) -> Tensor:
-        return torch.randperm(len(self.rows[0]), generator=self.generator, device=self.generator.device)
+        return torch.randperm(self.n, generator=self.generator, device=self.generator.device)
+
+
+def taken(parts: Sequence[Tensor], chosen: Tensor) -> list[Tensor]:
+    """The chosen rows of every part (n, …); float16 comes out as float32."""
+    batch = [part[chosen] for part in parts]
+    return [part.float() if part.dtype == torch.float16 else part for part in batch]
+
+
+class Recorded:
+    """A body of work on a GPU, called as it stands for WARM_UP calls, then recorded as a CUDA graph and replayed.
+
+    The body must do the same work on the same memory at every call, and never wait for the GPU. What it draws from
+    `generator` is what it would draw unrecorded. Recording runs nothing by itself: every call is one call of the body.
+    """
+
+    def __init__(self, body: Callable[[], None], generator: torch.Generator) -> None:
+        self.body, self.generator = body, generator
+        self.calls = 0
+        self.side = torch.cuda.Stream(generator.device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        if self.graph is None and self.calls == WARM_UP:
+            self.graph = self._record()
+        self.calls += 1
+        if self.graph is not None:
+            self.graph.replay()
+            return
+        here = torch.cuda.current_stream(self.generator.device)
+        self.side.wait_stream(here)
+        with torch.cuda.stream(
+            self.side
+        ):  # recording needs what was first used on another than the default stream
+            self.body()
+        here.wait_stream(self.side)
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        try:
+            with torch.cuda.graph(graph, stream=self.side):
+                self.body()
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"a training step cannot be recorded as a CUDA graph; {GRAPHS}=0 takes it as it stands ({error})"
+            ) from error
+        return graph
+
+
+class LearningRate:
+    """Sets the learning rate of all optimisers before each step: rate(k) before step k, from 0.
+
+    On a GPU it is kept there, as a number that a recorded step reads anew, and the optimisers are told that they
+    may be recorded. An optimiser's state from elsewhere, which may have ended with another rate and on another device,
+    is made fit by the first call.
+    """
+
+    def __init__(self, optimizers: Iterable[torch.optim.Optimizer], rate: Callable[[int], float]) -> None:
+        self.optimizers, self.rate = list(optimizers), rate
+        self.current: float | None = None
+
+    def __call__(self, done: int) -> None:
+        before, self.current = self.current, self.rate(done)
+        if self.current == before:
+            return
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                device = group["params"][0].device
+                group["capturable"] = device.type == "cuda"
+                if device.type != "cuda":
+                    group["lr"] = self.current
+                elif before is None:
+                    group["lr"] = torch.tensor(self.current, device=device)
+                else:
+                    group["lr"].fill_(self.current)
 
 
 @dataclass
@@ -140,14 +219,17 @@ class Tally:
     normed: int = 0
     history: History = field(default_factory=list)
 
-    def add(self, losses: dict[str, Tensor]) -> None:
+    def count(self) -> None:
         self.done += 1
         self.counted += 1
-        self.sums = _added(self.sums, losses)
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Add a step's losses, in place: the sums stay where a recorded step has them."""
+        _add(self.sums, losses)
 
     def add_norms(self, norms: dict[str, Tensor]) -> None:
         self.normed += 1
-        self.norms = _added(self.norms, norms)
+        _add(self.norms, norms)
 
     def close_epoch(self, epoch_steps: int) -> None:
         """Turn the sums into a row of the history; raises DivergedError where one is not finite."""
@@ -160,7 +242,9 @@ class Tally:
             if not torch.isfinite(torch.tensor(value)):
                 raise DivergedError(f"{name} became {value} by step {self.done}: training diverged")
         self.history.append(row)
-        self.counted, self.sums, self.normed, self.norms, self.epoch_seconds = 0, {}, 0, {}, 0.0
+        self.counted, self.normed, self.epoch_seconds = 0, 0, 0.0
+        for total in (*self.sums.values(), *self.norms.values()):
+            total.zero_()
 
 
 def run(
@@ -173,11 +257,15 @@ def run(
     report: Report = lambda line: None,
     learner: Mapping[str, Stateful] | None = None,
     checkpoint: Checkpoint | None = None,
+    before: Callable[[int], None] = lambda done: None,
+    record: bool = True,
 ) -> History:
     """Train on rows, and what belongs to them, for `steps` steps; returns one row an epoch, or a part of one.
 
     A row holds `epoch`, `step`, the mean of each loss, `gradient_norm_{name}` for each entry of `parameters`
-    (L2, mean over every tenth step) and `seconds`. `report` gets a line of progress every ten seconds.
+    (L2, mean over every tenth step) and `seconds`. `report` gets a line of progress every ten seconds. `before` is
+    called before each step with the number of those done. record: whether the step may be recorded on a GPU, see
+    `Recorded`; what it does on the host beside its operations happens once, then.
 
     `learner` holds everything that `step` changes, by name; with it and `checkpoint` the training goes on
     where an earlier call stopped. SIGTERM and SIGINT then save at once and raise Interrupted. Raises
@@ -185,19 +273,30 @@ def run(
     """
     epoch_steps = max(1, round(len(rows[0]) / batch_size))
     watched = {name: list(tensors) for name, tensors in (parameters or {}).items()}
-    stream = Batches([part.to(generator.device) for part in rows], batch_size, generator)
+    parts = [part.to(generator.device) for part in rows]
+    stream = Passes(len(rows[0]), batch_size, generator)
     tally = Tally()
     state = checkpoint.load() if checkpoint else None
     if state is not None:
         _restore(state, learner or {}, stream, tally)
         report(f"going on from step {tally.done:,} of {steps:,}")
     losses: dict[str, Tensor] = {}
+    chosen = torch.zeros(batch_size, dtype=torch.int64, device=generator.device)
+
+    def body() -> None:
+        losses.update(step(*taken(parts, chosen), generator))
+        tally.add(losses)
+
+    graphs = record and generator.device.type == "cuda" and os.environ.get(GRAPHS) != "0"
+    advance = Recorded(body, generator) if graphs else body
     spoken = last = time.monotonic()
     begun = tally.done
     with stop_signals(enabled=checkpoint is not None) as stopped:
         while tally.done < steps:
-            losses = step(*next(stream), generator)
-            tally.add(losses)
+            before(tally.done)
+            chosen.copy_(next(stream))
+            advance()
+            tally.count()
             if (tally.done - 1) % NORM_EVERY == 0:
                 tally.add_norms({name: gradient_norm(tensors) for name, tensors in watched.items()})
             now = time.monotonic()
@@ -245,7 +344,7 @@ def stop_signals(*, enabled: bool = True) -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
-def _state(learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> dict[str, Any]:
+def _state(learner: Mapping[str, Stateful], stream: Passes, tally: Tally) -> dict[str, Any]:
     device = stream.generator.device
     return {
         **vars(tally),
@@ -257,7 +356,7 @@ def _state(learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> di
     }
 
 
-def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> None:
+def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Passes, tally: Tally) -> None:
     device = stream.generator.device
     for name, part in learner.items():
         part.load_state_dict(state["learner"][name])
@@ -306,8 +405,12 @@ def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     return tree
 
 
-def _added(sums: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: sums[name] + value if name in sums else value for name, value in more.items()}
+def _add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+    for name, value in more.items():
+        if name in sums:
+            sums[name] += value
+        else:
+            sums[name] = value.clone()
 
 
 def _progress(tally: Tally, steps: int, epoch_steps: int, batch_size: int, losses: dict[str, Tensor]) -> str:

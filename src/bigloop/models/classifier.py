@@ -108,6 +108,7 @@ def train_classifier(
             report=report,
             learner={"net": net, "optimizer": optimizer, "schedule": schedule},
             checkpoint=checkpoint,
+            record=False,  # the schedule is stepped on the host
         )
     return net.eval(), history
 

@@ -15,7 +15,6 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from bigloop.models.neural import NeuralFamily
 from bigloop.models.unet import UNet
@@ -87,14 +86,9 @@ class DDPM(NeuralFamily):
         parameters = self.unet.net.parameters()
         self.optimizers = {"unet": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
-    def schedule(self, steps: int) -> dict[str, LRScheduler]:
-        optimizer = self.optimizers["unet"]
-        for (
-            group
-        ) in optimizer.param_groups:  # an earlier training, whose state it may have, ended with another
-            group["lr"] = self.options.learning_rate
+    def learning_rate(self, done: int, steps: int) -> float:
         falls = self.options.decay == "linear"
-        return {"unet": LambdaLR(optimizer, lambda done: 1 - done / steps if falls else 1.0)}
+        return self.options.learning_rate * (1 - done / steps if falls else 1.0)
 
     def step(self, batch: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         o, x0, device = self.options, 2 * batch - 1, batch.device
@@ -108,7 +102,6 @@ class DDPM(NeuralFamily):
         self.optimizers["unet"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers["unet"].step()
-        self.schedules["unet"].step()
         self.unet.update()
         return {"loss": loss.detach()}
 

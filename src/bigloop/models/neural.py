@@ -8,12 +8,20 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler
 
 from bigloop.progress import duration
 from bigloop.seeding import default_generator
 from bigloop.spec import Budget
-from bigloop.training import Checkpoint, History, Interrupted, Report, Stateful, run, stop_signals
+from bigloop.training import (
+    Checkpoint,
+    History,
+    Interrupted,
+    LearningRate,
+    Report,
+    Stateful,
+    run,
+    stop_signals,
+)
 
 SAMPLE_CHUNK = 1_000  # rows generated at once: bounds memory, and is part of the result's last bits
 
@@ -22,8 +30,9 @@ class NeuralFamily:
     """A family whose state is a few networks.
 
     Subclasses give `build`, `prepare`, `step`, and `latent` and `decode`, or `piece`. What a step changes must be
-    the networks, the optimisers, their schedules and the generator's state, and nothing else: these are saved for a
-    resume.
+    the networks, the optimisers and the generator's state, and nothing else: these are saved for a resume. A step
+    does the same operations every time and reads no value (no `.item()`, no branch on one): on a GPU it is recorded
+    once and replayed.
     """
 
     Options: ClassVar[type]
@@ -40,7 +49,6 @@ class NeuralFamily:
         self.checkpoint: Checkpoint | None = None  # where the next `fit` or `sample` keeps its state
         self.networks: dict[str, nn.Module] = {k: net.to(device) for k, net in self.build().items()}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.schedules: dict[str, LRScheduler] = {}
         self.optimizer_states: dict[str, Any] = {}  # of `optimizers`, to begin a training with
 
     @classmethod
@@ -62,9 +70,9 @@ class NeuralFamily:
         """Make `self.optimizers`, by name; called once before the first step."""
         raise NotImplementedError
 
-    def schedule(self, steps: int) -> dict[str, LRScheduler]:
-        """Schedules of the learning rates over a training, by name, which `step` has to step; none by default."""
-        return {}
+    def learning_rate(self, done: int, steps: int) -> float:
+        """The learning rate of the step after `done` of `steps` steps, for all optimisers; constant by default."""
+        return self.options.learning_rate
 
     def step(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """step(batch, generator): one training step on batch (b, *shape); returns detached losses, shape () each.
@@ -104,11 +112,9 @@ class NeuralFamily:
         for name, state in self.optimizer_states.items():
             self.optimizers[name].load_state_dict(state)
         steps = budget.steps(len(rows), self.options.batch_size)
-        self.schedules = self.schedule(steps)
         learner: dict[str, Stateful] = {
             **self.networks,
             **{f"optimizer {name}": part for name, part in self.optimizers.items()},
-            **{f"schedule {name}": part for name, part in self.schedules.items()},
         }
         with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
             history = run(
@@ -121,6 +127,7 @@ class NeuralFamily:
                 report=report,
                 learner=learner,
                 checkpoint=self.checkpoint,
+                before=LearningRate(self.optimizers.values(), lambda done: self.learning_rate(done, steps)),
             )
         self.checkpoint = None
         self._train(False)
