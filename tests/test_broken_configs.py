@@ -57,6 +57,8 @@ SYNTHETIC = "loops/fully-synthetic/synthetic"
 BUDGET = "loops/fully-synthetic/budget"
 
 BROKEN: dict[str, tuple[Break, str]] = {
+    "a run chosen that is not there": (put("only", "vea"), "only: unknown run 'vea'; there are "),
+    "a run among the chosen that is not there": (put("only", ["vae", "vea"]), "only: unknown run 'vea'"),
     # unknown keys, at every level
     "unknown key at the top": (put("experimnt", "x"), "experimnt: unknown key"),
     "unknown key of data": (put("data/rot", None), "data.rot: unknown key"),

@@ -350,3 +350,26 @@ def test_a_family_that_cannot_continue_is_found_while_planning(
     monkeypatch.setitem(FAMILIES, "vae", FAMILIES["vae"]._replace(continues=False))
     with pytest.raises(SpecError, match=rf"^loops\.{LOOP}\.start: continue: vae cannot go on"):
         resolved(config, schema)
+
+
+# --- some of the runs ---
+
+
+@pytest.mark.parametrize("only", ["vae", ["vae"]])
+def test_only_the_chosen_runs_are_there_and_what_none_of_them_has_is_left_out(
+    only: str | list[str], config: Config, schema: Config
+) -> None:
+    whole = resolved(config, schema)
+    chosen = resolved(config | {"only": only}, schema)
+    assert chosen.runs == {"vae": whole.runs["vae"]}
+    assert set(whole.figures) - set(chosen.figures) == {"critic_on_test", "critic_matrices"}
+    assert chosen.figures.keys() == chosen.kinds.keys()
+    assert not chosen.critic_pairs()
+
+
+def test_a_figure_that_no_chosen_run_can_have_is_an_error_where_all_runs_are_asked_for(
+    config: Config, schema: Config
+) -> None:
+    config["runs"] = {"vae": config["runs"]["vae"]}
+    with pytest.raises(SpecError, match="leave this figure out"):
+        resolved(config, schema)

@@ -161,7 +161,7 @@ class Experiment:
         }
         densities = {name: _density(name, given) for name, given in (config.get("densities") or {}).items()}
         runs = {}
-        for swept, given in config["runs"].items():
+        for swept, given in _chosen(config).items():
             for name, one, loop in _sweep(swept, given, config["loops"]):
                 _check_name(name, f"runs.{name}")
                 if name in runs:
@@ -193,6 +193,8 @@ class Experiment:
                 name: _kind(name, given) for name, given in config["figures"].items() if given is not False
             },
         )
+        if config.get("only"):
+            experiment._leave_out()
         experiment._check()
         return experiment
 
@@ -301,24 +303,36 @@ class Experiment:
                 if MEASURES[name].has_rows:
                     check_rows(name, options, run)
         for name in self.measures:
-            if not any(measurable(name, run) for run in self.runs.values()):
+            if not self._measures_any(name):
                 raise SpecError(f"measures.{name}: cannot be measured of any of these runs; leave it out")
-        has_critic = any(run.has_critic for run in self.runs.values())
-        for name, kind in self.kinds.items():
-            needs = plot_of(kind).needs
-            for what, there in (
-                ("images", self.trained),
-                ("points", self.simulated),
-                ("curves", self.simulated),
-            ):
-                if what in needs and not there:
-                    raise SpecError(
-                        f"figures.{name}: shows {what}, and no run has any; leave this figure out"
-                    )
-            if "critics" in needs and not has_critic:
-                raise SpecError(f"figures.{name}: no run has a critic; leave this figure out")
-            for missing in sorted(needs & MEASURES.keys() - self.measures.keys()):
-                raise SpecError(f"figures.{name}: needs measures.{missing}; add it, or leave the figure out")
+        for name in self.figures:
+            if missing := self._missing(name):
+                raise SpecError(f"figures.{name}: {missing}")
+
+    def _leave_out(self) -> None:
+        """Drop what only runs that were not chosen could be measured by or show."""
+        for name in [name for name in self.measures if not self._measures_any(name)]:
+            del self.measures[name]
+        for name in [name for name in self.figures if self._missing(name)]:
+            del self.figures[name], self.kinds[name]
+
+    def _measures_any(self, name: str) -> bool:
+        return any(measurable(name, run) for run in self.runs.values())
+
+    def _missing(self, figure: str) -> str:
+        """What a figure shows and this experiment lacks, in words; empty where nothing is missing."""
+        needs = plot_of(self.kinds[figure]).needs
+        for what, there in (
+            ("images", self.trained),
+            ("points", self.simulated),
+            ("curves", self.simulated),
+        ):
+            if what in needs and not there:
+                return f"shows {what}, and no run has any; leave this figure out"
+        if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
+            return "no run has a critic; leave this figure out"
+        unmeasured = sorted(needs & MEASURES.keys() - self.measures.keys())
+        return f"needs measures.{unmeasured[0]}; add it, or leave the figure out" if unmeasured else ""
 
 
 def validate(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -442,6 +456,16 @@ SWEPT = {
     "bias": ("bias", "λ"),
     "samples": ("samples", "samples"),
 }
+
+
+def _chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The runs of a config, by the names given there: those that `only` names, or all."""
+    runs, only = config["runs"], config.get("only") or []
+    only = [only] if isinstance(only, str) else only
+    for name in only:
+        if name not in runs:
+            raise SpecError(f"only: unknown run {name!r}; there are {', '.join(runs)}")
+    return {name: given for name, given in runs.items() if not only or name in only}
 
 
 def _sweep(
