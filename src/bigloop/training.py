@@ -17,6 +17,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -194,6 +195,8 @@ class LearningRate:
         before, self.current = self.current, self.rate(done)
         if self.current == before:
             return
+        # torch warns where an optimiser that may be recorded is not yet: in every first step.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 device = group["params"][0].device
