@@ -25,7 +25,7 @@ def processor_seconds() -> float:
 @pytest.mark.parametrize(
     ("change", "trainings", "limit"),
     [
-        ({"runs": dict.fromkeys(("wgan-setup1", "wgan-setup2", "vae"), {"seeds": 5})}, 300, 10),
+        ({"runs": {run: {"seeds": 5} for run in ("wgan-setup1", "wgan-setup2", "vae")}}, 300, 10),
         ({"only": "vae", "runs": {"vae": {"generations": 1_000}}}, 1_000, 20),
     ],
     ids=["3 runs × 20 generations × 5 seeds", "1 000 generations"],
