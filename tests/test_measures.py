@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json
 from bigloop.data import load
 from bigloop.generation import load_model, new_model, parameters, read_samples, sample, train
 from bigloop.measures import (
+    Kept,
     Side,
     classify,
     compare,
@@ -30,7 +35,7 @@ from bigloop.measures import (
     measure_real,
     real_side,
 )
-from bigloop.metrics import MEASURES
+from bigloop.metrics import MEASURES, neighbours, wasserstein
 from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
 from bigloop.models import resolve
@@ -266,6 +271,206 @@ def test_mnists_floor_lies_within_the_spread_of_other_disjoint_subsets(
     pairs = order.reshape(repeats, 2, rows)
     values = [MEASURES[name].function(source[a], source[b]) for a, b in pairs]
     assert abs(floor["value"] - np.mean(values)) < 4 * np.std(values, ddof=1)
+
+
+# --- what is kept of the real rows ---
+
+OF_REAL: dict[str, dict[str, Any]] = {
+    "precision": {"n": 50, "k": 3},
+    "density": {"n": 50, "k": 3},
+    "coverage": {"n": 50, "k": 3},
+    "wasserstein1_excess": {"n": 30},
+}
+
+
+@pytest.fixture
+def own_classifier(classifier: Path, tmp_path: Path) -> Path:
+    """A copy of the classifier, beside which nothing is kept yet."""
+    folder = tmp_path / classifier.parent.name / classifier.name
+    shutil.copytree(classifier, folder, ignore=shutil.ignore_patterns("statistics"))
+    return folder
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
+    """Name and rows of each radii or own distance that is computed, in or out of a measure's function."""
+    calls: list[tuple[str, bytes]] = []
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(points: np.ndarray, *rest: Any, **options: Any) -> Any:
+            calls.append((function.__name__, points.astype(np.float64).tobytes()))
+            return function(points, *rest, **options)
+
+        return call
+
+    for room, name in ((neighbours, "ball_radii"), (wasserstein, "own_wasserstein1")):
+        whole = counted(getattr(room, name))
+        monkeypatch.setattr(room, name, whole)
+        for key, entry in MEASURES.items():
+            if entry.of_real is not None and entry.of_real.__name__ == name:
+                monkeypatch.setitem(MEASURES, key, replace(entry, of_real=whole))
+    return calls
+
+
+def two_generations(data: Path) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.split(pixels(load(data, "test")[0][:200]).numpy(), 2)
+    return first, second
+
+
+def kept_files(classifier: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (classifier / "statistics").iterdir()}
+
+
+@pytest.mark.parametrize("before", ["another generation", "the floor"])
+def test_what_depends_on_the_real_rows_alone_is_computed_once(
+    before: str, own_classifier: Path, small_mnist: Path, computed: list[tuple[str, bytes]]
+) -> None:
+    first, second = two_generations(small_mnist)
+    if before == "the floor":
+        spec = FloorSpec("mnist", {m: (o,) for m, o in OF_REAL.items()}, own_classifier.name)
+        measure_real(spec, own_classifier, small_mnist)
+    else:
+        measure_images(first, OF_REAL, own_classifier, small_mnist)
+    measure_images(second, OF_REAL, own_classifier, small_mnist)
+    # radii of the real rows, once for three measures; the own distance of the real rows, and of either generated set
+    assert Counter(name for name, _ in computed) == {"ball_radii": 1, "own_wasserstein1": 3}
+    assert len(set(computed)) == len(computed)
+
+
+def test_values_are_the_same_whether_computed_kept_or_never_kept(
+    own_classifier: Path, small_mnist: Path
+) -> None:
+    images, _ = two_generations(small_mnist)
+    real = real_side(own_classifier, small_mnist, 60, CPU, floor=False)
+    generated = Side(images, load_classifier(own_classifier, CPU).judge(images[:60]), CPU)
+    never = Side(real.images, real.judgement, CPU)
+    for name, options in OF_REAL.items():
+        expected = compare(name, options, generated, never)
+        assert compare(name, options, generated, real) == expected  # computed, or kept by another measure
+        assert compare(name, options, generated, real) == expected
+    assert sorted(name.partition("-")[0] for name in kept_files(own_classifier)) == [
+        *("ball_radii", "own_wasserstein1")
+    ]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "another's"])
+def test_a_damaged_file_is_computed_anew_and_replaced(
+    damage: str, own_classifier: Path, small_mnist: Path
+) -> None:
+    images, _ = two_generations(small_mnist)
+    lines: list[str] = []
+    options: dict[str, dict[str, Any]] = {"precision": {"n": 50, "k": 3}}
+    expected = measure_images(images, options, own_classifier, small_mnist)
+    ((name, content),) = kept_files(own_classifier).items()
+    path = own_classifier / "statistics" / name
+    if damage == "another's":
+        write_tensors(path.with_name("other"), {"ball_radii": np.zeros(50)}, {})
+        path.with_name("other").replace(path)
+    else:
+        path.write_bytes(content[:-9] if damage == "truncated" else content[:-8] + bytes(8))
+    found = measure_images(images, options, own_classifier, small_mnist, report=lines.append)
+    assert found == expected
+    assert kept_files(own_classifier) == {name: content}
+    assert lines == [f"{path}: damaged, computed now"]
+    measure_images(images, options, own_classifier, small_mnist, report=lines.append)
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("change", ["n", "k", "classifier", "data"])
+def test_another_n_k_classifier_or_data_has_another_file(
+    change: str, own_classifier: Path, small_mnist: Path, tmp_path: Path
+) -> None:
+    images, _ = two_generations(small_mnist)
+    data = small_mnist
+    options: dict[str, Any] = {"n": 50, "k": 3}
+    measure_images(images, {"precision": options}, own_classifier, data)
+    if change in ("n", "k"):
+        options = {**options, change: options[change] + 1}
+    elif change == "classifier":  # trained anew, in the same place
+        tensors, header = read_tensors(own_classifier / "reference.safetensors")
+        tensors["features"] = tensors["features"] * np.float32(2)
+        write_tensors(own_classifier / "reference.safetensors", tensors, {"spec": header["spec"]})
+    else:
+        data = tmp_path / "changed" / "mnist"
+        real, labels = load(small_mnist, "train")
+        write_tensors(data / "train.safetensors", {"images": 255 - real, "labels": labels}, {})
+    measure_images(images, {"precision": options}, own_classifier, data)
+    assert len(kept_files(own_classifier)) == 2
+
+
+def test_where_nothing_can_be_kept_the_values_come_all_the_same(
+    own_classifier: Path, small_mnist: Path
+) -> None:
+    images, _ = two_generations(small_mnist)
+    lines: list[str] = []
+    expected = measure_images(images, OF_REAL, own_classifier, small_mnist)
+    shutil.rmtree(own_classifier / "statistics")
+    (own_classifier / "statistics").touch()  # no folder: nothing can be written below it
+    found = measure_images(images, OF_REAL, own_classifier, small_mnist, report=lines.append)
+    assert found == expected
+    assert any("cannot be written" in line for line in lines)
+
+
+def test_two_jobs_that_keep_the_same_array_at_once_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    kept = Kept(tmp_path / "statistics", {"data": "some"}, lines.append)
+    array = np.arange(5.0)
+    write = write_tensors
+
+    def overtaken(path: Path, *content: Any) -> str:
+        """The other job begins and ends while this one has its temporary file written, and not yet moved."""
+        from bigloop import artifacts
+
+        save = artifacts.safetensors.numpy.save_file
+
+        def save_and_wait(*arguments: Any, **options: Any) -> None:
+            save(*arguments, **options)
+            monkeypatch.undo()
+            np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: array), array)
+
+        monkeypatch.setattr(artifacts.safetensors.numpy, "save_file", save_and_wait)
+        return write(path, *content)
+
+    monkeypatch.setattr("bigloop.measures.write_tensors", overtaken)
+    np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: array), array)
+    before = len(lines)
+    np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: np.zeros(5)), array)
+    assert len(lines) == before  # it was there, and sound
+    assert len(list((tmp_path / "statistics").iterdir())) == 1
+
+
+def test_inception_features_of_real_rows_are_computed_once_for_each_file_of_weights(
+    own_classifier: Path, small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def features(images: np.ndarray, weights: str, device: torch.device) -> np.ndarray:
+        seen.append(images.tobytes())
+        return images.reshape(len(images), -1)[:, 300:310] + float(Path(weights).read_text())
+
+    monkeypatch.setattr("bigloop.measures.inception_features", features)
+    weights = tmp_path / "weights.pth"
+    options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 20, "weights": str(weights)}}
+    first, second = two_generations(small_mnist)
+    weights.write_text("0")
+    real = pixels(real_side(own_classifier, small_mnist, 20, CPU, floor=False).images).numpy().tobytes()
+    found = [
+        measure_images(images, options, own_classifier, small_mnist) for images in (first, second, first)
+    ]
+    assert found[0] == found[2] != found[1]
+    assert (seen.count(real), len(seen)) == (1, 4)
+    weights.write_text("1")
+    measure_images(second, options, own_classifier, small_mnist)
+    assert seen.count(real) == 2
+    measure_real(
+        FloorSpec("mnist", {"fid_inception": (options["fid_inception"],)}, own_classifier.name),
+        own_classifier,
+        small_mnist,
+    )
+    assert (seen.count(real), len(seen)) == (2, 7)  # of the floor, the second subset alone
 
 
 # --- models with a critic ---

@@ -21,6 +21,8 @@ from bigloop.spec import LoopSpec, SampleSpec, Scalar, TrainSpec
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
+# Their solver holds about five matrices of distances; the other measures hold blocks of rows.
+TRANSPORT = {"wasserstein1", "wasserstein1_excess", "wasserstein2"}
 COPIES = 3  # of the training rows while they are gathered
 SIMULATING_MINUTES = 240  # of a block; one that is stopped goes on from its saved state
 ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
@@ -76,10 +78,10 @@ def simulating_memory(run: Run, block: Block) -> int:
 
 
 def measuring_memory(measures: dict[str, dict[str, Scalar]], name: str) -> int:
-    """MB for a measuring job of the dataset `name`: three matrices of distances, and the real rows."""
-    n = max((cast(int, options.get("n", 0)) for options in measures.values()), default=0)
+    """MB for a measuring job of the dataset `name`: optimal transport's matrices, and the real rows."""
+    n = max((cast(int, options.get("n", 0)) for m, options in measures.items() if m in TRANSPORT), default=0)
     about = dataset(name)
-    return BASE + _megabytes(n, n, FLOAT64, 3) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
+    return BASE + _megabytes(n, n, FLOAT64, 5) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
 
 
 @dataclass(frozen=True)

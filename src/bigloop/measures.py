@@ -4,21 +4,32 @@
     # [{"measure": "fid", "value": 12.3, "n": 10000, "k": None, "detail": ""}, …]
 
 Real rows for comparison are two fixed, disjoint, seeded subsets of the training split: generated samples
-are compared with the first, and the floor is the second compared with the first.
+are compared with the first, and the floor is the second compared with the first. What is costly and depends on
+such a subset alone is computed once, and kept beside the classifier.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 
-from bigloop.artifacts import ArtifactError, read_json, read_table, read_tensors, write_json, write_tensors
+from bigloop import __version__
+from bigloop.artifacts import (
+    ArtifactError,
+    file_checksum,
+    read_json,
+    read_table,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 from bigloop.data import dataset, load, load_verified
 from bigloop.data.files import read_images
 from bigloop.generation import (
@@ -34,7 +45,7 @@ from bigloop.generation import (
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models import Critic
 from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, train_classifier
-from bigloop.models.inception import inception_features
+from bigloop.models.inception import inception_features, weights_file
 from bigloop.seeding import numpy_generator
 from bigloop.spec import (
     ClassifierSpec,
@@ -74,7 +85,8 @@ def measure(
         _, rows, _ = recall_samples(preview, spec.seed, report)
     else:
         rows, _ = read_samples(samples, spec.seed, spec.generation)
-    records = measure_images(rows["images"], of_rows(spec.measures), classifier, data, rows.get("labels"))
+    of_images = of_rows(spec.measures)
+    records = measure_images(rows["images"], of_images, classifier, data, rows.get("labels"), report)
     if model is not None and first is not None:
         moved = [name for name in spec.measures if not MEASURES[name].has_rows]
         weights = model_parameters(model, first) if moved else ()
@@ -93,6 +105,7 @@ def measure_images(
     classifier: Path,
     data: Path,
     labels: np.ndarray | None = None,
+    report: Report = lambda line: None,
 ) -> list[Record]:
     """Records of images (n, c, h, w), floats in the range of the real data, against the real reference rows.
 
@@ -103,7 +116,7 @@ def measure_images(
     judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
     judgement = load_classifier(classifier, device).judge(images[:judged]) if judged else None
     generated = Side(images, judgement, device)
-    sides = {"subset": real_side(classifier, data, most_rows(measures), device, floor=False)}
+    sides = {"subset": real_side(classifier, data, most_rows(measures), device, report, floor=False)}
     if compares_with_training(measures):
         sides["training"] = Side(load(data, "train")[0], None, device)
     records = [
@@ -124,6 +137,7 @@ def measure_file(
     classifier: Path | None,
     data: Path | None,
     n: int | None,
+    report: Report = lambda line: None,
 ) -> list[Record]:
     """Records of images from elsewhere (see data.files.read_images) against the real dataset `about`.
 
@@ -142,7 +156,7 @@ def measure_file(
     if available < 4:
         raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
     data = data or Path("results/data") / about
-    return measure_images(images, measures, classifier or find_classifier(about), data)
+    return measure_images(images, measures, classifier or find_classifier(about), data, report=report)
 
 
 def find_classifier(about: str) -> Path:
@@ -156,14 +170,18 @@ def find_classifier(about: str) -> Path:
     return found[-1].parent
 
 
-def measure_real(spec: FloorSpec, classifier: Path, data: Path) -> list[Record]:
+def measure_real(
+    spec: FloorSpec, classifier: Path, data: Path, report: Report = lambda line: None
+) -> list[Record]:
     """The floor: the records of the second real subset against the first, for every measure and n of `spec`.
 
     Of a measure against all training rows it is that of the test set, whose rows are not among them.
     """
     device = default_device()
     rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
-    first, second = (real_side(classifier, data, rows, device, floor=floor) for floor in (False, True))
+    first, second = (
+        real_side(classifier, data, rows, device, report, floor=floor) for floor in (False, True)
+    )
     sides = {"subset": (second, first)}
     if compares_with_training(spec.measures):
         training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
@@ -176,6 +194,34 @@ def measure_real(spec: FloorSpec, classifier: Path, data: Path) -> list[Record]:
     ]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What was computed of one set of rows, in a folder, each in a file named by a digest of all it depends on."""
+
+    folder: Path
+    rows: Mapping[str, str]  # which they are
+    report: Report
+
+    def get(
+        self, name: str, depends: Mapping[str, Any], compute: Callable[[], np.ndarray | float]
+    ) -> np.ndarray:
+        """The array of this name that was kept, or else `compute()`, which is kept from now on where it can be.
+
+        Jobs that keep the same array at the same time write the same file: one of them may say that it could not.
+        """
+        path = self.folder / f"{name}-{digest({**self.rows, **depends}, digits=16)}.safetensors"
+        try:
+            return read_tensors(path)[0][name]
+        except ArtifactError:
+            self.report(f"{path}: {'damaged' if path.is_file() else 'not there yet'}, computed now")
+        computed = np.asarray(compute())
+        try:
+            write_tensors(path, {name: computed}, {})
+        except ArtifactError as fault:
+            self.report(str(fault))
+        return computed
+
+
 @dataclass
 class Side:
     """One side of a comparison, in every view that a measure may ask for."""
@@ -183,16 +229,25 @@ class Side:
     images: np.ndarray
     judgement: Judgement | None
     device: torch.device
+    kept: Kept | None = None  # of real rows
 
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         """The first `rows` rows, or all, as a measure wants to see them."""
         if on == "inception":
-            weights = str(options.get("weights", ""))
-            return inception_features(pixels(self.images[:rows]).numpy(), weights, self.device)
+            return self._inception(weights_file(str(options.get("weights", ""))), rows)
         if on == "images":
             return pixels(self.images[:rows]).numpy()
         assert self.judgement is not None
         return getattr(self.judgement, on)[:rows]
+
+    def _inception(self, weights: Path, rows: int | None) -> np.ndarray:
+        def features() -> np.ndarray:
+            return inception_features(pixels(self.images[:rows]).numpy(), str(weights), self.device)
+
+        if self.kept is None:
+            return features()
+        depends = {"n": rows, "weights": file_checksum(weights), "device": self.device.type}
+        return self.kept.get("inception", depends, features)
 
 
 def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) -> list[Record]:
@@ -208,9 +263,14 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
             )
         if not np.isfinite(view).all():
             raise ArtifactError(f"{name}: its {measure.on[0]} are not all finite; nothing was written")
-    extra = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
+    extra: dict[str, Any] = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
+    known: dict[str, Any] = {}
     try:
-        return as_records(name, measure.function(*views, **extra), options)
+        if measure.of_real is not None and real.kept is not None:
+            compute = partial(measure.of_real, *views[len(measure.on) :], **extra)
+            depends = {"n": wanted, "on": measure.on, **extra}
+            known["of_real"] = real.kept.get(measure.of_real.__name__, depends, compute)
+        return as_records(name, measure.function(*views, **extra, **known), options)
     except ValueError as error:
         raise ArtifactError(f"{name}: {error}; nothing was written") from None
 
@@ -269,14 +329,24 @@ def most_rows(measures: dict[str, dict[str, Scalar]], views: set[str] | None = N
     )
 
 
-def real_side(classifier: Path, data: Path, rows: int, device: torch.device, *, floor: bool) -> Side:
+def real_side(
+    classifier: Path,
+    data: Path,
+    rows: int,
+    device: torch.device,
+    report: Report = lambda line: None,
+    *,
+    floor: bool,
+) -> Side:
     """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation."""
-    images, _ = load(data, "train")
+    images, _, checksum = load_verified(data, "train")
     order = numpy_generator(0, 0, "reference rows").permutation(len(images))
     chosen = (order[::-1] if floor else order)[:rows]
-    tensors, _ = read_tensors(classifier / "reference.safetensors")
+    tensors, header = read_tensors(classifier / "reference.safetensors")
     judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
-    return Side(images[chosen], judgement, device)
+    which = {"data": checksum, "reference": header["sha256"], "subset": "second" if floor else "first"}
+    kept = Kept(classifier / "statistics", {**which, "bigloop": __version__}, report)
+    return Side(images[chosen], judgement, device, kept)
 
 
 def final_losses(model: Path) -> list[Record]:

@@ -11,10 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prdc import compute_prdc
+from scipy.spatial.distance import cdist
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from bigloop.metrics import neighbours
-from bigloop.metrics.neighbours import coverage, density, nearest, precision, recall
+from bigloop.metrics.neighbours import ball_radii, coverage, density, nearest, precision, recall
 
 SEEDS = st.integers(0, 2**32 - 1)
 MEASURES = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
@@ -63,6 +64,48 @@ def test_all_four_follow_their_definitions_with_repeated_rows_and_ties(
     pool = np.concatenate([on_a_lattice, rng.normal(size=(10, d))])
     generated, real = (pool[rng.integers(len(pool), size=k + more)] for more in extra)
     assert measured(generated, real, k) == pytest.approx(by_double_loop(generated, real, k), abs=ROUNDING)
+
+
+@given(
+    k=st.integers(1, 4),
+    distinct=st.integers(1, 100),
+    d=st.integers(1, 40),
+    exponents=st.tuples(st.integers(-6, 6), st.integers(-6, 6)),
+    seed=SEEDS,
+)
+@settings(max_examples=60, deadline=None)
+def test_every_row_is_in_or_out_as_by_direct_differences_however_the_rows_lie(
+    k: int, distinct: int, d: int, exponents: tuple[int, int], seed: int
+) -> None:
+    """Exactly: rows that are repeated, and centres' own neighbours, lie on the ball's very surface."""
+    rng, (scale, offset) = np.random.default_rng(seed), (10.0**e for e in exponents)
+    on_a_lattice = rng.integers(-1, 2, size=(distinct, d))  # ties but for rounding, of each pair its own
+    pool = scale * np.concatenate([on_a_lattice, rng.normal(size=(distinct, d))]) + offset
+    points, centres = (pool[rng.integers(len(pool), size=n)] for n in (30, 100))
+    radii = np.sort(cdist(centres, centres), axis=1)[:, k]
+    np.testing.assert_array_equal(ball_radii(centres, k), radii)
+    inside = cdist(points, centres) <= radii
+    assert precision(points, centres, k) == inside.any(axis=1).mean()
+    assert density(points, centres, k) == inside.sum() / (k * 30)
+    assert coverage(points, centres, k) == inside.any(axis=0).mean()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_radii_are_those_of_direct_differences_where_many_pairs_tie_but_for_rounding(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scale, offset = 10.0 ** rng.integers(-3, 4, size=2)
+    points = scale * rng.integers(-1, 2, size=(200, 3 + seed)) + offset * rng.random()
+    np.testing.assert_array_equal(ball_radii(points, 3), np.sort(cdist(points, points), axis=1)[:, 3])
+
+
+@pytest.mark.parametrize("measure", [precision, density, coverage])
+def test_radii_that_are_known_are_taken_as_they_are(measure: Callable[..., float]) -> None:
+    generated, real = two_sets(60, 50, d=6)
+    assert measure(generated, real, 3, of_real=ball_radii(real, 3)) == measure(generated, real, 3)
+    # of another k: the balls are that k's, and density is still over 3
+    over = 2 / 3 if measure is density else 1
+    expected = pytest.approx(measure(generated, real, 2) * over, rel=ROUNDING)
+    assert measure(generated, real, 3, of_real=ball_radii(real, 2)) == expected
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

@@ -11,7 +11,13 @@ from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
 from bigloop.metrics import wasserstein
-from bigloop.metrics.wasserstein import euclidean_distances, wasserstein1, wasserstein1_excess, wasserstein2
+from bigloop.metrics.wasserstein import (
+    euclidean_distances,
+    own_wasserstein1,
+    wasserstein1,
+    wasserstein1_excess,
+    wasserstein2,
+)
 
 ROUNDING = 1e-9  # relative; two exact solvers in float64 agree to about 1e-12
 
@@ -162,6 +168,16 @@ def test_excess_is_the_distance_less_half_of_each_sides_own(digits: np.ndarray) 
     a, b, c, d = np.split(digits[:160], 4)
     expected = assignment_cost(a, c) - (assignment_cost(a, b) + assignment_cost(c, d)) / 2
     assert wasserstein1_excess(digits[:80], digits[80:160]) == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_excess_takes_the_real_sides_own_distance_where_it_is_known(digits: np.ndarray) -> None:
+    generated, real = digits[:80], digits[80:160]
+    own = own_wasserstein1(real)
+    assert own == pytest.approx(assignment_cost(digits[80:120], digits[120:160]), rel=1e-7)
+    expected = wasserstein1_excess(generated, real)
+    assert wasserstein1_excess(generated, real, of_real=own) == expected
+    # half of what is added to the one is taken from the other
+    assert wasserstein1_excess(generated, real, of_real=own + 2) == pytest.approx(expected - 1)
 
 
 def test_blur_lowers_plain_w1_below_the_floor_but_raises_the_excess(digits: np.ndarray) -> None:

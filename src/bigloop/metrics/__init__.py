@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bigloop.metrics.classes import class_statistics
 from bigloop.metrics.divergences import divergences
 from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.modes import intra_class_variance, mode_statistics, total_variance
 from bigloop.metrics.moments import moment_statistics
-from bigloop.metrics.neighbours import coverage, density, nearest, precision, recall
+from bigloop.metrics.neighbours import ball_radii, coverage, density, nearest, precision, recall
 from bigloop.metrics.parameters import parameter_distance
 from bigloop.metrics.pixels import pixel_statistics
 from bigloop.metrics.training import training_statistics
-from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess, wasserstein2
+from bigloop.metrics.wasserstein import own_wasserstein1, wasserstein1, wasserstein1_excess, wasserstein2
 from bigloop.spec import option
 
 
@@ -91,7 +93,9 @@ class Measure:
 
     `function(*generated, *real, **options)` gets of each side its views `on`, and of the options all but `n` and
     those `consumed`. It returns a number, named by the measure's key, or a list of (name, value, detail).
-    `against`: the real side is a subset of as many rows, or all of the real training set. The views:
+    `against`: the real side is a subset of as many rows, or all of the real training set. What is costly and
+    depends on the real side alone, `of_real(*real, **options)`, may be given to the function as its keyword of_real;
+    without it, the function computes it. The views:
 
     view           of the generated side                           of the real side
     images         images or points, n × `per_side` rows           likewise
@@ -111,6 +115,7 @@ class Measure:
     per_side: int = 1
     Options: type = MeasureOptions
     against: Literal["subset", "training"] = "subset"
+    of_real: Callable[..., np.ndarray | float] | None = None
     consumed: frozenset[str] = frozenset()  # options that the making of its views uses up
     only_images: bool = False  # means nothing of points
 
@@ -132,7 +137,9 @@ class Measure:
 
 MEASURES = {
     "wasserstein1": Measure(wasserstein1, ("images",), limit=500),
-    "wasserstein1_excess": Measure(wasserstein1_excess, ("images",), limit=2_000, per_side=2),
+    "wasserstein1_excess": Measure(
+        wasserstein1_excess, ("images",), limit=2_000, per_side=2, of_real=own_wasserstein1
+    ),
     "wasserstein2": Measure(wasserstein2, ("images",), limit=500),
     "fid": Measure(frechet_distance, ("features",), limit=10_000),
     "fid_inception": Measure(
@@ -142,10 +149,12 @@ MEASURES = {
         Options=InceptionOptions,
         consumed=frozenset({"weights"}),
     ),
-    "precision": Measure(precision, ("features",), limit=10_000, Options=NeighbourOptions),
+    "precision": Measure(
+        precision, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii
+    ),
     "recall": Measure(recall, ("features",), limit=10_000, Options=NeighbourOptions),
-    "density": Measure(density, ("features",), limit=10_000, Options=NeighbourOptions),
-    "coverage": Measure(coverage, ("features",), limit=10_000, Options=NeighbourOptions),
+    "density": Measure(density, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii),
+    "coverage": Measure(coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii),
     "classes": Measure(class_statistics, ("probabilities",), limit=10_000),
     "intra_class_variance": Measure(intra_class_variance, ("features", "probabilities"), limit=10_000),
     "variance": Measure(total_variance, ("images",), limit=10_000),

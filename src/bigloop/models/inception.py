@@ -20,15 +20,12 @@ FEATURES = "2048"
 def inception_features(images: np.ndarray, weights: str, device: torch.device) -> np.ndarray:
     """Features, float32 (n, 2048), of images (n, c, h, w) in [0, 1], values outside clipped, c = 1 or 3.
 
-    Grey images are repeated to three channels; the network resizes to 299×299. `weights` is a file in
-    torch-fidelity's format (a state dict, .pth or .safetensors); empty fetches it into torch's cache. Raises
-    ArtifactError where that fails.
+    Grey images are repeated to three channels; the network resizes to 299×299. `weights` as for `weights_file`.
+    Raises ArtifactError where they cannot be loaded.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    path = Path(weights) if weights else _downloaded()
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such file (measures.fid_inception.weights)")
+    path = weights_file(weights)
     try:
         # torch-fidelity unpickles the file it is given, and a pickle can run anything. So the file is read with
         # torch's restricted loader, which knows tensors alone, and torch-fidelity gets a file that we wrote.
@@ -60,6 +57,17 @@ def inception_features(images: np.ndarray, weights: str, device: torch.device) -
             uint8 = (chunk * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
             rows.append(extractor(uint8.to(device))[0].cpu().numpy())
     return np.concatenate(rows)
+
+
+def weights_file(weights: str) -> Path:
+    """The file of weights in torch-fidelity's format (a state dict, .pth or .safetensors) that `weights` names.
+
+    Empty fetches it into torch's cache. Raises ArtifactError where there is none.
+    """
+    path = Path(weights) if weights else _downloaded()
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file (measures.fid_inception.weights)")
+    return path
 
 
 def _downloaded() -> Path:
