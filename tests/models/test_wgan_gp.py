@@ -166,14 +166,17 @@ CASES: dict[str, tuple[dict[str, Any], int, Callable[[WGANGP], None], torch.memo
 }
 
 
+@pytest.mark.parametrize("by_hand", [True, False])  # as on a CPU, and as on a GPU
 @pytest.mark.parametrize("case", CASES)
-def test_steps_give_the_plain_loops_weights_and_losses(case: str, float64: None) -> None:
+def test_steps_give_the_plain_loops_weights_and_losses(case: str, by_hand: bool, float64: None) -> None:
     options, channels, arrange, layout = CASES[case]
     ours = small(**options, shape=(channels, 28, 28))
     theirs = copy.deepcopy(ours)  # always contiguous: memory layout must not matter
     arrange(ours)
     start = copy.deepcopy(ours.networks)
     ours.prepare()
+    assert ours.passes
+    ours.passes = ours.passes if by_hand else None
     plain = PlainWGANGP(theirs)
     noise, same_noise = seeded(1), seeded(1)
     for number in range(4):

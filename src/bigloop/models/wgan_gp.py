@@ -2,6 +2,7 @@
 
 On every batch the critic makes `critic_iterations` steps, then the generator one. The critic's loss is
 eq. 4: mean f(fake) - mean f(real) + λ mean (‖∇f(x̂)‖₂ - 1)², x̂ uniform on the lines between real and fake.
+On a GPU autograd takes the gradients; on a CPU they are written out (`wgan_gp_passes`), for twice the speed.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.neural import NeuralFamily
+from bigloop.models.wgan_gp_passes import Passes, keep_freed_memory
 from bigloop.spec import SpecError, option
 
 THRESHOLD_ROWS = 10_000
+LOSSES = "loss_critic", "loss_generator", "gradient_penalty"
 
 
 class WGANGP(NeuralFamily):
@@ -26,7 +29,7 @@ class WGANGP(NeuralFamily):
     the critic's decision threshold: above it, the critic calls an image real.
     """
 
-    revision = 1
+    revision = 2
 
     @dataclass(frozen=True)
     class Options:
@@ -58,18 +61,49 @@ class WGANGP(NeuralFamily):
             name: torch.optim.Adam(net.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
             for name, net in self.networks.items()
         }
+        self.passes: Passes | None = None
+        if self.device.type == "cpu":
+            keep_freed_memory()
+            self.passes = Passes(self.networks["generator"], self.networks["critic"])
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        losses = (self._step_by_hand if self.passes else self._step_by_autograd)(batch, generator)
+        return {name: loss.detach() for name, loss in zip(LOSSES, losses, strict=True)}
+
+    def _step_by_autograd(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         for _ in range(self.options.critic_iterations):
             critic_loss, penalty = self._critic_step(batch, generator)
         fake = self.decode(self.latent(len(batch), 1.0, generator))
         generator_loss = -self.networks["critic"](fake).mean()
         self._descend("generator", generator_loss)
-        return {
-            "loss_critic": critic_loss.detach(),
-            "loss_generator": generator_loss.detach(),
-            "gradient_penalty": penalty.detach(),
-        }
+        return critic_loss, generator_loss, penalty
+
+    @torch.no_grad()
+    def _step_by_hand(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.passes
+        o, n = self.options, len(batch)
+        real = images_last(batch)
+        latents, weights = [], []
+        for _ in range(o.critic_iterations):
+            latents.append(self.latent(n, 1.0, generator))
+            weights.append(torch.rand(n, generator=generator))
+        if o.generator_norm == "instance":
+            fakes = self.passes.images(latents)
+        else:
+            fakes = [images_last(self.decode(latent)) for latent in latents]
+        for fake, weight in zip(fakes, weights, strict=True):
+            critic_loss, penalty = self.passes.critic_loss(real, fake, weight, o.gradient_penalty)
+            self.optimizers["critic"].step()
+        latent = self.latent(n, 1.0, generator)
+        if o.generator_norm == "instance":
+            generator_loss = self.passes.generator_loss(latent)
+            self.optimizers["generator"].step()
+        else:
+            with torch.enable_grad():
+                images = images_last(self.decode(latent))
+                generator_loss, adjoint = self.passes.images_adjoint(images.detach())
+                self._descend("generator", (images * adjoint).sum())
+        return critic_loss, generator_loss, penalty
 
     def _critic_step(self, real: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         critic, n = self.networks["critic"], len(real)
@@ -114,6 +148,11 @@ class WGANGP(NeuralFamily):
         """The critic's scores of images (n, c, 28, 28), Tensor (n,); higher is more real."""
         critic = self.networks["critic"]
         return torch.cat([critic(chunk.to(self.device).float()) for chunk in images.split(1_000)])
+
+
+def images_last(images: Tensor) -> Tensor:
+    """Images (n, channels, 28, 28) as (784, channels, n)."""
+    return images.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
