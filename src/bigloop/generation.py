@@ -412,8 +412,8 @@ def _write_model(
 def default_device() -> torch.device:
     """The GPU if there is one, else the CPU.
 
-    On a GPU float32 stays float32: TF32, torch's default for convolutions, keeps 10 bits of every factor, and would gain
-    little where launching kernels is what costs.
+    On a GPU float32 stays float32: TF32, torch's default for convolutions, keeps 10 bits of every factor, and would
+    gain little where launching kernels is what costs.
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
