@@ -300,3 +300,20 @@ def test_a_worker_that_had_to_wait_leaves_what_the_first_one_made(small_mnist: P
     printed = [worker.communicate(timeout=60)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted("the other worker has trained this generation" in text for text in printed) == [False, True]
+
+
+def test_a_job_takes_no_more_threads_than_it_is_given() -> None:
+    script = (
+        "import threadpoolctl, torch\n"
+        "print(max(pool['num_threads'] for pool in threadpoolctl.threadpool_info()), torch.get_num_threads())"
+    )
+    call = "from bigloop import __main__ as m; m._set_device(m._parser().parse_args(['bench', '--threads', '1']))\n"
+    printed = subprocess.run(
+        [sys.executable, "-c", call + script], capture_output=True, text=True, check=True, env=unlimited()
+    )
+    assert printed.stdout.split() == ["1", "1"]
+
+
+def unlimited() -> dict[str, str]:
+    """The environment without the limits of this test run."""
+    return {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}

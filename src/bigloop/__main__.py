@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from bigloop import __version__, machine
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
 from bigloop.data import DataError, dataset
@@ -163,7 +165,7 @@ def measure(options: argparse.Namespace) -> None:
         records = measure_density(_spec(DensityFloorSpec, options))
     elif options.floor:
         _require(options, "spec", "classifier", "data")
-        records = measures.measure_real(_spec(FloorSpec, options), options.classifier, options.data)
+        records = measures.measure_real(_spec(FloorSpec, options), options.classifier, options.data, log.info)
     elif options.spec:
         _require(options, "samples", "classifier", "data")
         records = measures.measure(
@@ -179,7 +181,13 @@ def measure(options: argparse.Namespace) -> None:
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
         records = measures.measure_file(
-            options.samples, options.dataset, options.range, options.classifier, options.data, options.n
+            options.samples,
+            options.dataset,
+            options.range,
+            options.classifier,
+            options.data,
+            options.n,
+            log.info,
         )
     write_json(options.out, records)
     log.info("%d records written to %s", len(records), options.out)
@@ -211,10 +219,10 @@ def plot(options: argparse.Namespace) -> None:
 
 
 def bench(options: argparse.Namespace) -> None:
-    """Time our training steps against the plain loop, side by side."""
+    """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
     from bigloop.bench import main as run_bench
 
-    run_bench(options)
+    run_bench(options, NEEDS)
 
 
 def status(options: argparse.Namespace) -> None:
@@ -368,9 +376,16 @@ def _parser() -> argparse.ArgumentParser:
     folder(verb(plot), "results")
 
     added = verb(bench, spec=None)
+    added.add_argument(
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help="of steps, jobs, loop, together, measures and growth (default: all, about eight minutes on two cores)",
+    )
+    added.add_argument("--quick", action="store_true", help="small sizes, once each: a minute or two")
     added.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON, too")
     added.add_argument("--data", type=Path, help="folder of the stored MNIST (default: results/data/mnist)")
-    added.add_argument("--rounds", type=int, default=5, help="how often each pair is timed (default: 5)")
+    added.add_argument("--rounds", type=int, default=3, help="how often each step is timed (default: 3)")
 
     added = verb(status, spec=None)
     config, results = Path("config.yaml"), Path("results")
@@ -437,10 +452,11 @@ def _place(log_file: Path) -> str:
 
 
 def _set_device(options: argparse.Namespace) -> None:
-    """Limit the libraries that read these variables at import, torch among them, to the job's share of the machine."""
+    """Limit the libraries to the job's share of the machine: torch at its import, and NumPy, which is there already."""
     if options.threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ[name] = str(options.threads)
+        threadpool_limits(options.threads)
     if options.gpus == 0:
         machine.hide_gpus()
     elif options.gpus == 1 and machine.lease_gpu() is None:

@@ -125,6 +125,14 @@ def sample_spec(wildcards):
     return run_of(wildcards).spec.sample(int(wildcards.seed), int(wildcards.t))
 
 
+def to_come(wildcards):
+    """Generations that wait for this one to be trained and sampled: the longest chain goes first.
+
+    Measurements come after what others wait for, and fill the cores that are left.
+    """
+    return 1 + trained_run(wildcards).generations - int(wildcards.t)
+
+
 def training_previews(wildcards):
     """The previews of the earlier generations whose samples this one trains on.
 

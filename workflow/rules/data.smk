@@ -39,6 +39,7 @@ rule classify:
         "results/classifier/{dataset}-{digest}/classify.benchmark.tsv"
     wildcard_constraints:
         digest=r"[0-9a-f]{8}",
+    priority: 10_000  # every measurement waits for it
     conda:
         "../../envs/bigloop.yaml"
     threads: 1

@@ -33,6 +33,7 @@ for name, folders, outputs in (
             f"{GENERATION}/train.benchmark.tsv"
         wildcard_constraints:
             folder=one_of(sorted(folders)),
+        priority: lambda w: to_come(w)
         conda:
             "../../envs/bigloop.yaml"
         threads: 1
@@ -86,6 +87,7 @@ rule sample:
         f"{GENERATION}/sample.log",
     benchmark:
         f"{GENERATION}/sample.benchmark.tsv"
+    priority: lambda w: to_come(w)
     conda:
         "../../envs/bigloop.yaml"
     threads: 1
