@@ -72,7 +72,7 @@ def embedded(groups: list[np.ndarray], perplexity: float) -> list[np.ndarray]:
     """
     from sklearn.decomposition import PCA  # type: ignore[import-untyped]
     from sklearn.manifold import TSNE  # type: ignore[import-untyped]
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     pixels = np.concatenate([np.clip(g.reshape(len(g), -1).astype(np.float64), 0, 1) for g in groups])
     n, ends = len(pixels), np.cumsum([len(g) for g in groups])[:-1]
