@@ -130,7 +130,8 @@ def to_come(wildcards):
 
     Measurements come after what others wait for, and fill the cores that are left.
     """
-    return 1 + trained_run(wildcards).generations - int(wildcards.t)
+    run = by_folder.get(wildcards.folder) or trained_run(wildcards)
+    return 1 + run.generations - int(wildcards.t)
 
 
 def training_previews(wildcards):
