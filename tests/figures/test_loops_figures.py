@@ -227,6 +227,14 @@ def test_quality_and_diversity_are_means_over_seeds_with_bands_of_one_deviation(
                 assert top == pytest.approx(mean + found.std(ddof=1), rel=1e-12)
 
 
+def test_the_rows_of_one_run_alone_have_its_name_or_none(make_loops: Make) -> None:
+    (name, run), *_ = SYNTHETIC.items()
+    material = make_loops({name: run}, generations=2)
+    assert [ax.get_ylabel() for ax in drawn("quality_diversity", material).axes] == ["", "", ""]
+    first = drawn("quality_diversity", material, rows="run").axes[0]
+    assert [first.get_ylabel()] == list(material.runs["run"])
+
+
 def test_floors_sizes_and_seeds_are_said_once(make_loops: Make) -> None:
     fig = drawn("quality_diversity", make_loops(SYNTHETIC, generations=2))
     assert titles(fig) == ["FID", "Quality (precision)", "Diversity (recall)"]

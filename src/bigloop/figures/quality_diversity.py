@@ -79,8 +79,10 @@ def runs_by(material: Material, rows: str) -> dict[str, list[str]]:
     kinds = [kind_of_loop(row) for row in material.runs.to_dict("records")]
     made = {"": [""] * len(lambdas), "bias": lambdas, "kind": kinds}
     names = made.get(rows, material.runs.get(rows))
-    groups = material.runs["run"].groupby(names, sort=False, dropna=False)
-    return {str(name): [str(run) for run in runs] for name, runs in groups}
+    groups: dict[str, list[str]] = {}
+    for name, run in zip(names, material.runs["run"], strict=True):
+        groups.setdefault(str(name), []).append(str(run))
+    return groups
 
 
 def biases(material: Material) -> dict[str, float]:
