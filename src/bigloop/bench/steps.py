@@ -80,7 +80,7 @@ class Sizes(NamedTuple):
 
 
 QUICK = Sizes(3_200, 16, 1, 16, 1, {1: 20, 50: 2}, SIDES[:2])
-ON_CPU = Sizes(60_000, 64, 3, 64, 1, {1: 200, 50: 10}, SIDES)
+ON_CPU = Sizes(60_000, 64, 6, 64, 1, {1: 200, 50: 10}, SIDES)
 ON_GPU = ON_CPU._replace(gan=1_000, ddpm=300)  # recording itself takes part of a second
 
 

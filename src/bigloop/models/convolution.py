@@ -79,9 +79,10 @@ class Direct(Convolution):
         patches = torch.where(inside, down * size + across, no_row).flatten(2).flatten(0, 1)
         self.patches = patches[slice(None) if order is None else order].flatten()
         self.uses = torch.full((size**2, math.ceil(kernel / stride) ** 2), len(self.patches))
-        for position, row in enumerate(self.uses):
-            found = (self.patches == position).nonzero().flatten()
-            row[: len(found)] = found
+        used = self.patches.argsort(stable=True)[: int((self.patches < size**2).sum())]
+        position = self.patches[used]
+        first = torch.searchsorted(position, torch.arange(size**2))
+        self.uses[position, torch.arange(len(used)) - first[position]] = used
 
     def inputs(self, x: Tensor) -> Tensor:
         if self.points == 1:
