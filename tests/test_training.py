@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bigloop.training import DivergedError, LearningRate, Passes, Tally, gradient_norm, run, taken
+from bigloop.training import Batches, DivergedError, LearningRate, Tally, gradient_norm, run, taken
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -21,7 +21,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def batches(rows: torch.Tensor, size: int, seed: int = 0) -> Iterator[torch.Tensor]:
-    return (taken([rows], chosen)[0] for chosen in Passes(len(rows), size, seeded(seed)))
+    return (taken([rows], chosen)[0] for chosen in Batches(len(rows), size, seeded(seed)))
 
 
 @given(n=st.integers(1, 40), batch=st.integers(1, 50), passes=st.integers(1, 3), seed=st.integers(0, 99))
@@ -47,7 +47,7 @@ def test_within_any_number_of_steps_rows_are_seen_equally_often_up_to_one(
 
 def test_labels_stay_with_their_rows() -> None:
     rows, labels = torch.arange(30), torch.arange(30) + 100
-    for chosen in islice(Passes(len(rows), 7, seeded()), 20):
+    for chosen in islice(Batches(len(rows), 7, seeded()), 20):
         some, theirs = taken([rows, labels], chosen)
         assert torch.equal(some + 100, theirs)
 

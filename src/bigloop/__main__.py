@@ -382,7 +382,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECTION",
         help="of steps, jobs, loop, together, measures and growth (default: all, about eight minutes on two cores)",
     )
-    added.add_argument("--quick", action="store_true", help="small sizes, once each: a minute or two")
+    added.add_argument("--quick", action="store_true", help="small sizes, once each: a first look")
     added.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON, too")
     added.add_argument("--data", type=Path, help="folder of the stored MNIST (default: results/data/mnist)")
     added.add_argument("--rounds", type=int, default=3, help="how often each step is timed (default: 3)")

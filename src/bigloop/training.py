@@ -39,9 +39,8 @@ History = list[dict[str, float]]
 REPORT_SECONDS = 10.0
 NORM_EVERY = 10
 WARM_UP = 3  # steps before one is recorded: libraries choose their kernels, optimisers make their state
-GRAPHS = (
-    "BIGLOOP_CUDA_GRAPHS"  # environment variable: 0 takes every step on a GPU as it stands, kernel by kernel
-)
+# Environment variable: 0 takes every step on a GPU as it stands, kernel by kernel.
+GRAPHS = "BIGLOOP_CUDA_GRAPHS"
 SAVE_SHARE = 0.02  # saving takes at most this share of the time, whatever interval is asked for
 
 
@@ -108,7 +107,7 @@ class Checkpoint:
         self.cost = self.saved - started
 
 
-class Passes:
+class Batches:
     """Row numbers for one full batch after another, cut from an endless stream of shuffled passes over n rows.
 
     Every batch is full (the last rows of one pass stand with the first of the next), so that shapes never
@@ -160,9 +159,8 @@ class Recorded:
             return
         here = torch.cuda.current_stream(self.generator.device)
         self.side.wait_stream(here)
-        with torch.cuda.stream(
-            self.side
-        ):  # recording needs what was first used on another than the default stream
+        # Recording needs what was first used on another than the default stream.
+        with torch.cuda.stream(self.side):
             self.body()
         here.wait_stream(self.side)
 
@@ -195,16 +193,15 @@ class LearningRate:
         before, self.current = self.current, self.rate(done)
         if self.current == before:
             return
-        # torch warns where an optimiser that may be recorded is not yet: in every first step.
-        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 device = group["params"][0].device
-                group["capturable"] = device.type == "cuda"
                 if device.type != "cuda":
-                    group["lr"] = self.current
+                    group.update(lr=self.current, capturable=False)
                 elif before is None:
-                    group["lr"] = torch.tensor(self.current, device=device)
+                    group.update(lr=torch.tensor(self.current, device=device), capturable=True)
+                    # torch warns where an optimiser that may be recorded is not yet: in every first step.
+                    warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
                 else:
                     group["lr"].fill_(self.current)
 
@@ -277,7 +274,7 @@ def run(
     epoch_steps = max(1, round(len(rows[0]) / batch_size))
     watched = {name: list(tensors) for name, tensors in (parameters or {}).items()}
     parts = [part.to(generator.device) for part in rows]
-    stream = Passes(len(rows[0]), batch_size, generator)
+    stream = Batches(len(rows[0]), batch_size, generator)
     tally = Tally()
     state = checkpoint.load() if checkpoint else None
     if state is not None:
@@ -347,7 +344,7 @@ def stop_signals(*, enabled: bool = True) -> Iterator[list[str]]:
             signal.signal(number, handler)
 
 
-def _state(learner: Mapping[str, Stateful], stream: Passes, tally: Tally) -> dict[str, Any]:
+def _state(learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> dict[str, Any]:
     device = stream.generator.device
     return {
         **vars(tally),
@@ -359,7 +356,7 @@ def _state(learner: Mapping[str, Stateful], stream: Passes, tally: Tally) -> dic
     }
 
 
-def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Passes, tally: Tally) -> None:
+def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> None:
     device = stream.generator.device
     for name, part in learner.items():
         part.load_state_dict(state["learner"][name])

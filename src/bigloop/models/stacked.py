@@ -89,7 +89,7 @@ def mlp(widths: Sequence[int], activation: Callable[[], nn.Module], streams: Str
 def batches(rows: Tensor, size: int, streams: Streams) -> Iterator[Tensor]:
     """Batches (replicates, size, d) of rows (replicates, n, d), from an endless stream of shuffled passes.
 
-    As with `training.Passes`: every batch is full, every row is seen equally often.
+    As with `training.Batches`: every batch is full, every row is seen equally often.
     """
     replicate = torch.arange(len(rows))[:, None]
     order = streams.permutations(rows.shape[1])
