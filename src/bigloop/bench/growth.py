@@ -6,12 +6,9 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import torch
-
 from bigloop.bench.plain import BATCH
-from bigloop.bench.setting import Config, Setting, median_seconds, read_config, snakemake
+from bigloop.bench.setting import Config, Setting, image_model, median_seconds, read_config, snakemake
 from bigloop.bench.table import Column, Section, doing, number, time_text
-from bigloop.models import family
 from bigloop.spec import Budget
 
 CONFIG = "workflow/experiments/knutsen2025.yaml"
@@ -95,9 +92,7 @@ def _plan(setting: Setting, config: Config, place: str) -> float:
 
 
 def _step(setting: Setting, name: str, options: dict[str, Any], steps: int) -> float:
-    cls: Any = family(name)
-    generator = torch.Generator(setting.device).manual_seed(0)
-    model = cls.fresh(cls.Options(**options), (1, 28, 28), generator)
+    model, generator = image_model(name, options, setting.device)
     images = setting.pixels(100 * BATCH)
 
     def train(steps: int) -> None:
@@ -108,9 +103,7 @@ def _step(setting: Setting, name: str, options: dict[str, Any], steps: int) -> f
 
 
 def _epoch(setting: Setting, rows: int) -> float:
-    cls: Any = family("vae")
-    generator = torch.Generator(setting.device).manual_seed(0)
-    model = cls.fresh(cls.Options(), (1, 28, 28), generator)
+    model, generator = image_model("vae", {}, setting.device)
     images = setting.pixels(rows)
     model.fit(images, Budget(images=10 * BATCH), generator, lambda line: None)
     return median_seconds(

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bigloop.bench.setting import CPU, Setting, alone, peak_gib, seconds
+from bigloop.bench.setting import CPU, Setting, alone, image_model, peak_gib, seconds
 from bigloop.bench.steps import CLASSES, DDPM
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.data import load
 from bigloop.metrics import MEASURES
-from bigloop.models import FAMILIES, family
+from bigloop.models import FAMILIES
 from bigloop.seeding import numpy_generator
 
 FEATURES = 84  # as many as the shipped classifiers have
@@ -86,12 +86,8 @@ def _measure(name: str, n: int, data: Path) -> tuple[float, float]:
 def _sample(name: str, options: dict[str, Any], n: int, kind: str, threads: int) -> tuple[float, float]:
     torch.set_num_threads(threads)
     device = CPU if kind == "cpu" else torch.device(kind)
-    cls: Any = family(name)
-    generator = torch.Generator(device).manual_seed(0)
     conditional = FAMILIES[name].conditional
-    model = cls.fresh(
-        cls.Options(**options), (1, 28, 28), generator, **({"classes": CLASSES} if conditional else {})
-    )
+    model, generator = image_model(name, options, device, CLASSES if conditional else None)
     labels = {"labels": torch.arange(n) % CLASSES} if conditional else {}
     return seconds(lambda: model.sample(n, 1.0, generator, **labels).cpu()), peak_gib()
 

@@ -23,6 +23,7 @@ import yaml
 
 from bigloop.data import dataset, load
 from bigloop.generation import describe, versions
+from bigloop.models import family
 from bigloop.spec import SpecError
 
 CHECKOUT = ("Snakefile", "config.yaml")
@@ -91,6 +92,15 @@ def processor() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def image_model(
+    name: str, options: Mapping[str, Any], device: torch.device, classes: int | None = None
+) -> tuple[Any, torch.Generator]:
+    """An untrained model of a family, for images of MNIST's shape, and the generator that it was made with."""
+    cls: Any = family(name)
+    generator = torch.Generator(device).manual_seed(0)
+    return cls.fresh(cls.Options(**options), (1, 28, 28), generator, classes), generator
 
 
 def seconds(call: Callable[[], object], device: torch.device = CPU) -> float:

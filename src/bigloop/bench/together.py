@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from threading import Barrier
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from bigloop.bench.setting import CPU, Setting
+from bigloop.bench.setting import CPU, Setting, image_model
 from bigloop.bench.table import Column, Section, doing, number
 from bigloop.data import load
-from bigloop.models import family
 from bigloop.spec import Budget
 
 ROWS = 10_000
@@ -67,9 +66,7 @@ def _train(name: str, steps: int, barrier: Barrier, data: Path, kind: str) -> tu
     """When this process began and ended its steps, on the clock that all processes share."""
     torch.set_num_threads(1)
     device = CPU if kind == "cpu" else torch.device(kind)
-    cls: Any = family(name)
-    generator = torch.Generator(device).manual_seed(0)
-    model = cls.fresh(cls.Options(batch_size=BATCH), (1, 28, 28), generator)
+    model, generator = image_model(name, {"batch_size": BATCH}, device)
     rows = torch.from_numpy(load(data, "train")[0][:ROWS]).to(device).float() / 255
 
     def train(steps: int) -> None:
