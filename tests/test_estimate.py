@@ -60,7 +60,7 @@ def test_steps_follow_the_budget_and_the_rows_of_a_growing_pool(config, schema) 
         "budget": {"initial": {"images": 1280}, "retrain": {"epochs": 2}},
     }
     spec = Experiment.from_config(config, schema).runs["vae"].spec
-    assert [training_steps(spec.train(0, t)) for t in (1, 2, 3)] == [20, 20, 40]  # of 64 images each
+    assert [training_steps(TrainSpec.of(spec, 0, t)) for t in (1, 2, 3)] == [20, 20, 40]  # of 64 images each
 
 
 def test_a_forecast_adds_up_what_each_job_takes(experiment: Experiment) -> None:

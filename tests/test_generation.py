@@ -101,8 +101,8 @@ def advance(root: Path, run: RunSpec, seed: int, generation: int, data: Path) ->
     earlier = [preview_of(root, run, seed, g) for g in run.loop.synthetic.sources(generation)]
     goes_on = run.loop.continues
     previous = place(root, run, seed, generation - 1) if goes_on and generation > 1 else None
-    train(run.train(seed, generation), data, earlier, out, quiet, previous=previous, keep_optimizer=goes_on)
-    sample(run.sample(seed, generation), out, out)
+    train(TrainSpec.of(run, seed, generation), data, earlier, out, quiet, previous=previous, keep_optimizer=goes_on)
+    sample(SampleSpec.of(run, seed, generation), out, out)
     return read_samples(out / "samples.safetensors", seed, generation)[0]["images"]
 
 
@@ -161,7 +161,7 @@ def test_the_record_says_what_the_model_was_made_of(two_generations: Path) -> No
     run = run_spec()
     record = read_json(place(two_generations, run, 0, 2) / "model.json")
     _, checksum = read_samples(samples_of(two_generations, run, 0, 1), 0, 1)
-    assert record["spec"] == to_dict(run.train(0, 2))
+    assert record["spec"] == to_dict(TrainSpec.of(run, 0, 2))
     assert record["inputs"] == {"1": checksum}
     assert record["resumed_at"] == []
     assert record["rows"] == 100
@@ -172,7 +172,7 @@ def test_a_loaded_model_gives_the_samples_that_were_drawn(two_generations: Path,
     run = run_spec()
     folder = place(two_generations, run, 0, 2)
     out = place(tmp_path, run, 0, 2)
-    sample(run.sample(0, 2), folder, out)
+    sample(SampleSpec.of(run, 0, 2), folder, out)
     np.testing.assert_array_equal(
         images_of(out / "samples.safetensors", 0, 2),
         images_of(folder / "samples.safetensors", 0, 2),
@@ -180,7 +180,7 @@ def test_a_loaded_model_gives_the_samples_that_were_drawn(two_generations: Path,
 
 
 def test_the_rows_of_generation_1_are_real_and_in_0_to_1(small_mnist: Path) -> None:
-    rows, labels, _, inputs = training_set(run_spec().train(0, 1), small_mnist, (), quiet)
+    rows, labels, _, inputs = training_set(TrainSpec.of(run_spec(), 0, 1), small_mnist, (), quiet)
     stored = {image.tobytes() for image in load(small_mnist, "train")[0]}
     assert rows.dtype == torch.float32
     assert (rows.min(), rows.max()) == (0, 1)
@@ -192,7 +192,7 @@ def test_the_rows_of_generation_1_are_real_and_in_0_to_1(small_mnist: Path) -> N
 def test_later_rows_are_samples_as_handed_over(two_generations: Path, small_mnist: Path) -> None:
     run = run_spec()
     images = images_of(samples_of(two_generations, run, 0, 1), 0, 1)
-    rows = training_set(run.train(0, 2), small_mnist, [preview_of(two_generations, run, 0, 1)], quiet).images
+    rows = training_set(TrainSpec.of(run, 0, 2), small_mnist, [preview_of(two_generations, run, 0, 1)], quiet).images
     assert rows.dtype == torch.float16
     assert len({row.numpy().tobytes() for row in rows} & {image.tobytes() for image in images}) == 100
 
@@ -200,8 +200,8 @@ def test_later_rows_are_samples_as_handed_over(two_generations: Path, small_mnis
 def test_real_rows_stand_first_in_a_mixed_training_set(two_generations: Path, small_mnist: Path) -> None:
     mixed = run_spec(real=Real(fixed=30))
     preview = preview_of(two_generations, run_spec(), 0, 1)
-    rows = training_set(mixed.train(0, 2), small_mnist, [preview], quiet).images
-    first = training_set(mixed.train(0, 1), small_mnist, (), quiet).images
+    rows = training_set(TrainSpec.of(mixed, 0, 2), small_mnist, [preview], quiet).images
+    first = training_set(TrainSpec.of(mixed, 0, 1), small_mnist, (), quiet).images
     images = images_of(preview.with_name("samples.safetensors"), 0, 1)
     assert len(rows) == 130
     assert torch.equal(rows[:30], first[:30])
@@ -222,7 +222,7 @@ def test_a_samples_file_of_another_place_is_refused_by_path(
     shutil.copy(samples_of(two_generations, run, 0, 1), swapped)
     out = place(tmp_path / "out", run, 0, 2)
     with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(swapped.parent))}/[^\n]+\Z"):
-        train(run.train(0, 2), small_mnist, [swapped.with_name("preview.safetensors")], out, quiet)
+        train(TrainSpec.of(run, 0, 2), small_mnist, [swapped.with_name("preview.safetensors")], out, quiet)
     assert not out.exists()
 
 
@@ -236,7 +236,7 @@ def test_a_samples_file_of_another_run_is_refused_by_path(
     with pytest.raises(
         ArtifactError, match=rf"\A{re.escape(str(swapped))}: holds {run.folder}/seed-0/gen-1/"
     ):
-        train(other.train(0, 2), small_mnist, [swapped], tmp_path / "out", quiet)
+        train(TrainSpec.of(other, 0, 2), small_mnist, [swapped], tmp_path / "out", quiet)
 
 
 def test_a_samples_file_that_says_another_generation_is_refused(two_generations: Path) -> None:
@@ -252,7 +252,7 @@ def test_samples_that_the_loop_needs_but_nobody_named_are_asked_for(
     small_mnist: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ArtifactError, match=r"^generation 2 needs the samples of generations \[1\]$"):
-        train(run_spec().train(0, 2), small_mnist, (), tmp_path / "out", quiet)
+        train(TrainSpec.of(run_spec(), 0, 2), small_mnist, (), tmp_path / "out", quiet)
 
 
 def test_a_samples_file_that_is_too_short_is_refused(
@@ -260,10 +260,10 @@ def test_a_samples_file_that_is_too_short_is_refused(
 ) -> None:
     run = run_spec()
     short = place(tmp_path, run, 0, 1)
-    sample(replace(run.sample(0, 1), n=30), place(two_generations, run, 0, 1), short)
+    sample(replace(SampleSpec.of(run, 0, 1), n=30), place(two_generations, run, 0, 1), short)
     with pytest.raises(ArtifactError, match=r"\A[^\n]*30[^\n]*\Z"):
         train(
-            run.train(0, 2),
+            TrainSpec.of(run, 0, 2),
             small_mnist,
             [short / "preview.safetensors"],
             tmp_path / "out",
@@ -278,7 +278,7 @@ def test_training_that_diverges_is_named_and_writes_nothing(
     run = run_spec(family, learning_rate=1e30)
     out = place(tmp_path, run, 0, 1)
     with pytest.raises(DivergedError, match=r"\A\w+ became [^\n]+: training diverged\Z"):
-        train(run.train(0, 1), small_mnist, (), out, quiet)
+        train(TrainSpec.of(run, 0, 1), small_mnist, (), out, quiet)
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -291,7 +291,7 @@ def test_samples_that_are_not_finite_are_not_written(
         parameter.data.fill_(torch.nan)
     monkeypatch.setattr("bigloop.generation.load_model", lambda *arguments: (model, record))
     with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
-        sample(run.sample(0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
+        sample(SampleSpec.of(run, 0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -300,7 +300,7 @@ def test_negative_values_of_a_wgan_survive_into_its_samples_and_the_next_trainin
 ) -> None:
     run = run_spec("wgan_gp")
     images = advance(tmp_path, run, 0, 1, small_mnist)
-    rows = training_set(run.train(0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet).images
+    rows = training_set(TrainSpec.of(run, 0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet).images
     assert images.min() < -0.01
     assert rows.min() < -0.01
 
@@ -308,7 +308,7 @@ def test_negative_values_of_a_wgan_survive_into_its_samples_and_the_next_trainin
 def test_a_model_asked_for_under_another_generation_is_refused(two_generations: Path, tmp_path: Path) -> None:
     run = run_spec()
     with pytest.raises(ArtifactError, match=r"holds seed 0, generation 1, not 0, 2$"):
-        sample(run.sample(0, 2), place(two_generations, run, 0, 1), tmp_path / "out")
+        sample(SampleSpec.of(run, 0, 2), place(two_generations, run, 0, 1), tmp_path / "out")
 
 
 def test_a_model_whose_record_is_anothers_is_refused(two_generations: Path, tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_model_of_an_older_revision_of_the_code_is_refused(small_mnist: Path, 
     run = run_spec()
     old = replace(run, model=replace(run.model, revision=0))
     with pytest.raises(SpecError, match=r"^vae: revision 0 asked for, the code is at 1$"):
-        train(old.train(0, 1), small_mnist, (), tmp_path / "out", quiet)
+        train(TrainSpec.of(old, 0, 1), small_mnist, (), tmp_path / "out", quiet)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"spec": {}}', "null"])
@@ -369,14 +369,14 @@ def test_a_stopped_training_goes_on_and_ends_bit_identical(
 ) -> None:
     run = run_spec(family)
     whole, parts = place(tmp_path / "whole", run, 0, 1), place(tmp_path / "parts", run, 0, 1)
-    train(run.train(0, 1), small_mnist, (), whole, quiet)
+    train(TrainSpec.of(run, 0, 1), small_mnist, (), whole, quiet)
     stopped_after(steps)
     with pytest.raises(Interrupted, match=rf"stopped by SIGTERM; state saved at step {steps} of 10"):
-        train(run.train(0, 1), small_mnist, (), parts, quiet)
+        train(TrainSpec.of(run, 0, 1), small_mnist, (), parts, quiet)
     assert {path.name for path in parts.iterdir()} == {STATE}
-    train(run.train(0, 1), small_mnist, (), parts, quiet)
+    train(TrainSpec.of(run, 0, 1), small_mnist, (), parts, quiet)
     for out in (whole, parts):
-        sample(run.sample(0, 1), out, out)
+        sample(SampleSpec.of(run, 0, 1), out, out)
     for name in ("model.safetensors", "samples.safetensors"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
     history = [read_table(out / "history.csv").drop(columns="seconds") for out in (whole, parts)]
@@ -390,15 +390,15 @@ def test_a_training_whose_end_nobody_noted_is_taken_up_at_its_end(
 ) -> None:
     run = run_spec("wgan_gp", critic_output="linear", generator_norm="batch")
     out = place(tmp_path, run, 0, 1)
-    train(run.train(0, 1), small_mnist, (), out, quiet)
+    train(TrainSpec.of(run, 0, 1), small_mnist, (), out, quiet)
     weights, facts = (out / "model.safetensors").read_bytes(), read_json(out / "model.json")["facts"]
     for name in MODEL_FILES:
         (out / name).unlink()
     monkeypatch.setattr(WGAN_FAMILY, "step", lambda self, *arguments: pytest.fail("trained again"))
-    train(run.train(0, 1), small_mnist, (), out, quiet)
+    train(TrainSpec.of(run, 0, 1), small_mnist, (), out, quiet)
     assert (out / "model.safetensors").read_bytes() == weights
     assert read_json(out / "model.json")["facts"] == facts
-    sample(run.sample(0, 1), out, out)
+    sample(SampleSpec.of(run, 0, 1), out, out)
     assert not (out / STATE).exists()
 
 
@@ -409,14 +409,14 @@ def test_a_state_of_another_training_or_a_damaged_one_is_not_picked_up(
     run, out, data = run_spec(), tmp_path / "gen-1", small_mnist
     stopped_after(5)
     with pytest.raises(Interrupted):
-        train(run.train(0, 1), data, (), out, quiet)
-    spec, lines = run.train(0, 1), []
+        train(TrainSpec.of(run, 0, 1), data, (), out, quiet)
+    spec, lines = TrainSpec.of(run, 0, 1), []
     if change == "learning rate":
-        spec = run_spec(learning_rate=2e-3).train(0, 1)
+        spec = TrainSpec.of(run_spec(learning_rate=2e-3), 0, 1)
     elif change == "budget":
         spec = replace(spec, budget=Budget(images=640))
     elif change == "seed":
-        spec = run.train(1, 1)
+        spec = TrainSpec.of(run, 1, 1)
     elif change == "data":
         images, labels = load(small_mnist, "train")
         data = tmp_path / "mnist"
@@ -439,10 +439,10 @@ def test_later_generations_do_not_take_up_a_state_made_with_other_samples(
     shutil.rmtree(out)
     stopped_after(5)
     with pytest.raises(Interrupted):
-        train(run.train(0, 2), small_mnist, [preview], out, quiet)
-    sample(replace(run.sample(0, 1), bias=0.5), preview.parent, preview.parent)
+        train(TrainSpec.of(run, 0, 2), small_mnist, [preview], out, quiet)
+    sample(replace(SampleSpec.of(run, 0, 1), bias=0.5), preview.parent, preview.parent)
     lines: list[str] = []
-    train(run.train(0, 2), small_mnist, [preview], out, lines.append)
+    train(TrainSpec.of(run, 0, 2), small_mnist, [preview], out, lines.append)
     assert any("state of another training" in line for line in lines)
 
 
@@ -452,9 +452,9 @@ def test_deleted_samples_are_drawn_again_exactly_by_the_training_that_needs_them
     run = run_spec()
     shutil.copytree(two_generations / run.folder, tmp_path / run.folder)
     preview = preview_of(tmp_path, run, 0, 1)
-    kept = training_set(run.train(0, 2), small_mnist, [preview], quiet)
+    kept = training_set(TrainSpec.of(run, 0, 2), small_mnist, [preview], quiet)
     preview.with_name("samples.safetensors").unlink()
-    again = training_set(run.train(0, 2), small_mnist, [preview], quiet)
+    again = training_set(TrainSpec.of(run, 0, 2), small_mnist, [preview], quiet)
     assert torch.equal(kept.images, again.images)
     assert kept.inputs == again.inputs
     assert not preview.with_name("samples.safetensors").exists()
@@ -471,7 +471,7 @@ def test_samples_that_are_not_those_of_their_preview_are_refused(
     words = {k: v for k, v in header.items() if k not in ("sha256", "address")}
     write_tensors(samples, {"images": tensors["images"][::-1]}, words)
     with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(samples))}: not the samples that preview"):
-        training_set(run.train(0, 2), small_mnist, [preview], quiet)
+        training_set(TrainSpec.of(run, 0, 2), small_mnist, [preview], quiet)
 
 
 def test_weights_trained_elsewhere_become_generation_1(
@@ -480,8 +480,8 @@ def test_weights_trained_elsewhere_become_generation_1(
     weights = place(two_generations, run_spec(), 0, 1) / "model.safetensors"
     run = replace(run_spec(), weights=file_checksum(weights))
     out = place(tmp_path, run, 0, 1)
-    import_weights(run.train(0, 1), weights, small_mnist, out, quiet)
-    sample(run.sample(0, 1), out, out)
+    import_weights(TrainSpec.of(run, 0, 1), weights, small_mnist, out, quiet)
+    sample(SampleSpec.of(run, 0, 1), out, out)
     images = images_of(out / "samples.safetensors", 0, 1)
     expected = images_of(samples_of(two_generations, run_spec(), 0, 1), 0, 1)
     np.testing.assert_array_equal(images, expected)
@@ -493,11 +493,11 @@ def test_weights_trained_elsewhere_become_generation_1(
 def test_an_imported_critic_finds_its_own_threshold(small_mnist: Path, tmp_path: Path) -> None:
     run = run_spec("wgan_gp", critic_output="linear", generator_norm="batch")
     trained = place(tmp_path / "there", run, 0, 1)
-    train(run.train(0, 1), small_mnist, (), trained, quiet)
+    train(TrainSpec.of(run, 0, 1), small_mnist, (), trained, quiet)
     weights = tmp_path / "weights.safetensors"
     safetensors.numpy.save_file(read_tensors(trained / "model.safetensors")[0], weights)
     adopted = replace(run, weights=file_checksum(weights))
-    import_weights(adopted.train(0, 1), weights, small_mnist, tmp_path / "gen-1", quiet)
+    import_weights(TrainSpec.of(adopted, 0, 1), weights, small_mnist, tmp_path / "gen-1", quiet)
     own, other = (read_json(d / "model.json")["facts"]["threshold"] for d in (trained, tmp_path / "gen-1"))
     # Both are the middle between the mean scores of real and generated images; the noise of the latter differs.
     assert other == pytest.approx(own, abs=0.1 * abs(own))
@@ -518,7 +518,7 @@ def test_imported_weights_that_do_not_fit_are_one_line(
         torch.save({"decoder.0.weight": torch.zeros(2)}, weights)
     run = replace(run_spec(), weights="0" * 64 if fault == "changed" else file_checksum(weights))
     with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(weights))}: [^\n]+\Z"):
-        import_weights(run.train(0, 1), weights, small_mnist, tmp_path / "gen-1", quiet)
+        import_weights(TrainSpec.of(run, 0, 1), weights, small_mnist, tmp_path / "gen-1", quiet)
     assert not (tmp_path / "gen-1").exists()
 
 
@@ -623,7 +623,7 @@ def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
     monkeypatch.setitem(FAMILIES, "pixels", Entry("pixels_family:Gaussian"))
     run = replace(run_spec(), model=resolve("pixels", {}, "models.pixels"))
     images = lineage(tmp_path / "runs", run, 0, 3, small_mnist).astype(float)
-    real = training_set(run.train(0, 1), small_mnist, (), quiet).images.numpy()
+    real = training_set(TrainSpec.of(run, 0, 1), small_mnist, (), quiet).images.numpy()
     # Three draws of 100 rows in turn: the mean of a pixel of deviation ½ is off by no more than 0.3.
     assert np.abs(images.mean(axis=0) - real.mean(axis=0)).max() < 0.3
     assert json.loads((place(tmp_path / "runs", run, 0, 3) / "model.json").read_text())["facts"] == {}
@@ -659,7 +659,7 @@ def test_a_loop_that_continues_trains_the_model_and_the_optimizer_of_the_generat
     vectors = [parameters(load_model(folder, CPU)[0]) for folder in folders]
     scratch = replace(run, loop=replace(run.loop, start="scratch"))
     out = tmp_path / "scratch"
-    train(scratch.train(0, 2), small_mnist, [folders[0] / "preview.safetensors"], out, quiet)
+    train(TrainSpec.of(scratch, 0, 2), small_mnist, [folders[0] / "preview.safetensors"], out, quiet)
     anew = parameters(load_model(out, CPU)[0])
     # Ten steps move the weights less than two different initialisations lie apart.
     assert np.linalg.norm(vectors[1] - vectors[0]) < 0.5 * np.linalg.norm(anew - vectors[0])
@@ -673,12 +673,12 @@ def test_a_model_to_continue_from_that_is_anothers_or_not_given_is_refused(
     first, second = (go_on(tmp_path, run, t, small_mnist) for t in (1, 2))
     preview = [first / "preview.safetensors"]
     with pytest.raises(ArtifactError, match="continues from a model that was not given"):
-        train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet)
+        train(TrainSpec.of(run, 0, 2), small_mnist, preview, tmp_path / "out", quiet)
     with pytest.raises(ArtifactError, match="holds seed 0, generation 2, not 0, 1"):
-        train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=second)
+        train(TrainSpec.of(run, 0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=second)
     shutil.copy(second / OPTIMIZER_FILE, first / OPTIMIZER_FILE)
     with pytest.raises(ArtifactError, match=re.escape(str(first / OPTIMIZER_FILE))):
-        train(run.train(0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=first)
+        train(TrainSpec.of(run, 0, 2), small_mnist, preview, tmp_path / "out", quiet, previous=first)
 
 
 def test_after_imported_weights_the_optimizer_starts_anew(small_mnist: Path, tmp_path: Path) -> None:
@@ -686,8 +686,8 @@ def test_after_imported_weights_the_optimizer_starts_anew(small_mnist: Path, tmp
     weights = trained / "model.safetensors"
     run = replace(continuing(), weights=file_checksum(weights))
     out = place(tmp_path, run, 0, 1)
-    import_weights(run.train(0, 1), weights, small_mnist, out, quiet)
-    sample(run.sample(0, 1), out, out)
+    import_weights(TrainSpec.of(run, 0, 1), weights, small_mnist, out, quiet)
+    sample(SampleSpec.of(run, 0, 1), out, out)
     later = go_on(tmp_path, run, 2, small_mnist)
     steps = [int(a.max()) for k, a in read_tensors(later / OPTIMIZER_FILE)[0].items() if k.endswith("/step")]
     assert set(steps) == {10}
@@ -700,7 +700,7 @@ def test_the_rows_trained_on_are_recorded_and_found_again_from_the_spec(
     run = replace(run, loop=replace(run.loop, synthetic=Synthetic(n=30, from_="all")))
     lineage(tmp_path, run, 0, 3, small_mnist)
     recorded, _ = read_tensors(place(tmp_path, run, 0, 3) / "rows.safetensors")
-    expected = compose(run.train(0, 3), 4_000, SAMPLES)
+    expected = compose(TrainSpec.of(run, 0, 3), 4_000, SAMPLES)
     np.testing.assert_array_equal(recorded.pop("real"), expected.real)
     assert recorded.keys() == {"1", "2"}
     for generation, rows in expected.synthetic.items():
@@ -714,7 +714,7 @@ def test_a_training_set_does_not_depend_on_the_order_in_which_its_sources_were_m
     run = replace(run, loop=replace(run.loop, synthetic=Synthetic(n=30, from_="all")))
     lineage(tmp_path, run, 0, 2, small_mnist)
     previews = [preview_of(tmp_path, run, 0, g) for g in (1, 2)]
-    forth, back = (training_set(run.train(0, 3), small_mnist, p, quiet) for p in (previews, previews[::-1]))
+    forth, back = (training_set(TrainSpec.of(run, 0, 3), small_mnist, p, quiet) for p in (previews, previews[::-1]))
     assert torch.equal(forth.images, back.images)
     assert forth.inputs == back.inputs
 
@@ -722,12 +722,12 @@ def test_a_training_set_does_not_depend_on_the_order_in_which_its_sources_were_m
 def test_labels_travel_with_the_rows_of_a_conditional_family(small_mnist: Path, tmp_path: Path) -> None:
     run = run_spec("ddpm", real=Real(fixed=30))
     _, classes = load(small_mnist, "train")
-    real = training_set(run.train(0, 1), small_mnist, (), quiet)
+    real = training_set(TrainSpec.of(run, 0, 1), small_mnist, (), quiet)
     np.testing.assert_array_equal(real.labels, classes[real.composition.real])
     advance(tmp_path, run, 0, 1, small_mnist)
     samples, _ = read_samples(samples_of(tmp_path, run, 0, 1), 0, 1)
     np.testing.assert_array_equal(samples["labels"], np.arange(SAMPLES) % 10)
-    mixed = training_set(run.train(0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet)
+    mixed = training_set(TrainSpec.of(run, 0, 2), small_mnist, [preview_of(tmp_path, run, 0, 1)], quiet)
     chosen = mixed.composition.synthetic[1]
     np.testing.assert_array_equal(mixed.labels[30:], samples["labels"][chosen])
     np.testing.assert_array_equal(mixed.images[30:], samples["images"][chosen].astype(np.float32))
@@ -738,11 +738,11 @@ def test_another_sampler_samples_the_same_model(small_mnist: Path, tmp_path: Pat
     assert runs[0].first == runs[1].first
     assert runs[0].folder != runs[1].folder
     model = place(tmp_path, runs[0], 0, 1)
-    train(runs[0].train(0, 1), small_mnist, (), model, quiet)
+    train(TrainSpec.of(runs[0], 0, 1), small_mnist, (), model, quiet)
     found = []
     for run in runs:
         out = tmp_path / run.folder / "seed-0" / "gen-1"
-        sample(run.sample(0, 1), model, out)
+        sample(SampleSpec.of(run, 0, 1), model, out)
         kept = read_samples(out / "samples.safetensors", 0, 1)[0]
         (out / "samples.safetensors").unlink()
         _, again, _ = recall_samples(out / "preview.safetensors", 0, quiet)  # with the sampler it was made by

@@ -34,7 +34,7 @@ def loop_spec(
 
 
 def rows_of(loop: LoopSpec, generation: int, seed: int = 0, train_rows: int = ROWS) -> Composition:
-    return compose(RunSpec("mnist", MODEL, loop).train(seed, generation), train_rows, loop.samples)
+    return compose(TrainSpec.of(RunSpec("mnist", MODEL, loop), seed, generation), train_rows, loop.samples)
 
 
 SYNTHETIC = st.one_of(

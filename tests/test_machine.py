@@ -179,5 +179,5 @@ def test_the_locks_of_a_killed_workflow_are_cleared_and_those_of_a_living_one_ar
 def test_a_directory_without_cluster_logs_never_asks_the_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_cluster_jobs", lambda directory: pytest.fail("asked"))
+    monkeypatch.setattr(machine, "cluster_jobs", lambda directory: pytest.fail("asked"))
     assert machine.cancel_leftovers(tmp_path) == []

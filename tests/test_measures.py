@@ -492,8 +492,8 @@ def gans(
     earlier: list[Path] = []
     for generation in (1, 2):
         out = runs / run.folder / "seed-0" / f"gen-{generation}"
-        train(run.train(0, generation), small_mnist, earlier, out, lambda line: None)
-        sample(run.sample(0, generation), out, out)
+        train(TrainSpec.of(run, 0, generation), small_mnist, earlier, out, lambda line: None)
+        sample(SampleSpec.of(run, 0, generation), out, out)
         earlier.append(out / "preview.safetensors")
     return run, runs
 

@@ -21,7 +21,7 @@ from bigloop.data.densities import resolve_density
 from bigloop.known import Judge
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
 from bigloop.models import FAMILIES, resolve
-from bigloop.simulate import Block, beginnings, simulate
+from bigloop.simulate import Lineages, beginnings, simulate
 from bigloop.spec import LoopSpec, RunSpec, SimulateSpec, parse
 from bigloop.training import Interrupted
 
@@ -70,8 +70,8 @@ def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["seed", "generation", "measure"], kind="stable").reset_index(drop=True)
 
 
-def advanced(run: RunSpec, seeds: int, generations: int) -> Block:
-    block = Block.fresh(run, tuple(range(seeds)))
+def advanced(run: RunSpec, seeds: int, generations: int) -> Lineages:
+    block = Lineages.fresh(run, tuple(range(seeds)))
     for _ in range(generations):
         block.advance(QUIET)
     return block
@@ -226,13 +226,13 @@ def test_more_seeds_and_generations_go_on_from_what_there_is(
 ) -> None:
     small, large = (whole(run, s, g, measures=measures_of(run)) for s, g in ((2, 3), (3, 5)))
     made(tmp_path, small)
-    advance, steps = Block.advance, []
+    advance, steps = Lineages.advance, []
 
-    def counted(block: Block, report: Callable[[str], None]) -> None:
+    def counted(block: Lineages, report: Callable[[str], None]) -> None:
         steps.append((block.seeds, block.generation + 1))
         advance(block, report)
 
-    monkeypatch.setattr(Block, "advance", counted)
+    monkeypatch.setattr(Lineages, "advance", counted)
     found = made(tmp_path, large)
     assert steps == [((0, 1), 4), ((0, 1), 5), *(((2,), t) for t in range(1, 6))]
     expected = made(tmp_path / "anew", large)
@@ -254,19 +254,19 @@ def test_a_stopped_block_saves_its_state_and_goes_on_from_it(
 ) -> None:
     spec = whole(run, 2, 5, measures=measures_of(run))
     expected = made(tmp_path / "undisturbed", spec)
-    advance = Block.advance
+    advance = Lineages.advance
 
-    def stopped_in_the_third(block: Block, report: Callable[[str], None]) -> None:
+    def stopped_in_the_third(block: Lineages, report: Callable[[str], None]) -> None:
         advance(block, report)
         if block.generation == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Block, "advance", stopped_in_the_third)
+    monkeypatch.setattr(Lineages, "advance", stopped_in_the_third)
     with pytest.raises(Interrupted, match="after generation 3 of 5"):
         simulate(spec, folder(tmp_path, spec))
     assert not (folder(tmp_path, spec) / "measures.csv").exists()
     assert (folder(tmp_path, spec) / UNFINISHED).is_file()
-    monkeypatch.setattr(Block, "advance", advance)
+    monkeypatch.setattr(Lineages, "advance", advance)
     said: list[str] = []
     simulate(spec, folder(tmp_path, spec), said.append)
     assert "going on after generation 3" in said[0]
@@ -297,7 +297,7 @@ def test_only_every_kth_generation_is_measured_and_shown(tmp_path: Path) -> None
 
 
 def test_a_replicate_is_what_it_is_alone(run: RunSpec) -> None:
-    together, alone = advanced(run, 3, 3), Block.fresh(run, (1,))
+    together, alone = advanced(run, 3, 3), Lineages.fresh(run, (1,))
     for _ in range(3):
         alone.advance(QUIET)
     for name, array in together.model.state().items():

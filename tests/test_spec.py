@@ -85,7 +85,7 @@ class Outer:
 @given(run=RUNS, seed=st.integers(0, 2**40), generation=st.integers(1, 500))
 @settings(deadline=None)
 def test_every_job_comes_back_from_its_json_unchanged(run: RunSpec, seed: int, generation: int) -> None:
-    for spec in (run, run.first, run.train(seed, generation), run.sample(seed, generation)):
+    for spec in (run, run.first, TrainSpec.of(run, seed, generation), SampleSpec.of(run, seed, generation)):
         back = parse(type(spec), json.loads(to_json(spec)), "spec")
         assert back == spec
         assert to_json(back) == to_json(spec)
@@ -196,10 +196,10 @@ def test_a_first_generation_does_not_know_the_later_ones() -> None:
     model = ModelSpec("vae", 1, {"latent": 2})
     first, second = RunSpec("mnist", model, one), RunSpec("mnist", model, two)
     assert first.folder != second.folder
-    assert first.train(0, 1) == second.train(0, 1)
+    assert TrainSpec.of(first, 0, 1) == TrainSpec.of(second, 0, 1)
     assert first.model_folder(1) == second.model_folder(1) == first.first.folder
     assert first.model_folder(2) == first.folder
-    assert first.train(0, 2) != second.train(0, 2)
+    assert TrainSpec.of(first, 0, 2) != TrainSpec.of(second, 0, 2)
 
 
 def test_folders_are_named_by_family_dataset_and_digest() -> None:

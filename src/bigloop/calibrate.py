@@ -30,7 +30,7 @@ from bigloop.metrics import MEASURES
 from bigloop.models import FAMILIES, Critic
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.progress import duration
-from bigloop.simulate import Block as Simulation
+from bigloop.simulate import Lineages
 from bigloop.spec import Budget, ClassifierSpec, Scalar, digest
 from bigloop.storage import size
 
@@ -109,7 +109,7 @@ class Timing:
 
         All of the seeds of the run's first block together.
         """
-        block = Simulation.fresh(run.spec, run.blocks()[0].seeds)
+        block = Lineages.fresh(run.spec, run.blocks()[0].seeds)
         model, loop, quiet = block.model, run.spec.loop, lambda line: None
         judge = Judge(block.density, experiment.resolved(run))
         batch = cast(int, run.spec.model.options.get("batch_size", 0))
@@ -119,7 +119,7 @@ class Timing:
             around, step = self._per_step(
                 lambda n: model.fit(rows, Budget(images=n * images), streams, quiet), 4
             )
-            steps = [training_steps(run.spec.train(0, t)) / model.batches_per_step for t in (1, 2)]
+            steps = [training_steps(TrainSpec.of(run.spec, 0, t)) / model.batches_per_step for t in (1, 2)]
             learn, later = (around + step * n for n in steps)
             block.history = model.fit(rows, Budget(images=images), streams, quiet)
             points = model.sample(loop.samples, loop.bias, streams)
@@ -150,7 +150,7 @@ class Timing:
 
     def model(self, run: Run) -> tuple[float, float, float, int]:
         """Seconds of a training beside its steps, of a step, of a sampled row; bytes of the weights."""
-        rows = min(ROWS, training_rows(run.spec.train(0, 1)))
+        rows = min(ROWS, training_rows(TrainSpec.of(run.spec, 0, 1)))
 
         def timed() -> tuple[float, float, float, int]:
             model = _fresh(run, self.device)

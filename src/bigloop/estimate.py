@@ -16,7 +16,7 @@ from typing import cast
 from bigloop.artifacts import PREVIEW_ROWS
 from bigloop.data import dataset
 from bigloop.data.densities import Density
-from bigloop.experiment import Block, Experiment, Run
+from bigloop.experiment import Span, Experiment, Run
 from bigloop.spec import LoopSpec, SampleSpec, Scalar, TrainSpec
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
@@ -68,7 +68,7 @@ def sampling_minutes(spec: SampleSpec) -> int:
     return 20 + math.ceil(spec.n / 2_000)
 
 
-def simulating_memory(run: Run, block: Block) -> int:
+def simulating_memory(run: Run, block: Span) -> int:
     """MB for simulating a block of a run: its pool of samples, and the activations of sampling it."""
     loop, seeds = run.spec.loop, len(block.seeds)
     density = cast(Density, run.density)
@@ -167,7 +167,7 @@ def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
     """Seconds of training, sampling and measuring each generation of a run."""
     found = {}
     for t in range(1, run.generations + 1):
-        spec = run.spec.train(0, t)
+        spec = TrainSpec.of(run.spec, 0, t)
         steps = 0.0 if spec.weights else pace.around + pace.step * training_steps(spec)
         found[t] = (
             pace.start + steps,

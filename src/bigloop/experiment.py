@@ -50,11 +50,11 @@ from bigloop.spec import (
 from bigloop.storage import SAVE_SECONDS
 
 RESERVED = ("real", "data", "classifier", "runs")
-_NAME = "is not a name (up to 64 letters, digits, _ and ., with single - between)"
+NAME = "is not a name (up to 64 letters, digits, _ and ., with single - between)"
 
 
 @dataclass(frozen=True)
-class Block:
+class Span:
     """So many seeds and generations of a simulated run: one job."""
 
     seeds: tuple[int, ...]
@@ -115,13 +115,13 @@ class Run:
         """(seed, generation) of everything that is sampled and measured."""
         return product(self.seeds, range(1, self.generations + 1))
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[Span]:
         """The jobs of a simulated run. Their bounds are multiples of the block's size: more seeds or generations
         leave all full blocks as they are."""
         by, long = self.simulation.block_seeds, self.simulation.block_generations
         groups = [tuple(group) for _, group in groupby(sorted(self.seeds), key=lambda seed: seed // by)]
         starts = range(1, self.generations + 1, long)
-        return [Block(g, t, min(t + long - 1, self.generations)) for g, t in product(groups, starts)]
+        return [Span(g, t, min(t + long - 1, self.generations)) for g, t in product(groups, starts)]
 
 
 @dataclass(frozen=True)
@@ -153,17 +153,17 @@ class Experiment:
     def from_config(cls, config: Mapping[str, Any], schema: Mapping[str, Any]) -> Self:
         """Check `config` against the JSON Schema and between its keys, and resolve it."""
         validate(config, schema)
-        _check_name(config["experiment"], "experiment")
+        check_name(config["experiment"], "experiment")
         models = {name: _model(name, given, schema) for name, given in config["models"].items()}
         loop_specs = {
-            name: parse(LoopSpec, _loop_defaults(given), f"loops.{name}")
+            name: parse(LoopSpec, loop_defaults(given), f"loops.{name}")
             for name, given in config["loops"].items()
         }
         densities = {name: _density(name, given) for name, given in (config.get("densities") or {}).items()}
         runs = {}
-        for swept, given in _chosen(config).items():
-            for name, one, loop in _sweep(swept, given, config["loops"]):
-                _check_name(name, f"runs.{name}")
+        for swept, given in chosen(config).items():
+            for name, one, loop in sweep(swept, given, config["loops"]):
+                check_name(name, f"runs.{name}")
                 if name in runs:
                     raise SpecError(f"runs.{swept}.over: makes a second run {name}")
                 runs[name] = _run(
@@ -206,7 +206,7 @@ class Experiment:
             run.spec.dataset, self.resolved(run), self.classifier(run), seed, generation, run.has_critic
         )
 
-    def simulate(self, run: Run, block: Block) -> SimulateSpec:
+    def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
         every = run.simulation.measure_every
         return SimulateSpec(run.spec, block.seeds, block.first, block.last, self.resolved(run), every)
@@ -349,7 +349,7 @@ def _words(error: jsonschema.ValidationError, where: str) -> str:
     value = error.instance
     at = where or "config"
     if "propertyNames" in error.absolute_schema_path:
-        return f"{at}.{value}: {_NAME}"
+        return f"{at}.{value}: {NAME}"
     match error.validator:
         case "additionalProperties":
             known = error.schema.get("properties", {})
@@ -374,7 +374,7 @@ def _words(error: jsonschema.ValidationError, where: str) -> str:
             expected = " or ".join(_expected(choice) for choice in error.validator_value)
             return f"{at}: expected {expected}, got {value!r}"
         case "pattern" | "maxLength":
-            return f"{at}: {value!r} {_NAME}"
+            return f"{at}: {value!r} {NAME}"
         case _:
             return f"{at}: {error.message}"
 
@@ -400,9 +400,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _check_name(name: str, where: str) -> None:
+def check_name(name: str, where: str) -> None:
     if name.endswith("\n"):  # a pattern's $ lets it pass
-        raise SpecError(f"{where.strip()}: {name!r} {_NAME}")
+        raise SpecError(f"{where.strip()}: {name!r} {NAME}")
     if name in RESERVED:
         raise SpecError(f"{where}: {name!r} is a reserved name ({', '.join(RESERVED)})")
 
@@ -428,12 +428,12 @@ def _model(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> Mo
     return model_spec(family, revision, values, sampling)
 
 
-def _loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"real": {}, "synthetic": {}, **given}
 
 
 def _density(name: str, given: Mapping[str, Any]) -> DensitySpec:
-    _check_name(name, f"densities.{name}")
+    check_name(name, f"densities.{name}")
     if name in DATASETS:
         raise SpecError(f"densities.{name}: is the name of a dataset of images; choose another")
     options = {key: value for key, value in given.items() if key != "density"}
@@ -458,7 +458,7 @@ SWEPT = {
 }
 
 
-def _chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+def chosen(config: Mapping[str, Any]) -> dict[str, Any]:
     """The runs of a config, by the names given there: those that `only` names, or all."""
     runs, only = config["runs"], config.get("only") or []
     only = [only] if isinstance(only, str) else only
@@ -468,7 +468,7 @@ def _chosen(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given for name, given in runs.items() if not only or name in only}
 
 
-def _sweep(
+def sweep(
     name: str, given: Mapping[str, Any], loops_given: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any], LoopSpec | None]]:
     """The runs that an entry of `runs` stands for: itself, or one for each combination of what it sweeps `over`.
@@ -489,7 +489,7 @@ def _sweep(
             f"runs.{name}.loop: no loop named {given['loop']!r} (known: {', '.join(loops_given)})"
         )
     for chosen in product(*axes):
-        loop = copy.deepcopy(_loop_defaults(loops_given[given["loop"]]))
+        loop = copy.deepcopy(loop_defaults(loops_given[given["loop"]]))
         words, label = [name], [str(given.get("label", name))]
         for point in chosen:
             for key, value in point.items():
@@ -576,15 +576,15 @@ def _run(
         weights,
         parse(Simulation, simulation or {}, f"{where}.simulation"),
     )
-    _check_moments(run, where)
+    check_moments(run, where)
     return run
 
 
-def _by_moments(run: Run) -> bool:
+def by_moments(run: Run) -> bool:
     return run.spec.model.options.get("draws") == "moments"
 
 
-def _check_moments(run: Run, where: str) -> None:
+def check_moments(run: Run, where: str) -> None:
     """A Gaussian that draws moments instead of rows has no rows of which some could be taken."""
     if (
         run.density is not None
@@ -592,7 +592,7 @@ def _check_moments(run: Run, where: str) -> None:
         and run.density.dimension != 1
     ):
         raise SpecError(f"{where}.dataset: {run.spec.model.family} is for densities of one dimension")
-    if not _by_moments(run):
+    if not by_moments(run):
         return
     loop = run.spec.loop
     if run.spec.dataset != "gaussian":
@@ -612,7 +612,7 @@ def _figure(name: str, given: Any) -> Any:
         entry = plot_of(_kind(name, given))
     except SpecError as error:
         raise SpecError(f"figures.{name}: {str(error).partition(': ')[2]}") from None
-    _check_name(name, f"figures.{name}")
+    check_name(name, f"figures.{name}")
     if isinstance(given, Mapping):
         given = {key: value for key, value in given.items() if key != "figure"}
     return parse(entry.Options, given or {}, f"figures.{name}")
@@ -626,10 +626,10 @@ def measurable(name: str, run: Run) -> bool:
     if not measure.of_points:
         return False
     possible = {
-        "images": not _by_moments(run),
-        "features": not _by_moments(run),
-        "cells": density.dimension <= 2 and not _by_moments(run),
-        "modes": density.modes is not None and not _by_moments(run),
+        "images": not by_moments(run),
+        "features": not by_moments(run),
+        "cells": density.dimension <= 2 and not by_moments(run),
+        "modes": density.modes is not None and not by_moments(run),
         "moments": FAMILIES[run.spec.model.family].has_moments and hasattr(density, "covariance"),
         "history": True,
     }

@@ -110,7 +110,7 @@ def train(
     given = {} if rows.labels is None else {"labels": rows.labels}
     history = model.fit(rows.images, spec.budget, generator, report, **given)
     facts = {"rows": len(rows.images), "inputs": rows.inputs, "resumed_at": checkpoint.resumed_at}
-    _write_model(spec, model, pd.DataFrame(history), rows.composition, facts, device, out, keep_optimizer)
+    write_model(spec, model, pd.DataFrame(history), rows.composition, facts, device, out, keep_optimizer)
 
 
 def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report: Report) -> None:
@@ -142,7 +142,7 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
     report(f"weights of generation 1 taken from {weights}")
     facts = {"rows": 0, "inputs": {**rows.inputs, "weights": spec.weights}, "resumed_at": []}
     none = Composition(np.zeros(0, np.int64), {})
-    _write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), none, facts, device, out)
+    write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), none, facts, device, out)
 
 
 def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Report) -> dict[str, str]:
@@ -150,7 +150,7 @@ def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Repor
     if not isinstance(model, NeuralFamily):
         raise SpecError(f"{spec.model.family}: only families of networks can continue from earlier weights")
     before, record = load_model(previous, torch.device("cpu"))
-    _check_place(previous, record, spec.seed, spec.generation - 1)
+    check_place(previous, record, spec.seed, spec.generation - 1)
     inputs = {"model": record["sha256"]}
     if record["spec"].get("weights"):
         report("the weights of generation 1 were imported: the optimiser starts anew")
@@ -240,7 +240,7 @@ def draw(
     """
     device = default_device()
     trained, record = load_model(model, device, spec.sampler)
-    _check_place(model, record, spec.seed, spec.generation)
+    check_place(model, record, spec.seed, spec.generation)
     generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
     if state and isinstance(trained, NeuralFamily):
         key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
@@ -350,7 +350,7 @@ def load_model(
     return model, record
 
 
-def _check_place(folder: Path, record: dict[str, Any], seed: int, generation: int) -> None:
+def check_place(folder: Path, record: dict[str, Any], seed: int, generation: int) -> None:
     found = record["spec"]["seed"], record["spec"]["generation"]
     if found != (seed, generation):
         raise ArtifactError(
@@ -373,7 +373,7 @@ def parameters(model: Family) -> np.ndarray:
     return np.concatenate([part.ravel().astype(np.float64) for part in parts])
 
 
-def _write_model(
+def write_model(
     spec: TrainSpec,
     model: Family,
     history: pd.DataFrame,

@@ -62,7 +62,7 @@ def generations(run: Run, seed: int, results: Path) -> Lineage:
     """The jobs train, sample and measure of each generation of a run."""
     found = {}
     for t in range(1, run.generations + 1):
-        spec, folders = run.spec.train(seed, t), (run.spec.model_folder(t), run.spec.folder)
+        spec, folders = TrainSpec.of(run.spec, seed, t), (run.spec.model_folder(t), run.spec.folder)
         model, own = (results / "runs" / folder / f"seed-{seed}" / f"gen-{t}" for folder in folders)
         log = model / ("import.log" if spec.weights else "train.log")
         kept = (OPTIMIZER_FILE,) if run.spec.loop.continues and not spec.weights else ()

@@ -39,12 +39,12 @@ PATIENCE_SECONDS = 5.0
 CLUSTER_SECONDS = 120.0  # for leftover cluster jobs to save their state and go
 
 _imported = time.monotonic()
-_held: list[IO] = []  # open files whose locks this process keeps until it ends
+held: list[IO] = []  # open files whose locks this process keeps until it ends
 
 
 def lock(file: IO) -> bool:
     """Lock an open file until it is closed, or the process ends; returns whether it had to wait for another one."""
-    if _try_lock(file):
+    if try_lock(file):
         return False
     log.info("waiting for another worker that writes the same files")
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -114,7 +114,7 @@ def register_workflow(folder: Path) -> IO:
     """
     folder.mkdir(exist_ok=True)
     file = (folder / "bigloop.lock").open("w")
-    _held.append(file)
+    held.append(file)
     locks = folder / "locks"
     given_up = time.monotonic() + PATIENCE_SECONDS
     while any(locks.glob("*")):
@@ -150,18 +150,18 @@ def cancel_leftovers(directory: Path) -> list[str]:
     """
     if not ((directory / ".snakemake" / "slurm_logs").is_dir() and shutil.which("squeue")):
         return []
-    leftovers = _cluster_jobs(directory)
+    leftovers = cluster_jobs(directory)
     if not leftovers:
         return []
     log.info("cancelling %d cluster jobs of a workflow that was killed; each saves its state", len(leftovers))
     subprocess.run(["scancel", *leftovers], capture_output=True, timeout=CLUSTER_SECONDS, check=False)
     given_up = time.monotonic() + CLUSTER_SECONDS
-    while _cluster_jobs(directory) and time.monotonic() < given_up:
+    while cluster_jobs(directory) and time.monotonic() < given_up:
         time.sleep(1)
     return leftovers
 
 
-def _try_lock(file: IO) -> bool:
+def try_lock(file: IO) -> bool:
     """Lock at once; False where another process has the lock. Without locks on this disk: True."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,8 +180,8 @@ def _free_places(gpus: list[str]) -> Iterator[str]:
     while True:
         for gpu in gpus:
             file = (folder / f"{re.sub(r'[^A-Za-z0-9-]', '-', gpu)}.{place}").open("w")
-            if _try_lock(file):
-                _held.append(file)
+            if try_lock(file):
+                held.append(file)
                 yield gpu
             file.close()
         place += 1
@@ -211,7 +211,7 @@ def _poll(process: int) -> None:
         time.sleep(1)
 
 
-def _cluster_jobs(directory: Path) -> list[str]:
+def cluster_jobs(directory: Path) -> list[str]:
     listed = subprocess.run(
         ["squeue", "--me", "--noheader", "--format", "%i\t%j\t%Z"],
         capture_output=True,

@@ -69,7 +69,7 @@ def simulate(
             report(f"going on after generation {begun.generation} with {seeds}")
         parts.append(begun)
         _finish(spec, parts, out, report, save_seconds)
-    whole = Block.joined(parts, spec.seeds)
+    whole = Lineages.joined(parts, spec.seeds)
     write_table(out / "measures.csv", pd.DataFrame(whole.records, columns=COLUMNS))
     write_tensors(out / "points.safetensors", whole.points, {"seed": str(spec.seeds[0])})
     whole.save(out / STATE, key_of(spec))
@@ -77,7 +77,7 @@ def simulate(
 
 
 def _finish(
-    spec: SimulateSpec, parts: Sequence[Block], out: Path, report: Report, save_seconds: float
+    spec: SimulateSpec, parts: Sequence[Lineages], out: Path, report: Report, save_seconds: float
 ) -> None:
     """Take the last of the `parts` to the block's end."""
     block, key = parts[-1], key_of(spec)
@@ -100,7 +100,7 @@ def _finish(
                 # finished parts, too, where they are at the same generation: one file holds one generation
                 alike = [part for part in parts if part.generation == block.generation]
                 seeds = tuple(seed for part in alike for seed in part.seeds)
-                Block.joined(alike, seeds).save(out / UNFINISHED, key)
+                Lineages.joined(alike, seeds).save(out / UNFINISHED, key)
             if stopped and not last:
                 raise Interrupted(
                     f"stopped by {stopped[0]}; state saved after generation {block.generation} of {spec.last}"
@@ -108,7 +108,7 @@ def _finish(
 
 
 @dataclass
-class Block:
+class Lineages:
     """Some seeds of a run at the end of a generation, 0 before the first, and what was measured on the way.
 
     points: name of the generation → (k, d), of the first seed. history: of the last training.
@@ -291,7 +291,7 @@ class Block:
         return whole
 
 
-def beginnings(spec: SimulateSpec, out: Path) -> list[Block]:
+def beginnings(spec: SimulateSpec, out: Path) -> list[Lineages]:
     """What the seeds of a block go on from: blocks that got furthest, then the block before, or nothing.
 
     Of this job's own unfinished state, and of other blocks that begin alike and end no later, all seeds that they
@@ -308,18 +308,18 @@ def beginnings(spec: SimulateSpec, out: Path) -> list[Block]:
     return found
 
 
-def _before(spec: SimulateSpec, seeds: tuple[int, ...], out: Path) -> Block:
+def _before(spec: SimulateSpec, seeds: tuple[int, ...], out: Path) -> Lineages:
     """The seeds at the end of the block of generations before this one."""
     if spec.first == 1:
-        return Block.fresh(spec.run, seeds)
+        return Lineages.fresh(spec.run, seeds)
     places = out.parent.glob(f"gens-*-{spec.first - 1}/{STATE}")
     (path,) = list(places)[:1] or [out.parent / f"gens-…-{spec.first - 1}" / STATE]
-    block = Block.of_file(read_tensors(path), spec.run).of_seeds(seeds)
+    block = Lineages.of_file(read_tensors(path), spec.run).of_seeds(seeds)
     block.records, block.points = [], {}
     return block
 
 
-def _others(spec: SimulateSpec, out: Path) -> list[Block]:
+def _others(spec: SimulateSpec, out: Path) -> list[Lineages]:
     """The states that this block may go on from: its own unfinished one, and those of blocks that begin alike."""
     key, places = key_of(spec), f"seeds-*/gens-{spec.first}-*"
     found = []
@@ -330,7 +330,7 @@ def _others(spec: SimulateSpec, out: Path) -> list[Block]:
             except ArtifactError:
                 continue  # a broken file costs its work, not the job
             if header.get("key") == key and int(header["generation"]) <= spec.last:
-                found.append(Block.of_file((tensors, header), spec.run))
+                found.append(Lineages.of_file((tensors, header), spec.run))
     return found
 
 

@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 T = TypeVar("T")
 Scalar = bool | int | float | str
@@ -274,28 +274,6 @@ class RunSpec:
         """Name of the folder under results/runs that holds the weights of `generation`."""
         return self.first.folder if generation == 1 else self.folder
 
-    def train(self, seed: int, generation: int) -> TrainSpec:
-        """The job that trains `generation`."""
-        loop, model = self.loop, self.model.trained
-        if generation == 1:
-            first = TrainSpec(self.dataset, model, seed, 1, loop.initial, loop.budget.initial)
-            return dataclasses.replace(first, weights=self.weights)
-        return TrainSpec(
-            self.dataset,
-            model,
-            seed,
-            generation,
-            loop.initial,
-            loop.budget.retrain,
-            loop.real,
-            loop.synthetic,
-            loop.start,
-        )
-
-    def sample(self, seed: int, generation: int) -> SampleSpec:
-        """The job that samples `generation`."""
-        return SampleSpec(seed, generation, self.loop.samples, self.loop.bias, self.model.sampler)
-
 
 @dataclass(frozen=True)
 class TrainSpec:
@@ -312,6 +290,16 @@ class TrainSpec:
     start: Start | None = None
     weights: str | None = None  # of a first generation that is imported
 
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+        """The job that trains `generation` of a run."""
+        loop, model = run.loop, run.model.trained
+        if generation == 1:
+            budget = loop.budget.initial
+            return cls(run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights)
+        given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
+        return cls(run.dataset, model, seed, generation, *given)
+
     @property
     def continues(self) -> bool:
         """Whether it goes on from the weights and the optimiser's state of the generation before."""
@@ -327,6 +315,11 @@ class SampleSpec:
     n: int = option(description="rows to generate", minimum=1)
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
     sampler: dict[str, Scalar] | None = None
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+        """The job that samples `generation` of a run."""
+        return cls(seed, generation, run.loop.samples, run.loop.bias, run.model.sampler)
 
 
 @dataclass(frozen=True)

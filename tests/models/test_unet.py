@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
-from bigloop.models.unet import Attention, Block, UNet, norm, sinusoids
+from bigloop.models.unet import Attention, ResidualBlock, UNet, norm, sinusoids
 from bigloop.spec import SpecError
 
 
@@ -56,7 +56,7 @@ def test_before_training_the_output_is_0() -> None:
 
 def test_before_training_a_residual_block_and_the_attention_do_nothing() -> None:
     h, code = torch.randn(2, 8, 5, 5, generator=seeded()), torch.randn(2, 6, generator=seeded(1))
-    assert torch.equal(Block(8, 8, 6)(h, code), h)
+    assert torch.equal(ResidualBlock(8, 8, 6)(h, code), h)
     assert torch.equal(Attention(8)(h, code), h)
 
 
@@ -149,8 +149,8 @@ def test_normalised_groups_are_equal_and_not_below_8_channels(width: int, groups
 
 
 def test_a_residual_block_is_scaled_and_shifted_by_its_code() -> None:
-    block, h = alive(Block(8, 16, 6)), torch.randn(2, 8, 5, 5, generator=seeded())
-    assert isinstance(block, Block)
+    block, h = alive(ResidualBlock(8, 16, 6)), torch.randn(2, 8, 5, 5, generator=seeded())
+    assert isinstance(block, ResidualBlock)
     code = torch.randn(2, 6, generator=seeded(1))
     parts = F.linear(code, block.code.weight, block.code.bias)
     scale, shift = parts[:, :16, None, None], parts[:, 16:, None, None]

@@ -56,18 +56,18 @@ def quiet(line: str) -> None:
 
 
 def train_2(shop: Shop, out: Path) -> None:
-    spec = shop.experiment.runs["wgan-1"].spec.train(0, 2)
+    spec = TrainSpec.of(shop.experiment.runs["wgan-1"].spec, 0, 2)
     previews = [shop.generation(1) / "preview.safetensors"]
     train(spec, shop.results / "data" / "mnist", previews, out, quiet)
 
 
 def train_1(shop: Shop, out: Path) -> None:
-    spec = shop.experiment.runs["wgan-1"].spec.train(0, 1)
+    spec = TrainSpec.of(shop.experiment.runs["wgan-1"].spec, 0, 1)
     train(spec, shop.results / "data" / "mnist", (), out, quiet)
 
 
 def sample_1(shop: Shop, out: Path) -> None:
-    sample(shop.experiment.runs["wgan-1"].spec.sample(0, 1), shop.first(), out)
+    sample(SampleSpec.of(shop.experiment.runs["wgan-1"].spec, 0, 1), shop.first(), out)
 
 
 def measure_2(shop: Shop, out: Path) -> None:

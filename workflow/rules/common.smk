@@ -118,11 +118,11 @@ def classifier(dataset):
 
 
 def train_spec(wildcards):
-    return trained_run(wildcards).spec.train(int(wildcards.seed), int(wildcards.t))
+    return TrainSpec.of(trained_run(wildcards).spec, int(wildcards.seed), int(wildcards.t))
 
 
 def sample_spec(wildcards):
-    return run_of(wildcards).spec.sample(int(wildcards.seed), int(wildcards.t))
+    return SampleSpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
 
 
 def to_come(wildcards):

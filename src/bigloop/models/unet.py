@@ -44,7 +44,7 @@ class UNet(nn.Module):
             for inner, outer in zip([width, *widths], widths, strict=False)
         )
         self.shrink = nn.ModuleList(nn.Conv2d(w, w, 3, stride=2, padding=1) for w in widths[:-1])
-        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], code), Attention(widths[-1])])
+        self.middle = nn.ModuleList([ResidualBlock(widths[-1], widths[-1], code), Attention(widths[-1])])
         self.grow = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(chain([2 * w] + blocks * [w], code) for w in widths)
         self.leave = nn.Sequential(
@@ -67,7 +67,7 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.leave(h), self.patch)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Residual block, h (n, inner, …) to (n, outer, …), with scale and shift from code (n, d)."""
 
     def __init__(self, inner: int, outer: int, code: int) -> None:
@@ -111,7 +111,7 @@ def sinusoids(t: Tensor, frequencies: int) -> Tensor:
 
 def chain(widths: list[int], code: int) -> nn.ModuleList:
     """Residual blocks with these widths before, between and after them."""
-    return nn.ModuleList(Block(inner, outer, code) for inner, outer in pairwise(widths))
+    return nn.ModuleList(ResidualBlock(inner, outer, code) for inner, outer in pairwise(widths))
 
 
 def through(blocks: nn.Module, h: Tensor, code: Tensor) -> Tensor:
