@@ -30,10 +30,10 @@ from bigloop.bench.plain import (
 )
 from bigloop.bench.setting import CPU, Setting, alone, peak_gib
 from bigloop.bench.table import Section, head, line, time_text
+from bigloop.config.experiment import Experiment
 from bigloop.data import load
-from bigloop.experiment import Experiment
-from bigloop.models.vae import VAE
-from bigloop.models.wgan_gp import WGANGP
+from bigloop.models.images.vae import VAE
+from bigloop.models.images.wgan_gp import WGANGP
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"

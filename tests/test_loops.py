@@ -10,17 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bigloop.loops import Composition, check, compose
-from bigloop.spec import (
-    Budget,
-    Budgets,
-    Initial,
-    LoopSpec,
-    ModelSpec,
-    Real,
-    RunSpec,
-    SpecError,
-    Synthetic,
-)
+from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.options import SpecError
+from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, ModelSpec, Real, RunSpec, Synthetic
 
 MODEL = ModelSpec("vae", 1, {})
 BUDGET = Budgets(Budget(epochs=1.0), Budget(epochs=1.0))

@@ -22,7 +22,9 @@ from bigloop.__main__ import main
 from bigloop.artifacts import read_json
 from bigloop.data import load
 from bigloop.models import resolve
-from bigloop.spec import Budget, Initial, SampleSpec, TrainSpec, to_json
+from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.options import to_json
+from bigloop.spec.runs import Budget, Initial
 
 SPEC = TrainSpec(
     "mnist",
@@ -307,7 +309,7 @@ def test_a_job_takes_no_more_threads_than_it_is_given() -> None:
         "import threadpoolctl, torch\n"
         "print(max(pool['num_threads'] for pool in threadpoolctl.threadpool_info()), torch.get_num_threads())"
     )
-    call = "from bigloop import __main__ as m; m._set_device(m._parser().parse_args(['bench', '--threads', '1']))\n"
+    call = "from bigloop.runtime.job import take_share; take_share(1, None)\n"
     printed = subprocess.run(
         [sys.executable, "-c", call + script], capture_output=True, text=True, check=True, env=unlimited()
     )

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bigloop.generation import new_model
+from bigloop.generation.store import new_model
 from bigloop.models import FAMILIES, Entry, resolve
 from bigloop.seeding import torch_generator
-from bigloop.spec import Budget, SpecError
+from bigloop.spec.options import SpecError
+from bigloop.spec.runs import Budget
 
 README = Path(__file__).parents[1] / "README.md"
 

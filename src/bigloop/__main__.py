@@ -12,46 +12,43 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
-from bigloop import __version__, machine
+from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
 from bigloop.data import DataError, dataset
-from bigloop.spec import SpecError
-from bigloop.storage import SAVE_SECONDS
+from bigloop.runtime import processes
+from bigloop.runtime.job import FINAL, job_log, take_share
+from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.spec.options import SpecError
 
 log = logging.getLogger("bigloop")
 
 # What a verb imports before its work begins: its start-up. Nothing heavy is imported for another verb's sake.
 NEEDS = {
-    "classify": ("bigloop.measures",),
-    "train": ("bigloop.generation",),
-    "import": ("bigloop.generation",),
-    "sample": ("bigloop.generation",),
-    "measure": ("bigloop.measures", "ot"),
-    "critics": ("bigloop.measures",),
-    "simulate": ("bigloop.simulate",),
-    "collect": ("bigloop.tables",),
-    "plot": ("bigloop.render",),
+    "classify": ("bigloop.measures.classify",),
+    "train": ("bigloop.generation.train",),
+    "import": ("bigloop.generation.train",),
+    "sample": ("bigloop.generation.sample",),
+    "measure": ("bigloop.measures.images", "ot"),
+    "critics": ("bigloop.measures.critics",),
+    "simulate": ("bigloop.simulation.simulate",),
+    "collect": ("bigloop.analysis.tables",),
+    "plot": ("bigloop.figures.make",),
 }
-
-FINAL = "error: "  # begins the last line of a job that no retry can help; see --attempt
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. What a user can cause ends in one line on stderr, without a traceback."""
     options = _parser().parse_args(arguments)
-    if workflow := os.environ.get(machine.WORKFLOW):
-        machine.follow(int(workflow))
-    with _job_log(options) as failed_before:
-        if failed_before:
-            log.error("%snot tried again, for it failed for a reason that stays: %s", FINAL, failed_before)
+    if workflow := os.environ.get(processes.WORKFLOW):
+        processes.follow(int(workflow))
+    with job_log(options.log, options.attempt) as begun:
+        if begun.failed:
+            log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
             return 1
-        _set_device(options)
+        options.waited = begun.waited
+        take_share(options.threads, options.gpus)
         return _call(options)
 
 
@@ -59,7 +56,7 @@ def _call(options: argparse.Namespace) -> int:
     try:
         for module in options.needs:
             importlib.import_module(module)
-        before, started = machine.process_age(), time.monotonic()
+        before, started = processes.process_age(), time.monotonic()
         options.verb(options)
         log.debug("worked %.2f s, after %.2f s of start-up", time.monotonic() - started, before)
     except (SpecError, ArtifactError, DataError) as error:
@@ -69,7 +66,8 @@ def _call(options: argparse.Namespace) -> int:
         log.error("interrupted")
         return 130
     except Exception as error:
-        from bigloop.training import DivergedError, Interrupted
+        from bigloop.runtime.signals import Interrupted
+        from bigloop.training.loop import DivergedError
 
         if isinstance(error, DivergedError):
             log.error("%s%s", FINAL, error)
@@ -89,27 +87,27 @@ def fetch(options: argparse.Namespace) -> None:
 
 def classify(options: argparse.Namespace) -> None:
     """Train the CNN that judges images."""
-    from bigloop import measures
-    from bigloop.spec import ClassifierSpec
+    from bigloop.measures import classify as room
+    from bigloop.spec.jobs import ClassifierSpec
 
     spec = _spec(ClassifierSpec, options)
-    test_accuracy = measures.classify(spec, options.data, options.out, log.info, options.save_every)
+    test_accuracy = room.classify(spec, options.data, options.out, log.info, options.save_every)
     log.info("accuracy on the test set: %.2f %%", 100 * test_accuracy)
 
 
 def train(options: argparse.Namespace) -> None:
     """Train the model of one generation."""
-    from bigloop import generation
-    from bigloop.spec import TrainSpec
-    from bigloop.storage import prune
+    from bigloop.generation import train as room
+    from bigloop.generation.store import prune
+    from bigloop.spec.jobs import TrainSpec
 
     spec = _spec(TrainSpec, options)
     keep_optimizer = OPTIMIZER_FILE in {path.name for path in options.outputs}
-    if options.waited and generation.is_trained(spec, options.out, keep_optimizer):
+    if options.waited and room.is_trained(spec, options.out, keep_optimizer):
         log.info("the other worker has trained this generation")
         return
     previews = options.previews
-    generation.train(
+    room.train(
         spec,
         options.data,
         previews,
@@ -126,49 +124,49 @@ def train(options: argparse.Namespace) -> None:
 
 def import_(options: argparse.Namespace) -> None:
     """Take over weights trained elsewhere as a first generation."""
-    from bigloop import generation
-    from bigloop.spec import TrainSpec
+    from bigloop.generation.train import import_weights
+    from bigloop.spec.jobs import TrainSpec
 
     spec = _spec(TrainSpec, options)
-    generation.import_weights(spec, options.weights, options.data, options.out, log.info)
+    import_weights(spec, options.weights, options.data, options.out, log.info)
 
 
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""
-    from bigloop import generation
-    from bigloop.spec import SampleSpec
+    from bigloop.generation import sample as room
+    from bigloop.spec.jobs import SampleSpec
 
     spec = _spec(SampleSpec, options)
-    if options.waited and generation.is_sampled(spec, options.out):
+    if options.waited and room.is_sampled(spec, options.out):
         log.info("the other worker has sampled this generation")
         return
-    generation.sample(spec, options.model, options.out, log.info, options.save_every)
+    room.sample(spec, options.model, options.out, log.info, options.save_every)
 
 
 def simulate(options: argparse.Namespace) -> None:
     """Simulate a block of seeds and generations of a run on a known density."""
-    from bigloop.simulate import simulate as run_block
-    from bigloop.spec import SimulateSpec
+    from bigloop.simulation.simulate import simulate as run_block
+    from bigloop.spec.jobs import SimulateSpec
 
     run_block(_spec(SimulateSpec, options), options.out, log.info, options.save_every)
 
 
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real floor (--floor), or images from elsewhere (--samples and --dataset)."""
-    from bigloop import measures
-    from bigloop.spec import DensityFloorSpec, FloorSpec, MeasureSpec
+    from bigloop.measures import images
+    from bigloop.spec.jobs import DensityFloorSpec, FloorSpec, MeasureSpec
 
     if options.density:
-        from bigloop.known import measure_density
+        from bigloop.measures.points import measure_density
 
         _require(options, "spec")
         records = measure_density(_spec(DensityFloorSpec, options))
     elif options.floor:
         _require(options, "spec", "classifier", "data")
-        records = measures.measure_real(_spec(FloorSpec, options), options.classifier, options.data, log.info)
+        records = images.measure_real(_spec(FloorSpec, options), options.classifier, options.data, log.info)
     elif options.spec:
         _require(options, "samples", "classifier", "data")
-        records = measures.measure(
+        records = images.measure(
             _spec(MeasureSpec, options),
             options.samples,
             options.model,
@@ -180,7 +178,7 @@ def measure(options: argparse.Namespace) -> None:
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
-        records = measures.measure_file(
+        records = images.measure_file(
             options.samples,
             options.dataset,
             options.range,
@@ -195,25 +193,31 @@ def measure(options: argparse.Namespace) -> None:
 
 def critics(options: argparse.Namespace) -> None:
     """Let all critics of one run judge all samples of another."""
-    from bigloop import measures
-    from bigloop.spec import CriticsSpec
+    from bigloop.measures import critics as room
+    from bigloop.spec.jobs import CriticsSpec
 
     spec = _spec(CriticsSpec, options)
-    write_json(options.out, measures.critics(spec, options.results / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.results / "runs", log.info))
 
 
 def collect(options: argparse.Namespace) -> None:
     """Gather an experiment's measures into its tables."""
-    from bigloop import tables
-    from bigloop.spec import CollectSpec
+    from bigloop.analysis import tables
+    from bigloop.generation.store import prune
+    from bigloop.spec.jobs import CollectSpec
 
-    tables.collect(_spec(CollectSpec, options), options.results, options.keep_samples)
+    spec = _spec(CollectSpec, options)
+    tables.collect(spec, options.results)
+    for run in spec.runs:
+        for seed in run.seeds if not run.blocks else ():
+            lineage = options.results / "runs" / run.spec.folder / f"seed-{seed}"
+            prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
 def plot(options: argparse.Namespace) -> None:
     """Draw one figure from an experiment's tables and previews, as PDF and PNG."""
-    from bigloop.render import render
-    from bigloop.spec import PlotSpec
+    from bigloop.figures.make import render
+    from bigloop.spec.jobs import PlotSpec
 
     render(_spec(PlotSpec, options), options.results)
 
@@ -235,21 +239,22 @@ def status(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from bigloop import status as view
+    from bigloop.ops import status as view
+    from bigloop.ops import survey, unreferenced
 
-    schema = view.read_schema()
-    experiment = view.load(options.configfile, schema)
+    schema = survey.read_schema()
+    experiment = survey.load(options.configfile, schema)
     if options.estimate:
-        from bigloop import calibrate
+        from bigloop.ops import probes
 
         log.info("timing a little of each kind of job …")
-        timing = calibrate.Timing(options.threads or 1)
-        calibrate.show(experiment, timing.forecast(experiment), timing, options.cores)
+        timing = probes.Timing(options.threads or 1)
+        probes.show(experiment, timing.forecast(experiment), timing, options.cores)
         return
-    view.show(view.survey(experiment, options.results))
-    free = view.show_unreferenced(experiment, options.results, schema)
+    view.show(survey.survey(experiment, options.results))
+    free = unreferenced.show_unreferenced(experiment, options.results, schema)
     if options.remove_unreferenced:
-        view.remove_unreferenced(free, yes=options.yes)
+        unreferenced.remove_unreferenced(free, yes=options.yes)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:
@@ -259,7 +264,7 @@ def _require(options: argparse.Namespace, *names: str) -> None:
 
 
 def _spec(cls: type, options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from bigloop.spec import parse
+    from bigloop.spec.options import parse
 
     try:
         return parse(cls, json.loads(options.spec), "spec")
@@ -402,65 +407,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--yes", action="store_true", help="delete them without asking")
     return parser
-
-
-@contextmanager
-def _job_log(options: argparse.Namespace) -> Iterator[str | None]:
-    """Log to the terminal and to the job's file, whose lock makes this the only worker of the job.
-
-    Gives the error that ended an earlier attempt, if it is one that another attempt cannot mend.
-    """
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [terminal]
-    terminal.setLevel(logging.INFO)
-    log.setLevel(logging.DEBUG)
-    logging.raiseExceptions = False  # a log on a full disk must not bury the error that says so
-    options.waited = False
-    if options.log is None:
-        yield None
-        return
-    terminal.setFormatter(logging.Formatter(f"{_place(options.log)}: %(message)s"))
-    options.log.parent.mkdir(parents=True, exist_ok=True)
-    with options.log.open("ab") as file:
-        options.waited = machine.lock(file)
-        last = ""
-        if options.attempt > 1:
-            last = (options.log.read_text(errors="replace").splitlines() or [""])[-1]
-        else:
-            options.log.write_text("")
-        written = logging.FileHandler(options.log, mode="a")
-        written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        log.addHandler(written)
-        try:
-            yield last.partition(FINAL)[2] or None
-        finally:
-            written.close()
-            log.removeHandler(written)
-
-
-def _place(log_file: Path) -> str:
-    """Where a job stands, in words, from its log file: "vae-mnist-1f0c9a42 seed 0 generation 3 train"."""
-    parts = [part for part in log_file.with_suffix("").parts if part not in ("results", "runs", "logs")]
-    return (
-        " ".join(parts)
-        .replace("seed-", "seed ")
-        .replace("gen-", "generation ")
-        .replace("seeds-", "seeds ")
-        .replace("gens-", "generations ")
-    )
-
-
-def _set_device(options: argparse.Namespace) -> None:
-    """Limit the libraries to the job's share of the machine: torch at its import, and NumPy, which is there already."""
-    if options.threads:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(options.threads)
-        threadpool_limits(options.threads)
-    if options.gpus == 0:
-        machine.hide_gpus()
-    elif options.gpus == 1 and machine.lease_gpu() is None:
-        log.warning("warning: a GPU was asked for, but none is visible here; using the CPU")
 
 
 if __name__ == "__main__":

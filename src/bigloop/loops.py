@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigloop.seeding import numpy_generator
-from bigloop.spec import LoopSpec, SpecError, Synthetic, TrainSpec
+from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.options import SpecError
+from bigloop.spec.runs import LoopSpec, Synthetic
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy.stats import chi2, ks_1samp, multivariate_normal, norm
 
 from bigloop.data.densities import DENSITIES, Density, known_density, resolve_density
 from bigloop.metrics.divergences import cell_masses, cell_probabilities
-from bigloop.spec import SpecError
+from bigloop.spec.options import SpecError
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in DENSITIES),

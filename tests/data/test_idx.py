@@ -20,7 +20,7 @@ from bigloop.data import DataError, dataset, load
 from bigloop.data.fashion_mnist import FASHION_MNIST, debian_package
 from bigloop.data.idx import FILES, IdxImages, parse_idx
 from bigloop.data.mnist import MNIST
-from bigloop.spec import SpecError
+from bigloop.spec.options import SpecError
 
 ROWS = {"train": 20, "test": 5}
 

@@ -23,12 +23,13 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from bigloop.figures import FIGURES, Material, plot, style
+from bigloop.figures import FIGURES, Material, plot
 from bigloop.figures.class_frequencies import class_shares, run_shares
 from bigloop.figures.critic_matrices import fake_shares
-from bigloop.figures.tables import chosen
-from bigloop.figures.tiles import mosaic
-from bigloop.spec import SpecError, parse
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import chosen
+from bigloop.figures.parts.tiles import mosaic
+from bigloop.spec.options import SpecError, parse
 
 Make = Callable[..., Material]
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # a layout that does not fit is a warning

@@ -16,12 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bigloop.figures import Material, plot, style
+from bigloop.figures import Material, plot
 from bigloop.figures.mode_seeking import solutions
-from bigloop.figures.tables import effective_sample_size, last_values
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import effective_sample_size, last_values
 from bigloop.figures.trajectories import images_seen
 from bigloop.metrics.theory import expected_sd, fresh_recursion
-from bigloop.spec import SpecError, parse
+from bigloop.spec.options import SpecError, parse
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # a layout that does not fit is a warning
 

@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bigloop.figures import Material, plot, style
+from bigloop.figures import Material, plot
 from bigloop.figures.bias import comparable_runs
 from bigloop.figures.embedding import embedded
-from bigloop.spec import SpecError, parse
+from bigloop.figures.parts import style
+from bigloop.spec.options import SpecError, parse
 
 Make = Callable[..., Material]
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # a layout that does not fit is a warning

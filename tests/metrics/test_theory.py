@@ -17,9 +17,10 @@ from bigloop.metrics.theory import (
     mixing_contraction,
     mixing_recursion,
 )
-from bigloop.models.gaussian import Gaussian, Moments
-from bigloop.models.stacked import Streams
-from bigloop.spec import Budget, parse
+from bigloop.models.points.gaussian import Gaussian, Moments
+from bigloop.models.points.stacked import Streams
+from bigloop.spec.options import parse
+from bigloop.spec.runs import Budget
 
 REPLICATES = 6_000
 ERRORS = 5  # standard errors that a simulated mean may be off

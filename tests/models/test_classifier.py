@@ -10,7 +10,7 @@ import torch
 
 from bigloop.data import load
 from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, shifted, train_classifier
-from bigloop.spec import ClassifierSpec
+from bigloop.spec.jobs import ClassifierSpec
 
 CPU = torch.device("cpu")
 TINY = ClassifierSpec("mnist", width=2, features=16, epochs=1, batch_size=128, learning_rate=1e-2)

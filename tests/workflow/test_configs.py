@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bigloop.experiment import Experiment
+from bigloop.config.experiment import Experiment
 
 pytestmark = pytest.mark.workflow
 

@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from bigloop.generation.sample.sample import sample
+from bigloop.generation.train.train import train
 
-from bigloop import measures, tables
+from bigloop.analysis import tables
 from bigloop.artifacts import ArtifactError
-from bigloop.experiment import Experiment
-from bigloop.generation import sample, train
-from bigloop.render import render
-from bigloop.spec import PlotSpec, to_dict
+from bigloop.config.experiment import Experiment
+from bigloop.figures.make import render
+from bigloop.measures import critics, images
+from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
+from bigloop.spec.options import to_dict
 
 pytestmark = pytest.mark.workflow
 REPOSITORY = Path(__file__).parents[2]
@@ -73,15 +76,15 @@ def sample_1(shop: Shop, out: Path) -> None:
 def measure_2(shop: Shop, out: Path) -> None:
     spec = shop.experiment.measure(shop.experiment.runs["wgan-1"], 0, 2)
     folder, data = shop.generation(2), shop.results / "data" / "mnist"
-    measures.measure(spec, folder / "samples.safetensors", folder, shop.classifier(), data)
+    images.measure(spec, folder / "samples.safetensors", folder, shop.classifier(), data)
 
 
 def measure_floor(shop: Shop, out: Path) -> None:
-    measures.measure_real(shop.experiment.floor("mnist"), shop.classifier(), shop.results / "data" / "mnist")
+    images.measure_real(shop.experiment.floor("mnist"), shop.classifier(), shop.results / "data" / "mnist")
 
 
 def judge(shop: Shop, out: Path) -> None:
-    measures.critics(shop.experiment.critics("wgan-1", "wgan-1", 0), shop.results / "runs")
+    critics.critics(shop.experiment.critics("wgan-1", "wgan-1", 0), shop.results / "runs")
 
 
 def gather(shop: Shop, out: Path) -> None:

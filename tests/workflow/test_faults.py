@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bigloop.machine import is_locked
+from bigloop.runtime.locks import is_locked
 
 from .conftest import REPOSITORY, Workplace
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from bigloop.estimate import disk
-from bigloop.generation import new_model
-from bigloop.status import load, read_schema, survey
+from bigloop.generation.store import new_model
+from bigloop.ops.forecast import disk
+from bigloop.ops.survey import load, read_schema, survey
 
 pytestmark = pytest.mark.workflow
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from bigloop import estimate, machine
 from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE, replacing
-from bigloop.experiment import Experiment
+from bigloop.config.experiment import Experiment
 from bigloop.figures import plot
-from bigloop.spec import PlotSpec, SpecError, to_dict, to_json
+from bigloop.ops import resources, slurm
+from bigloop.runtime import locks, processes
+from bigloop.runtime.gpus import visible_gpus
+from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
+from bigloop.spec.options import SpecError, to_dict, to_json
 
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -25,14 +28,14 @@ except SpecError as error:
 
 # The locks of a Snakemake that was killed in this directory are cleared here, if no other one is alive.
 if workflow.is_main_process:
-    registered = machine.register_workflow(Path(".snakemake"))
+    registered = locks.register_workflow(Path(".snakemake"))
 
 # A job ends when the Snakemake that started it does, however that ends.
-os.environ[machine.WORKFLOW] = str(os.getpid())
+os.environ[processes.WORKFLOW] = str(os.getpid())
 
 # Jobs that gain from a GPU ask for one where there is one; a cluster's profile asks for them. Unless --resources
 # gpu=N says otherwise, as many of them run at once as there are GPUs.
-gpus = machine.visible_gpus()
+gpus = visible_gpus()
 GPU = min(1, len(gpus))
 if gpus and "gpu" not in workflow.global_resources:
     workflow.global_resources["gpu"] = len(gpus)
@@ -210,5 +213,5 @@ onstart:
     # The config as it is run; and a workflow that was killed here may have left jobs on a cluster.
     with replacing(Path(f"{HOME}/config.yaml")) as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    if machine.is_alone(registered):
-        machine.cancel_leftovers(Path.cwd())
+    if locks.is_alone(registered):
+        slurm.cancel_leftovers(Path.cwd())

@@ -39,8 +39,8 @@ for name, folders, outputs in (
         threads: 1
         resources:
             gpu=GPU,
-            mem_mb=lambda w, attempt: attempt * estimate.training_memory(train_spec(w)),
-            runtime=lambda w, attempt: attempt * estimate.training_minutes(train_spec(w)),
+            mem_mb=lambda w, attempt: attempt * resources.training_memory(train_spec(w)),
+            runtime=lambda w, attempt: attempt * resources.training_minutes(train_spec(w)),
             attempt=lambda w, attempt: attempt,
         params:
             spec=lambda w: to_json(train_spec(w)),
@@ -66,7 +66,7 @@ rule import_weights:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda w, attempt: attempt * estimate.training_memory(train_spec(w)),
+        mem_mb=lambda w, attempt: attempt * resources.training_memory(train_spec(w)),
         runtime=10,
         attempt=lambda w, attempt: attempt,
     params:
@@ -93,8 +93,8 @@ rule sample:
     threads: 1
     resources:
         gpu=GPU,
-        mem_mb=lambda w, attempt: attempt * estimate.sampling_memory(sample_spec(w), run_of(w).spec.dataset),
-        runtime=lambda w, attempt: attempt * estimate.sampling_minutes(sample_spec(w)),
+        mem_mb=lambda w, attempt: attempt * resources.sampling_memory(sample_spec(w), run_of(w).spec.dataset),
+        runtime=lambda w, attempt: attempt * resources.sampling_minutes(sample_spec(w)),
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(sample_spec(w)),

@@ -20,7 +20,7 @@ rule measure:
     resources:
         gpu=0,
         mem_mb=lambda w, attempt: attempt
-        * estimate.measuring_memory(experiment.resolved(run_of(w)), run_of(w).spec.dataset),
+        * resources.measuring_memory(experiment.resolved(run_of(w)), run_of(w).spec.dataset),
         runtime=lambda w, attempt: attempt * 20,
         attempt=lambda w, attempt: attempt,
     params:
@@ -47,7 +47,7 @@ rule measure_real:
         gpu=0,
         mem_mb=lambda w, attempt: attempt
         * max(
-            estimate.measuring_memory(experiment.resolved(r), w.dataset)
+            resources.measuring_memory(experiment.resolved(r), w.dataset)
             for r in experiment.runs_on(w.dataset)
         ),
         runtime=lambda w, attempt: attempt * 30,

@@ -17,8 +17,8 @@ rule simulate:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda w, attempt: attempt * estimate.simulating_memory(*block_of(w)),
-        runtime=lambda w, attempt: attempt * estimate.SIMULATING_MINUTES,
+        mem_mb=lambda w, attempt: attempt * resources.simulating_memory(*block_of(w)),
+        runtime=lambda w, attempt: attempt * resources.SIMULATING_MINUTES,
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(experiment.simulate(*block_of(w))),

@@ -23,9 +23,9 @@ from bigloop.bench import growth, jobs, loop, measures, steps, together
 from bigloop.bench.plain import PlainVAE, PlainWGANGP
 from bigloop.bench.setting import Needs, Setting, require_checkout
 from bigloop.bench.table import Section, doing, head, line
-from bigloop.generation import default_device
-from bigloop.progress import duration
-from bigloop.spec import SpecError
+from bigloop.runtime.words import duration
+from bigloop.spec.options import SpecError
+from bigloop.training.devices import default_device
 
 __all__ = ["SECTIONS", "PlainVAE", "PlainWGANGP", "main"]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bigloop.bench.plain import BATCH
 from bigloop.bench.setting import Config, Setting, image_model, median_seconds, read_config, snakemake
 from bigloop.bench.table import Column, Section, doing, number, time_text
-from bigloop.spec import Budget
+from bigloop.spec.runs import Budget
 
 CONFIG = "workflow/experiments/knutsen2025.yaml"
 RUN = "vae"

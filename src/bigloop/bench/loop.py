@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bigloop.bench.setting import Config, Setting, cores, read_config, snakemake
 from bigloop.bench.table import Column, Section, doing, number, time_text
-from bigloop.spec import SpecError
+from bigloop.spec.options import SpecError
 
 RUN = "vae"  # of config.yaml
 GENERATIONS = 3

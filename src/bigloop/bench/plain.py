@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bigloop.bench.setting import seconds
-from bigloop.models.vae import VAE
-from bigloop.models.wgan_gp import WGANGP
-from bigloop.spec import Budget
+from bigloop.models.images.vae import VAE
+from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.spec.runs import Budget
 
 BATCH = 64
 WARM_UP = 20  # steps, at most, before a round is timed

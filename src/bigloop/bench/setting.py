@@ -22,9 +22,9 @@ import torch
 import yaml
 
 from bigloop.data import dataset, load
-from bigloop.generation import describe, versions
 from bigloop.models import family
-from bigloop.spec import SpecError
+from bigloop.spec.options import SpecError
+from bigloop.training.devices import describe, versions
 
 CHECKOUT = ("Snakefile", "config.yaml")
 CPU = torch.device("cpu")

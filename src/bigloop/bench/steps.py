@@ -31,12 +31,12 @@ from bigloop.bench.setting import CPU, Setting, median_seconds, seconds
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.data.densities import known_density
 from bigloop.models import family
-from bigloop.models.stacked import Streams
-from bigloop.models.vae import VAE
-from bigloop.models.wgan_gp import WGANGP
+from bigloop.models.images.vae import VAE
+from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.models.points.stacked import Streams
 from bigloop.seeding import numpy_generator
-from bigloop.spec import Budget
-from bigloop.training import GRAPHS
+from bigloop.spec.runs import Budget
+from bigloop.training.recorded import GRAPHS
 
 SIDES = (512, 1_024, 2_048, 4_096)  # of the square matrices of the limit
 DDPM = {"width": 64, "blocks": 2, "patch": 1, "timesteps": 500, "batch_size": 128}  # of mad-mnist-ddpm.yaml

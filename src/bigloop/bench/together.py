@@ -15,7 +15,7 @@ import torch
 from bigloop.bench.setting import CPU, Setting, image_model
 from bigloop.bench.table import Column, Section, doing, number
 from bigloop.data import load
-from bigloop.spec import Budget
+from bigloop.spec.runs import Budget
 
 ROWS = 10_000
 BATCH = 64

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from bigloop.artifacts import read_tensors
-from bigloop.spec import SpecError
+from bigloop.spec.options import SpecError
 
 DATASETS = {
     "mnist": "bigloop.data.mnist:MNIST",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigloop.spec import SpecError
+from bigloop.spec.options import SpecError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.curves import draw_floors
+from bigloop.analysis.kinds import kind_of_loop
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.curves import draw_floors
+from bigloop.figures.parts.series import Curve, curve, generations_of, require, seeds_note
 from bigloop.figures.quality_diversity import TITLES, biases, scale_values, sizes_note
-from bigloop.figures.tables import Curve, curve, generations_of, kind_of_loop, require, seeds_note
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, NoOptions, Plot, style
-from bigloop.figures.tables import (
+from bigloop.figures import Material, NoOptions, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import (
     REAL,
     dataset_of,
     distribution,

@@ -6,11 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.curves import distance_panel, draw_curves, draw_floors, draw_reference, labelled
-from bigloop.figures.tables import Curve, chosen, generations_of, require, run_names, seeds_note
-from bigloop.figures.tiles import draw_mosaic, generations_with_images, name_row, real_images, tiles_height
-from bigloop.spec import option
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.curves import distance_panel, draw_curves, draw_floors, draw_reference, labelled
+from bigloop.figures.parts.series import Curve, chosen, generations_of, require, run_names, seeds_note
+from bigloop.figures.parts.tiles import (
+    draw_mosaic,
+    generations_with_images,
+    name_row,
+    real_images,
+    tiles_height,
+)
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, NoOptions, Plot, style
-from bigloop.figures.tables import n_note, n_of, run_names, seeds_note, seeds_of
+from bigloop.figures import Material, NoOptions, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import n_note, n_of, run_names, seeds_note, seeds_of
 
 if TYPE_CHECKING:
     import pandas as pd

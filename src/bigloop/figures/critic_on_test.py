@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bigloop.figures import Material, NoOptions, Plot, style
-from bigloop.figures.curves import draw_curves, labelled
-from bigloop.figures.tables import require, seeds_note
+from bigloop.figures import Material, NoOptions, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.curves import draw_curves, labelled
+from bigloop.figures.parts.series import require, seeds_note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

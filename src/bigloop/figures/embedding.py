@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, Plot, style
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import run_names
+from bigloop.figures.parts.tiles import name_row, real_images
 from bigloop.figures.strips import LABEL, PAGE, common_columns
-from bigloop.figures.tables import run_names
-from bigloop.figures.tiles import name_row, real_images
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.tables import (
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import (
     dataset_of,
     n_note,
     n_of,
@@ -19,7 +20,7 @@ from bigloop.figures.tables import (
     seeds_note,
     selection,
 )
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bigloop.figures import Material, NoOptions, Plot, style
-from bigloop.figures.curves import draw_curves, draw_reference
+from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.losses import family_of
-from bigloop.figures.tables import Curve, generations_of, require, run_names, seeds_note
+from bigloop.figures.parts import style
+from bigloop.figures.parts.curves import draw_curves, draw_reference
+from bigloop.figures.parts.series import Curve, generations_of, require, run_names, seeds_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

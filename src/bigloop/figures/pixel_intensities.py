@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.tables import (
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import (
     REAL,
     chosen,
     dataset_of,
@@ -23,7 +24,7 @@ from bigloop.figures.tables import (
     seeds_note,
     seeds_of,
 )
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

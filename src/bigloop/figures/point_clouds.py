@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.tables import chosen, run_names, selection
-from bigloop.figures.tiles import name_row
-from bigloop.spec import option
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import chosen, run_names, selection
+from bigloop.figures.parts.tiles import name_row
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

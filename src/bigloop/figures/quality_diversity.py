@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.curves import draw_curves, draw_floors
-from bigloop.figures.tables import Curve, kind_of_loop, n_note, require, run_names, seeds_note
-from bigloop.spec import option
+from bigloop.analysis.kinds import kind_of_loop
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.curves import draw_curves, draw_floors
+from bigloop.figures.parts.series import Curve, n_note, require, run_names, seeds_note
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

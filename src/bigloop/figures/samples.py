@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.tables import chosen, run_names
-from bigloop.figures.tiles import draw_mosaic, generations_with_images, name_row, real_images, tiles_height
-from bigloop.spec import option
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import chosen, run_names
+from bigloop.figures.parts.tiles import (
+    draw_mosaic,
+    generations_with_images,
+    name_row,
+    real_images,
+    tiles_height,
+)
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.tables import (
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import (
     effective_sample_size,
     grouped,
     last_values,
@@ -29,7 +30,7 @@ from bigloop.figures.tables import (
     selection,
 )
 from bigloop.figures.trajectories import NAMES
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

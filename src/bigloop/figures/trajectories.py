@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bigloop.figures import Material, Plot, style
-from bigloop.figures.curves import draw_curves, draw_floors, labelled
-from bigloop.figures.tables import Curve, kind_of_loop, require, row_of, rows_of, seeds_note, selection
+from bigloop.analysis.kinds import kind_of_loop
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.curves import draw_curves, draw_floors, labelled
+from bigloop.figures.parts.series import Curve, require, row_of, rows_of, seeds_note, selection
 from bigloop.metrics.theory import expected_sd, fresh_recursion
-from bigloop.spec import Synthetic, option
+from bigloop.spec.options import option
+from bigloop.spec.runs import Synthetic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,14 +16,14 @@ import numpy as np
 from bigloop.metrics.classes import class_statistics
 from bigloop.metrics.divergences import divergences
 from bigloop.metrics.frechet import frechet_distance
+from bigloop.metrics.histories import training_statistics
 from bigloop.metrics.modes import intra_class_variance, mode_statistics, total_variance
 from bigloop.metrics.moments import moment_statistics
 from bigloop.metrics.neighbours import ball_radii, coverage, density, nearest, precision, recall
 from bigloop.metrics.parameters import parameter_distance
 from bigloop.metrics.pixels import pixel_statistics
-from bigloop.metrics.training import training_statistics
 from bigloop.metrics.wasserstein import own_wasserstein1, wasserstein1, wasserstein1_excess, wasserstein2
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from bigloop.spec import ModelSpec, SpecError, parse, to_dict
+from bigloop.spec.options import SpecError, parse, to_dict
+from bigloop.spec.runs import ModelSpec
 
 
 class Entry(NamedTuple):
@@ -33,18 +34,18 @@ class Entry(NamedTuple):
 
 
 FAMILIES = {
-    "vae": Entry("bigloop.models.vae:VAE", continues=True),
-    "wgan_gp": Entry("bigloop.models.wgan_gp:WGANGP", has_critic=True, continues=True),
-    "ddpm": Entry("bigloop.models.ddpm:DDPM", conditional=True, continues=True, reaches_modes=False),
-    "gaussian": Entry("bigloop.models.gaussian:Gaussian", stacked=True, has_moments=True),
+    "vae": Entry("bigloop.models.images.vae:VAE", continues=True),
+    "wgan_gp": Entry("bigloop.models.images.wgan_gp:WGANGP", has_critic=True, continues=True),
+    "ddpm": Entry("bigloop.models.images.ddpm:DDPM", conditional=True, continues=True, reaches_modes=False),
+    "gaussian": Entry("bigloop.models.points.gaussian:Gaussian", stacked=True, has_moments=True),
     "projection": Entry(
-        "bigloop.models.projection:Projection", stacked=True, has_moments=True, sees_density=True
+        "bigloop.models.points.projection:Projection", stacked=True, has_moments=True, sees_density=True
     ),
-    "gmm": Entry("bigloop.models.gmm:GMM", stacked=True, continues=True),
-    "mlp_gan": Entry("bigloop.models.mlp_gan:MLPGAN", stacked=True, continues=True),
-    "glow": Entry("bigloop.models.glow:Glow", stacked=True, continues=True),
-    "otcfm": Entry("bigloop.models.otcfm:OTCFM", stacked=True, continues=True),
-    "mlp_ddpm": Entry("bigloop.models.mlp_ddpm:MLPDDPM", stacked=True, continues=True),
+    "gmm": Entry("bigloop.models.points.gmm:GMM", stacked=True, continues=True),
+    "mlp_gan": Entry("bigloop.models.points.mlp_gan:MLPGAN", stacked=True, continues=True),
+    "glow": Entry("bigloop.models.points.glow:Glow", stacked=True, continues=True),
+    "otcfm": Entry("bigloop.models.points.otcfm:OTCFM", stacked=True, continues=True),
+    "mlp_ddpm": Entry("bigloop.models.points.mlp_ddpm:MLPDDPM", stacked=True, continues=True),
 }
 
 

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigloop.seeding import default_generator, torch_generator
-from bigloop.spec import ClassifierSpec
-from bigloop.training import Checkpoint, History, run
+from bigloop.spec.jobs import ClassifierSpec
+from bigloop.training.checkpoint import Checkpoint
+from bigloop.training.loop import History, run
 
 CHUNK = 1_000
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from bigloop.spec import DensitySpec, SpecError, parse, to_dict
+from bigloop.spec.options import SpecError, parse, to_dict
+from bigloop.spec.runs import DensitySpec
 
 DENSITIES = {
     "gaussian": "bigloop.data.densities.gaussian:Gaussian",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 
 class Gaussian:

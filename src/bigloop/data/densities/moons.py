@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigloop.data.densities.mixtures import mixture_log_density
-from bigloop.spec import option
+from bigloop.spec.options import option
 
 
 class Moons:

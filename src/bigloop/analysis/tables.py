@@ -1,0 +1,127 @@
+"""A run's measures.json files to an experiment's tables: what was measured, of which runs, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from bigloop.analysis.claims import claims_table
+from bigloop.analysis.verdicts import verdicts_table
+from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
+from bigloop.spec.jobs import CollectSpec, TableRun
+from bigloop.spec.options import to_dict
+
+MEASURE_COLUMNS = [
+    *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
+    *("measure", "value", "n", "k", "detail"),
+]
+CRITIC_COLUMNS = [
+    *("experiment", "critic_run", "critic_generation", "generator_run", "generator_generation"),
+    *("seed", "fake_share", "n", "threshold"),
+]
+
+
+def collect(spec: CollectSpec, results: Path) -> None:
+    """Write the TABLES of an experiment, and the links that give its runs their names."""
+    home = results / spec.experiment
+    measures, runs = measures_table(spec, results), runs_table(spec)
+    critics = critics_table(spec, results)
+    verdicts = verdicts_table(measures, runs)
+    claims = claims_table(measures, runs, critics, verdicts)
+    for name, table in zip(TABLES, (measures, runs, critics, verdicts, claims), strict=True):
+        write_table(home / "tables" / f"{name}.csv", table)
+    for old in (home / "runs").glob("*"):
+        if old.is_symlink() and old.name not in {run.run for run in spec.runs}:
+            old.unlink()
+    for run in spec.runs:
+        link(home / "runs" / run.run, results / "runs" / run.spec.folder)
+
+
+def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
+    """The tidy table: one row a value, the columns MEASURE_COLUMNS; rows of the floor have run `real`."""
+    parts = []
+    for dataset in spec.datasets:
+        floor = results / spec.experiment / "floor" / f"{dataset}.json"
+        parts.append(_records(floor).assign(run="real", dataset=dataset))
+    for run in spec.runs:
+        folder = results / "runs" / run.spec.folder
+        own = _simulated(run, folder) if run.blocks else _trained(run, folder)
+        parts.append(
+            own.assign(
+                run=run.run,
+                family=run.spec.model.family,
+                dataset=run.dataset,
+                loop=run.loop,
+                bias=run.spec.loop.bias,
+            )
+        )
+    table = pd.concat(parts, ignore_index=True).assign(experiment=spec.experiment)
+    whole = dict.fromkeys(("seed", "generation", "n", "k"), "Int64")
+    return table.reindex(columns=MEASURE_COLUMNS).astype(whole)
+
+
+def _trained(run: TableRun, folder: Path) -> pd.DataFrame:
+    """The records of every seed and generation, a file each."""
+    parts = [
+        _records(folder / f"seed-{seed}" / f"gen-{generation}" / "measures.json").assign(
+            seed=seed, generation=generation
+        )
+        for seed in run.seeds
+        for generation in range(1, run.generations + 1)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _simulated(run: TableRun, folder: Path) -> pd.DataFrame:
+    """The records of all blocks."""
+    parts = [read_table(folder / block / "measures.csv", dtype={"detail": str}) for block in run.blocks]
+    return pd.concat(parts, ignore_index=True).sort_values(["seed", "generation"], kind="stable")
+
+
+def critics_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
+    """One row a (critic generation, generator generation, seed) of every pair of runs; empty without critics."""
+    home = results / spec.experiment / "critics"
+    parts = [_records(home / f"{stem}.json") for stem in spec.critics]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.assign(experiment=spec.experiment).reindex(columns=CRITIC_COLUMNS)
+
+
+def runs_table(spec: CollectSpec) -> pd.DataFrame:
+    """One row a run: name, folder, and its whole spec as columns such as `model.width` and `loop.samples`."""
+    rows = []
+    for run in spec.runs:
+        model, loop = to_dict(run.spec.model), to_dict(run.spec.loop)
+        options = {f"model.{k}": v for k, v in model.pop("options").items()}
+        row = {
+            "run": run.run,
+            "label": run.label,
+            "sweep": run.sweep,
+            "family": run.spec.model.family,
+            "dataset": run.dataset,
+            "loop": run.loop,
+            "generations": run.generations,
+            "seeds": " ".join(map(str, run.seeds)),
+            "folder": run.spec.folder,
+            "first_folder": run.spec.first.folder,
+        }
+        if run.spec.weights:
+            row["weights"] = run.spec.weights
+        if run.spec.density:
+            row |= {"density": run.spec.density.name} | _flat(run.spec.density.options, "density")
+            row["blocks"] = " ".join(run.blocks)
+        rows.append(row | options | {"model.revision": model["revision"]} | _flat(loop, "loop"))
+    return pd.DataFrame(rows).convert_dtypes()  # whole numbers stay whole where a run lacks a column
+
+
+def _records(path: Path) -> pd.DataFrame:
+    records = read_json(path)
+    if not isinstance(records, list) or not all(isinstance(r, dict) and r for r in records):
+        raise ArtifactError(f"{path}: expected a list of records; delete it and run snakemake again")
+    return pd.DataFrame(records)
+
+
+def _flat(value: object, prefix: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}").items()}

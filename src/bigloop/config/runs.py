@@ -1,0 +1,88 @@
+"""The runs of a config, and the jobs that simulated ones are cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, product
+from pathlib import Path
+
+from bigloop.data.densities import Density, known_density
+from bigloop.models import FAMILIES
+from bigloop.spec.options import option
+from bigloop.spec.runs import RunSpec
+
+
+@dataclass(frozen=True)
+class Span:
+    """So many seeds and generations of a simulated run: one job."""
+
+    seeds: tuple[int, ...]
+    first: int
+    last: int
+
+    @property
+    def folder(self) -> str:
+        """Where the block's results lie in its run's folder."""
+        return f"seeds-{self.seeds[0]}-{self.seeds[-1]}/gens-{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How a simulated run is cut into jobs, and how often it is measured. None of it changes a generation."""
+
+    block_seeds: int = option(100, "seeds that one job simulates together", minimum=1)
+    block_generations: int = option(1_000, "generations of one job", minimum=1)
+    measure_every: int = option(
+        1, "measure every k-th generation, counted from the first: 1, 1 + k, …", minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a config: its name and label, its spec, and how far and how often it goes.
+
+    sweep: the label of the config's entry that it belongs to. dataset: the name that the config gives to its data.
+    """
+
+    name: str
+    label: str
+    sweep: str
+    dataset: str
+    loop: str
+    spec: RunSpec
+    generations: int
+    seeds: tuple[int, ...]
+    weights: Path | None = None  # of its first generation, where they are imported
+    simulation: Simulation = Simulation()
+
+    @property
+    def has_critic(self) -> bool:
+        return FAMILIES[self.spec.model.family].has_critic
+
+    @property
+    def density(self) -> Density | None:
+        """The known density of a simulated run."""
+        about = self.spec.density
+        return known_density(about.name, about.options) if about else None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether blocks of it are simulated in one job each, instead of every generation being trained in its own."""
+        return self.spec.density is not None
+
+    def jobs(self) -> Iterator[tuple[int, int]]:
+        """(seed, generation) of everything that is sampled and measured."""
+        return product(self.seeds, range(1, self.generations + 1))
+
+    def blocks(self) -> list[Span]:
+        """The jobs of a simulated run. Their bounds are multiples of the block's size: more seeds or generations
+        leave all full blocks as they are."""
+        by, long = self.simulation.block_seeds, self.simulation.block_generations
+        groups = [tuple(group) for _, group in groupby(sorted(self.seeds), key=lambda seed: seed // by)]
+        starts = range(1, self.generations + 1, long)
+        return [Span(g, t, min(t + long - 1, self.generations)) for g, t in product(groups, starts)]
+
+
+def by_moments(run: Run) -> bool:
+    return run.spec.model.options.get("draws") == "moments"

@@ -1,0 +1,117 @@
+"""An experiment's tables and previews to the files of one figure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bigloop.artifacts import read_table, read_tensors, replacing
+from bigloop.data import dataset, load
+from bigloop.data.densities import Density, known_density
+from bigloop.figures import Material, plot
+from bigloop.seeding import numpy_generator
+from bigloop.spec.jobs import PlotSpec
+from bigloop.spec.options import SpecError, parse
+
+RESOLUTION = 200  # dots per inch of the PNG
+SHOWN = 200  # images of a generation that a figure may show
+REAL_SHOWN = 1_000
+CURVE_POINTS = 400
+
+
+def render(spec: PlotSpec, results: Path) -> None:
+    """Draw `spec.figure` of an experiment as figures/{name}.pdf and .png.
+
+    Reads tables/*.csv and, where the figure shows images, the previews of each run's first seed. Raises
+    SpecError where the tables lack what the figure shows.
+    """
+    home = results / spec.experiment
+    entry = plot(spec.figure)
+    options: Any = parse(entry.Options, spec.options, f"figures.{spec.name}")
+    try:
+        figure = entry.draw(material(home, results, entry.needs), options)
+    except ValueError as error:
+        raise SpecError(f"figures.{spec.name}: {error}") from None
+    formats: dict[str, dict[str, Any]] = {
+        "pdf": {"metadata": {"CreationDate": None}},  # so that the same table gives the same file
+        "png": {"dpi": RESOLUTION},
+    }
+    for suffix, extra in formats.items():
+        with replacing(home / "figures" / f"{spec.name}.{suffix}") as temporary:
+            figure.savefig(temporary, format=suffix, **extra)
+
+
+def material(home: Path, results: Path, needs: Container[str]) -> Material:
+    """The tables of the experiment in `home`, and of images, points and curves what a figure `needs`."""
+    words = {"detail": str, "seeds": str}
+    measures, runs, critics, verdicts = (
+        read_table(home / "tables" / f"{name}.csv", dtype=words)
+        for name in ("measures", "runs", "critics", "verdicts")
+    )
+    known = runs["density"].notna() if "density" in runs else pd.Series(False, index=runs.index)
+    of_images, of_points = runs[~known], runs[known]
+    about = [dataset(name) for name in of_images["dataset"].iloc[:1]]
+    return Material(
+        measures,
+        of_images if "images" in needs else runs,
+        critics,
+        previews(of_images, results) if "images" in needs else {},
+        about[0].classes if about else (),
+        verdicts,
+        points(of_points, results) if "points" in needs else {},
+        curves(of_points) if "curves" in needs else {},
+    )
+
+
+def points(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np.ndarray]:
+    """(run, generation) → points of its first seed, (k, d); (run, None) → as many points of its density."""
+    found: dict[tuple[str, int | None], np.ndarray] = {}
+    for run in runs.to_dict("records"):
+        name, blocks = str(run["run"]), str(run["blocks"]).split()
+        seeds = blocks[0].partition("/")[0]
+        for block in blocks:
+            if block.startswith(f"{seeds}/"):
+                tensors, _ = read_tensors(results / "runs" / run["folder"] / block / "points.safetensors")
+                found |= {(name, int(generation)): array for generation, array in tensors.items()}
+        density = _density(run)
+        shown = max((len(array) for (of, _), array in found.items() if of == name), default=0)
+        found[name, None] = density.sample(shown, numpy_generator(0, 0, "shown points"))
+    return found
+
+
+def curves(runs: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Run → (x, p(x)) of its density, for those of one dimension."""
+    found = {}
+    for run in runs.to_dict("records"):
+        density = _density(run)
+        if density.dimension == 1:
+            x = np.linspace(density.low[0], density.high[0], CURVE_POINTS)
+            found[str(run["run"])] = x, np.exp(density.log_density(x[:, None]))
+    return found
+
+
+def _density(run: Mapping[Hashable, Any]) -> Density:
+    """The known density of a row of the runs table."""
+    options = {
+        str(key).removeprefix("density."): value
+        for key, value in run.items()
+        if str(key).startswith("density.") and not pd.isna(value)
+    }
+    return known_density(run["density"], options)
+
+
+def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np.ndarray]:
+    """(run, generation) → the first images of its first seed, float32 (k, c, h, w); ("real", None) → test images."""
+    test, _ = load(results / "data" / runs["dataset"].iloc[0], "test")
+    images: dict[tuple[str, int | None], np.ndarray] = {("real", None): test[:REAL_SHOWN] / np.float32(255)}
+    for run in runs.itertuples():
+        seed = str(run.seeds).split()[0]
+        for generation in range(1, int(run.generations) + 1):
+            folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
+            tensors, _ = read_tensors(folder / "preview.safetensors")
+            images[str(run.run), generation] = tensors["images"][:SHOWN].astype(np.float32)
+    return images

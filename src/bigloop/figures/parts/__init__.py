@@ -1,0 +1,1 @@
+"""What figures share: style, series from the tables, curves, tiles."""

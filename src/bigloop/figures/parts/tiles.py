@@ -1,0 +1,66 @@
+"""Grids of sample images, drawn as one picture each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigloop.figures import Material
+from bigloop.figures.parts import style
+from bigloop.figures.parts.series import REAL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def mosaic(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The first rows × columns of `images`, (k, c, h, w), as one picture (H, W, 3) clipped to [0, 1].
+
+    Images stand two white pixels apart; places that `images` does not fill stay white.
+    """
+    shown = np.clip(images[: rows * columns], 0, 1)
+    k, _, h, w = shown.shape
+    picture = np.ones((rows * (h + 2) - 2, columns * (w + 2) - 2, 3))
+    for place in range(k):
+        top, left = place // columns * (h + 2), place % columns * (w + 2)
+        picture[top : top + h, left : left + w] = shown[place].transpose(1, 2, 0)  # grey becomes RGB
+    return picture
+
+
+def draw_mosaic(ax: Axes, images: np.ndarray, rows: int, columns: int, title: str = "") -> None:
+    """Show a mosaic without axes, with a title above."""
+    ax.imshow(mosaic(images, rows, columns))
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, fontsize=style.SMALL, loc="center")
+
+
+def tiles_height(shown: Mapping[str, list[int]], block: float) -> float:
+    """Inches that the rows `shown`, run → generations, take with square blocks of so many inches."""
+    rows = list(shown.values())
+    titled = sum(row != above for row, above in zip(rows, [[], *rows], strict=False))
+    return len(rows) * (block - 0.02) + 0.2 * titled
+
+
+def name_row(ax: Axes, label: str, inches: float) -> None:
+    """Write `label` to the left of the first panel of a row, wrapped to `inches`."""
+    ax.set_ylabel(style.wrapped(label, inches), rotation=0, ha="right", va="center", labelpad=6)
+
+
+def real_images(material: Material) -> np.ndarray:
+    """The real images; raises ValueError if there are none."""
+    if (REAL, None) not in material.images:
+        raise ValueError("images of the real data are missing")
+    return material.images[REAL, None]
+
+
+def generations_with_images(material: Material, run: str) -> list[int]:
+    """The generations of `run` that have images, in order; raises ValueError if there are none."""
+    there = sorted(g for name, g in material.images if name == run and g is not None)
+    if not there:
+        raise ValueError(f"images of run {run} are missing")
+    return there

@@ -1,0 +1,69 @@
+"""The training set of a generation: real rows and earlier generations' samples, as its loop composes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bigloop.artifacts import (
+    REBUILD,
+    ArtifactError,
+)
+from bigloop.data import load_verified
+from bigloop.generation.sample import recall_samples
+from bigloop.loops import Composition, compose
+from bigloop.models import entry
+from bigloop.models.classifier import pixels
+from bigloop.runtime.progress import Report
+from bigloop.spec.jobs import TrainSpec
+
+
+class TrainingSet(NamedTuple):
+    """What a generation trains on, and where it comes from.
+
+    images: Tensor (n, c, h, w), float32 in [0, 1] where real rows are among them, else float16 as handed over.
+    labels: Tensor (n,), int64, of a conditional family, else None. inputs: SHA-256 of each file it was taken from.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    composition: Composition
+    inputs: dict[str, str]
+
+
+def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report) -> TrainingSet:
+    """What a generation trains on; see `train`."""
+    files = {}
+    for preview in previews:
+        g, tensors, checksum = recall_samples(preview, spec.seed, report)
+        files[g] = tensors, checksum
+    available = min((len(tensors["images"]) for tensors, _ in files.values()), default=0)
+    images, labels, data_checksum = load_verified(data, "train")
+    composition = compose(spec, len(images), available)
+    missing = set(composition.synthetic) - set(files)
+    if missing:
+        raise ArtifactError(
+            f"generation {spec.generation} needs the samples of generations {sorted(missing)}"
+        )
+    wanted = spec.synthetic.rows(len(composition.real)) if spec.synthetic else 0
+    for g in composition.synthetic:
+        if len(files[g][0]["images"]) < wanted:
+            raise ArtifactError(
+                f"the samples of generation {g} hold {len(files[g][0]['images'])} rows, {wanted} are needed; {REBUILD}"
+            )
+    used = [(files[g][0], rows) for g, rows in composition.synthetic.items()]
+    parts = [torch.from_numpy(tensors["images"][rows]) for tensors, rows in used]
+    inputs = {str(g): checksum for g, (_, checksum) in files.items()}
+    if len(composition.real):
+        parts = [pixels(images[composition.real]), *(part.float() for part in parts)]
+        inputs["data"] = data_checksum
+    classes = None
+    if entry(spec.model.family).conditional:
+        known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
+        classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
+    return TrainingSet(torch.cat(parts), classes, composition, inputs)

@@ -1,0 +1,137 @@
+"""Sample a generation, and read its samples again, from their file or from the weights that made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bigloop.artifacts import (
+    MODEL_FILES,
+    PREVIEW_ROWS,
+    ArtifactError,
+    checksum_at,
+    link,
+    read_tensors,
+    write_tensors,
+)
+from bigloop.data import dataset
+from bigloop.generation.store import STATE, check_place, load_model
+from bigloop.models import entry
+from bigloop.models.images.neural import NeuralFamily
+from bigloop.runtime.progress import Report
+from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.seeding import torch_generator
+from bigloop.spec.jobs import SampleSpec
+from bigloop.spec.options import digest, parse, to_json
+from bigloop.training.checkpoint import Checkpoint
+from bigloop.training.devices import default_device
+
+SAMPLE_STATE = "sample.state.safetensors"
+
+
+def sample(
+    spec: SampleSpec,
+    model: Path,
+    out: Path,
+    report: Report = lambda line: None,
+    save_seconds: float = SAVE_SECONDS,
+) -> None:
+    """Draw `spec.n` rows from the model in the folder `model`; write samples and preview into the folder `out`.
+
+    A model that lies elsewhere (a first generation, which several loops share) is linked in. The state of a long
+    sampling is kept in `out` every `save_seconds`, and a call that finds it there goes on from it.
+    """
+    rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report)
+    header = {
+        "spec": digest(spec),
+        "seed": str(spec.seed),
+        "generation": str(spec.generation),
+        "model": record["sha256"],
+    }
+    checksum = write_tensors(out / "samples.safetensors", rows, header)
+    more = {"samples": checksum, "job": to_json(spec)}
+    first = {name: array[:PREVIEW_ROWS] for name, array in rows.items()}
+    write_tensors(out / "preview.safetensors", first, header | more)
+    if model.resolve() != out.resolve():
+        for name in MODEL_FILES:
+            link(out / name, model / name)
+    # Only now: a finished training whose end the workflow did not live to see is thus taken up, not repeated.
+    (model / STATE).unlink(missing_ok=True)
+    (out / SAMPLE_STATE).unlink(missing_ok=True)
+
+
+def draw(
+    spec: SampleSpec,
+    model: Path,
+    state: tuple[Path, float] | None = None,
+    report: Report = lambda line: None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The rows of a sampling job and the model's record.
+
+    images: float16 (n, c, h, w); and labels: int64 (n,), of a conditional family: the classes in turn, so that all
+    are equally frequent. state: the file that keeps an unfinished sampling, and the seconds between two saves.
+    """
+    device = default_device()
+    trained, record = load_model(model, device, spec.sampler)
+    check_place(model, record, spec.seed, spec.generation)
+    generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
+    if state and isinstance(trained, NeuralFamily):
+        key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
+        trained.checkpoint = Checkpoint(state[0], key, state[1], report)
+    about = record["spec"]
+    rows, given = {}, {}
+    if entry(about["model"]["family"]).conditional:
+        rows["labels"] = np.arange(spec.n) % len(dataset(about["dataset"]).classes)
+        given["labels"] = torch.from_numpy(rows["labels"])
+    rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
+    if not np.isfinite(rows["images"]).all():
+        raise ArtifactError(f"{model}: the model gives values that are not finite; nothing was written")
+    return rows, record
+
+
+def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[str, np.ndarray], str]:
+    """The generation of a preview, all the samples that it is the beginning of (see `draw`), and their SHA-256.
+
+    The samples come from their file, or, where that was deleted, are drawn again exactly.
+    """
+    _, header = read_tensors(preview)
+    generation = int(header["generation"])
+    path = preview.with_name("samples.safetensors")
+    if path.is_file():
+        rows, checksum = read_samples(path, seed, generation)
+    else:
+        report(f"generation {generation}: drawing its deleted samples again")
+        spec = parse(SampleSpec, json.loads(header["job"]), f"{preview}: job")
+        rows, _ = draw(spec, preview.parent, None, report)
+        own = {k: header[k] for k in ("spec", "seed", "generation", "model")}
+        checksum = checksum_at(path, rows, own)
+    if checksum != header["samples"]:
+        raise ArtifactError(
+            f"{path}: not the samples that {preview.name} beside it was made with (another device or number of "
+            "threads, perhaps); delete both and run snakemake with their names as targets"
+        )
+    return generation, rows, checksum
+
+
+def read_samples(path: Path, seed: int, generation: int) -> tuple[dict[str, np.ndarray], str]:
+    """The rows of a samples file (see `draw`) and its SHA-256; raises ArtifactError where it is another's."""
+    tensors, header = read_tensors(path)
+    if (header.get("seed"), header.get("generation")) != (str(seed), str(generation)):
+        raise ArtifactError(
+            f"{path}: holds seed {header.get('seed')}, generation {header.get('generation')}, "
+            f"expected {seed}, {generation}"
+        )
+    return tensors, header["sha256"]
+
+
+def is_sampled(spec: SampleSpec, out: Path) -> bool:
+    """Whether the folder `out` holds the sound samples of this very job, and their preview."""
+    try:
+        headers = [read_tensors(out / f"{name}.safetensors")[1] for name in ("samples", "preview")]
+    except ArtifactError:
+        return False
+    return headers[1]["samples"] == headers[0]["sha256"] and headers[0]["spec"] == digest(spec)

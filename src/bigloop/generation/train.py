@@ -1,0 +1,130 @@
+"""Train the model of a generation, go on from an earlier one, or take over weights from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import safetensors
+import safetensors.numpy
+import torch
+
+from bigloop.artifacts import (
+    OPTIMIZER_FILE,
+    REBUILD,
+    ArtifactError,
+    file_checksum,
+    read_tensors,
+)
+from bigloop.generation.rows import training_set
+from bigloop.generation.store import STATE, check_place, fresh_model, load_model, write_model
+from bigloop.loops import Composition
+from bigloop.models import Family
+from bigloop.models.images.neural import NeuralFamily
+from bigloop.runtime.progress import Report
+from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.seeding import torch_generator
+from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.options import SpecError, digest, to_dict
+from bigloop.training.checkpoint import Checkpoint, unpack
+from bigloop.training.devices import default_device
+
+
+def train(
+    spec: TrainSpec,
+    data: Path,
+    previews: Iterable[Path],
+    out: Path,
+    report: Report,
+    save_seconds: float = SAVE_SECONDS,
+    previous: Path | None = None,
+    keep_optimizer: bool = False,
+) -> None:
+    """Fit the model of `spec` and write the files of a model, see above, into the folder `out`.
+
+    data: folder of the real dataset. previews: the preview file of each earlier generation that the loop uses,
+    with its samples or its model beside it. previous: folder of the model that this one continues from. The state of
+    the training is kept in `out` every `save_seconds`, and a call that finds it there goes on from it. Raises
+    ArtifactError for a broken input, DivergedError for a loss that is not finite and Interrupted where a signal
+    stopped it; then no output is written.
+    """
+    rows = training_set(spec, data, previews, report)
+    device = default_device()
+    model = fresh_model(spec, device)
+    if spec.continues:
+        if previous is None:
+            raise ArtifactError(f"generation {spec.generation} continues from a model that was not given")
+        rows.inputs.update(_continue_from(previous, spec, model, report))
+    report(f"training on {len(rows.images):,} images, {device.type}, {torch.get_num_threads()} threads")
+    generator = torch_generator(spec.seed, spec.generation, "training", device=device)
+    key = digest({"spec": spec, "inputs": rows.inputs, "device": device.type}, digits=64)
+    checkpoint = Checkpoint(out / STATE, key, save_seconds, report)
+    if isinstance(model, NeuralFamily):
+        model.checkpoint = checkpoint
+    given = {} if rows.labels is None else {"labels": rows.labels}
+    history = model.fit(rows.images, spec.budget, generator, report, **given)
+    facts = {"rows": len(rows.images), "inputs": rows.inputs, "resumed_at": checkpoint.resumed_at}
+    write_model(spec, model, pd.DataFrame(history), rows.composition, facts, device, out, keep_optimizer)
+
+
+def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report: Report) -> None:
+    """Write the model of `spec`, a first generation, with the weights in a file that somebody else trained.
+
+    weights: safetensors with the family's own names, NETWORK.PARAMETER, as in a model.safetensors of bigloop. Never
+    a pickle. Raises ArtifactError where it is not the file that the spec names, or does not fit the family.
+    """
+    if file_checksum(weights) != spec.weights:
+        raise ArtifactError(f"{weights}: changed since the workflow was planned; run the same command again")
+    try:
+        tensors = safetensors.numpy.load_file(weights)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
+    device = default_device()
+    model = fresh_model(spec, device)
+    if not isinstance(model, NeuralFamily):
+        raise SpecError(f"{spec.model.family}: only families of networks can start from imported weights")
+    expected, _ = model.state()
+    for name in sorted(expected.keys() | tensors.keys()):
+        wanted, found = (side[name].shape if name in side else "none" for side in (expected, tensors))
+        if wanted != found:
+            raise ArtifactError(
+                f"{weights}: {name} has shape {found}, expected {wanted}: not the weights of a "
+                f"{spec.model.family} with these options"
+            )
+    rows = training_set(spec, data, (), report)
+    model.adopt(tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device))
+    report(f"weights of generation 1 taken from {weights}")
+    facts = {"rows": 0, "inputs": {**rows.inputs, "weights": spec.weights}, "resumed_at": []}
+    none = Composition(np.zeros(0, np.int64), {})
+    write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), none, facts, device, out)
+
+
+def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Report) -> dict[str, str]:
+    """Give `model` the weights and the optimisers' state of the generation before; returns their SHA-256."""
+    if not isinstance(model, NeuralFamily):
+        raise SpecError(f"{spec.model.family}: only families of networks can continue from earlier weights")
+    before, record = load_model(previous, torch.device("cpu"))
+    check_place(previous, record, spec.seed, spec.generation - 1)
+    inputs = {"model": record["sha256"]}
+    if record["spec"].get("weights"):
+        report("the weights of generation 1 were imported: the optimiser starts anew")
+        model.resume_from(before.state()[0], {})
+        return inputs
+    tensors, header = read_tensors(previous / OPTIMIZER_FILE)
+    if header.get("model") != record["sha256"]:
+        raise ArtifactError(f"{previous / OPTIMIZER_FILE}: does not belong to the model beside it; {REBUILD}")
+    model.resume_from(before.state()[0], unpack(tensors, header["tree"]))
+    return inputs | {"optimizer": header["sha256"]}
+
+
+def is_trained(spec: TrainSpec, out: Path, keep_optimizer: bool = False) -> bool:
+    """Whether the folder `out` holds the sound model of this very job, and the optimisers' state where it is kept."""
+    try:
+        _, record = load_model(out, torch.device("cpu"))
+        if keep_optimizer:
+            read_tensors(out / OPTIMIZER_FILE)
+    except ArtifactError:
+        return False
+    return record["spec"] == to_dict(spec)

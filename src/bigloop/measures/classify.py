@@ -1,0 +1,75 @@
+"""Train the classifier that judges images, and load it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from bigloop.artifacts import (
+    ArtifactError,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+from bigloop.data import dataset, load, load_verified
+from bigloop.models.classifier import Classifier, accuracy, train_classifier
+from bigloop.runtime.progress import Report
+from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.options import digest, parse, to_dict
+from bigloop.training.checkpoint import Checkpoint
+from bigloop.training.devices import default_device, describe, versions
+
+
+def classify(
+    spec: ClassifierSpec, data: Path, out: Path, report: Report, save_seconds: float = SAVE_SECONDS
+) -> float:
+    """Train the classifier; write it and its judgement of the real training set; returns its test accuracy.
+
+    A training that was stopped goes on from the state that it left in `out`.
+    """
+    device = default_device()
+    images, labels, data_checksum = load_verified(data, "train")
+    key = digest({"spec": spec, "data": data_checksum, "device": device.type}, digits=64)
+    checkpoint = Checkpoint(out / "classify.state.safetensors", key, save_seconds, report)
+    classes = len(dataset(spec.dataset).classes)
+    net, history = train_classifier(spec, images, labels, classes, device, report, checkpoint)
+    test_images, test_labels = load(data, "test")
+    test_accuracy = accuracy(net.judge(test_images), test_labels)
+    judgement = net.judge(images)
+    tensors = {k: v.cpu().numpy() for k, v in net.state_dict().items()}
+    header = {"spec": digest(spec)}
+    write_tensors(out / "reference.safetensors", judgement._asdict(), header)
+    write_tensors(out / "model.safetensors", tensors, header)
+    write_json(
+        out / "model.json",
+        {
+            "spec": to_dict(spec),
+            "test_accuracy": test_accuracy,
+            "history": history,
+            "resumed_at": checkpoint.resumed_at,
+            "device": describe(device),
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+        },
+    )
+    checkpoint.path.unlink(missing_ok=True)
+    return test_accuracy
+
+
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """The classifier saved in `folder`; raises ArtifactError where it is broken."""
+    spec = parse(
+        ClassifierSpec,
+        read_json(folder / "model.json", keys=("spec",))["spec"],
+        f"{folder / 'model.json'}: spec",
+    )
+    tensors, header = read_tensors(folder / "model.safetensors")
+    if header.get("spec") != digest(spec):
+        raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")
+    about = dataset(spec.dataset)
+    net = Classifier(spec, about.shape, len(about.classes))
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+    return net.to(device).eval()

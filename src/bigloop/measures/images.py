@@ -1,0 +1,222 @@
+"""Images to measures: every measure of a generation as records, each with its n, and the real floor.
+
+    records = measure(spec, samples_file, model_folder, classifier_folder, data_folder)
+    # [{"measure": "fid", "value": 12.3, "n": 10000, "k": None, "detail": ""}, …]
+
+Real rows for comparison are two fixed, disjoint, seeded subsets of the training split: generated samples
+are compared with the first, and the floor is the second compared with the first. What is costly and depends on
+such a subset alone is computed once, and kept beside the classifier.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bigloop import __version__
+from bigloop.artifacts import (
+    ArtifactError,
+    read_table,
+    read_tensors,
+)
+from bigloop.data import dataset, load, load_verified
+from bigloop.data.files import read_images
+from bigloop.generation.sample import read_samples, recall_samples
+from bigloop.generation.store import fresh_model, load_model, parameters
+from bigloop.measures.classify import load_classifier
+from bigloop.measures.critics import load_critic
+from bigloop.measures.records import (
+    Kept,
+    Record,
+    Side,
+    as_records,
+    compare,
+    compares_with_training,
+    most_rows,
+    of_rows,
+    record,
+)
+from bigloop.metrics import MEASURES
+from bigloop.models.classifier import Judgement, pixels
+from bigloop.runtime.progress import Report
+from bigloop.seeding import numpy_generator
+from bigloop.spec.jobs import FloorSpec, MeasureSpec, TrainSpec
+from bigloop.spec.options import Scalar, SpecError, parse
+from bigloop.training.devices import default_device
+
+LABELLED = 2_000  # images whose class is compared with the one asked for
+
+
+def measure(
+    spec: MeasureSpec,
+    samples: Path,
+    model: Path | None,
+    classifier: Path,
+    data: Path,
+    report: Report = lambda line: None,
+    first: Path | None = None,
+) -> list[Record]:
+    """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate.
+
+    first: folder of the model of generation 1, for the measures of weights.
+    """
+    preview = samples.with_name("preview.safetensors")
+    if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
+        _, rows, _ = recall_samples(preview, spec.seed, report)
+    else:
+        rows, _ = read_samples(samples, spec.seed, spec.generation)
+    of_images = of_rows(spec.measures)
+    records = measure_images(rows["images"], of_images, classifier, data, rows.get("labels"), report)
+    if model is not None and first is not None:
+        moved = [name for name in spec.measures if not MEASURES[name].has_rows]
+        weights = model_parameters(model, first) if moved else ()
+        for name in moved:
+            records += as_records(name, MEASURES[name].function(*weights), {})
+    if model is not None:
+        records += final_losses(model)
+        if spec.has_critic:
+            records.append(critic_on_test(model, data))
+    return records
+
+
+def measure_images(
+    images: np.ndarray,
+    measures: dict[str, dict[str, Scalar]],
+    classifier: Path,
+    data: Path,
+    labels: np.ndarray | None = None,
+    report: Report = lambda line: None,
+) -> list[Record]:
+    """Records of images (n, c, h, w), floats in the range of the real data, against the real reference rows.
+
+    labels: the classes (n,) that they were made to be of; adds how often the classifier agrees.
+    """
+    device = default_device()
+    asked = labels[:LABELLED] if labels is not None else None
+    judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
+    judgement = load_classifier(classifier, device).judge(images[:judged]) if judged else None
+    generated = Side(images, judgement, device)
+    sides = {"subset": real_side(classifier, data, most_rows(measures), device, report, floor=False)}
+    if compares_with_training(measures):
+        sides["training"] = Side(load(data, "train")[0], None, device)
+    records = [
+        r
+        for name, options in measures.items()
+        for r in compare(name, options, generated, sides[MEASURES[name].against])
+    ]
+    if asked is not None and judgement is not None:
+        agreed = judgement.probabilities[: len(asked)].argmax(axis=1) == asked
+        records.append(record("label_agreement", float(agreed.mean()), len(asked)))
+    return records
+
+
+def measure_file(
+    path: Path,
+    about: str,
+    pixel_range: tuple[float, float],
+    classifier: Path | None,
+    data: Path | None,
+    n: int | None,
+    report: Report = lambda line: None,
+) -> list[Record]:
+    """Records of images from elsewhere (see data.files.read_images) against the real dataset `about`.
+
+    All measures that need no downloaded weights, with `n` rows each (by default each measure's limit), or as
+    many as there are. Classifier and data are looked for under results/ unless given.
+    """
+    if n is not None and n < 2:
+        raise SpecError(f"--n: expected at least 2, got {n}")
+    images = read_images(path, dataset(about).shape, *pixel_range)
+    available = min(len(images), dataset(about).rows["train"] // 2)
+    measures: dict[str, dict[str, Scalar]] = {}
+    for name, entry in MEASURES.items():
+        rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
+        if entry.of_images and entry.has_rows and "inception" not in entry.on and rows > (k or 0):
+            measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
+    if available < 4:
+        raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
+    data = data or Path("results/data") / about
+    return measure_images(images, measures, classifier or find_classifier(about), data, report=report)
+
+
+def find_classifier(about: str) -> Path:
+    """The newest trained classifier of a dataset under results/classifier."""
+    found = sorted(Path("results/classifier").glob(f"{about}-*/model.json"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        raise ArtifactError(
+            f"results/classifier/{about}-*: no classifier is trained yet; "
+            "make it with `snakemake --cores 2 classifiers`"
+        )
+    return found[-1].parent
+
+
+def measure_real(
+    spec: FloorSpec, classifier: Path, data: Path, report: Report = lambda line: None
+) -> list[Record]:
+    """The floor: the records of the second real subset against the first, for every measure and n of `spec`.
+
+    Of a measure against all training rows it is that of the test set, whose rows are not among them.
+    """
+    device = default_device()
+    rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
+    first, second = (
+        real_side(classifier, data, rows, device, report, floor=floor) for floor in (False, True)
+    )
+    sides = {"subset": (second, first)}
+    if compares_with_training(spec.measures):
+        training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
+        sides["training"] = test, training
+    return [
+        r
+        for name, several in spec.measures.items()
+        for options in several
+        for r in compare(name, options, *sides[MEASURES[name].against])
+    ]
+
+
+def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The weights of a model, of the generation 1 it descends from, and of that one before its training."""
+    device = torch.device("cpu")
+    current, origin = (load_model(folder, device) for folder in (model, first))
+    spec = parse(TrainSpec, origin[1]["spec"], f"{first / 'model.json'}: spec")
+    return parameters(current[0]), parameters(origin[0]), parameters(fresh_model(spec, device))
+
+
+def real_side(
+    classifier: Path,
+    data: Path,
+    rows: int,
+    device: torch.device,
+    report: Report = lambda line: None,
+    *,
+    floor: bool,
+) -> Side:
+    """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation."""
+    images, _, checksum = load_verified(data, "train")
+    order = numpy_generator(0, 0, "reference rows").permutation(len(images))
+    chosen = (order[::-1] if floor else order)[:rows]
+    tensors, header = read_tensors(classifier / "reference.safetensors")
+    judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
+    which = {"data": checksum, "reference": header["sha256"], "subset": "second" if floor else "first"}
+    kept = Kept(classifier / "statistics", {**which, "bigloop": __version__}, report)
+    return Side(images[chosen], judgement, device, kept)
+
+
+def final_losses(model: Path) -> list[Record]:
+    """The losses of the last epoch, from history.csv; none for imported weights."""
+    history = read_table(model / "history.csv")
+    if history.empty:  # imported weights
+        return []
+    last = history.iloc[-1]
+    names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
+    return [record("final_loss", float(last[name]), None, name) for name in names]
+
+
+def critic_on_test(model: Path, data: Path) -> Record:
+    """The share of the real test images that the critic calls real (Knutsen et al. 2025, fig. 9)."""
+    critic, threshold = load_critic(model, default_device())
+    images, _ = load(data, "test")
+    scores = critic.scores(pixels(images)).cpu().numpy()
+    return record("critic_on_test", float((scores > threshold).mean()), len(images))

@@ -1,0 +1,154 @@
+"""Sides of a comparison and the records that measures make of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from bigloop.artifacts import (
+    ArtifactError,
+    file_checksum,
+    read_tensors,
+    write_tensors,
+)
+from bigloop.metrics import MEASURES, Measure, View
+from bigloop.models.classifier import Judgement, pixels
+from bigloop.models.inception import inception_features, weights_file
+from bigloop.runtime.progress import Report
+from bigloop.spec.options import Scalar, digest
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was computed of one set of rows, in a folder, each in a file named by a digest of all it depends on."""
+
+    folder: Path
+    rows: Mapping[str, str]  # which they are
+    report: Report
+
+    def get(
+        self, name: str, depends: Mapping[str, Any], compute: Callable[[], np.ndarray | float]
+    ) -> np.ndarray:
+        """The array of this name that was kept, or else `compute()`, which is kept from now on where it can be.
+
+        Jobs that keep the same array at the same time write the same file: one of them may say that it could not.
+        """
+        path = self.folder / f"{name}-{digest({**self.rows, **depends}, digits=16)}.safetensors"
+        try:
+            return read_tensors(path)[0][name]
+        except ArtifactError:
+            self.report(f"{path}: {'damaged' if path.is_file() else 'not there yet'}, computed now")
+        computed = np.asarray(compute())
+        try:
+            write_tensors(path, {name: computed}, {})
+        except ArtifactError as fault:
+            self.report(str(fault))
+        return computed
+
+
+@dataclass
+class Side:
+    """One side of a comparison, in every view that a measure may ask for."""
+
+    images: np.ndarray
+    judgement: Judgement | None
+    device: torch.device
+    kept: Kept | None = None  # of real rows
+
+    def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
+        """The first `rows` rows, or all, as a measure wants to see them."""
+        if on == "inception":
+            return self._inception(weights_file(str(options.get("weights", ""))), rows)
+        if on == "images":
+            return pixels(self.images[:rows]).numpy()
+        assert self.judgement is not None
+        return getattr(self.judgement, on)[:rows]
+
+    def _inception(self, weights: Path, rows: int | None) -> np.ndarray:
+        def features() -> np.ndarray:
+            return inception_features(pixels(self.images[:rows]).numpy(), str(weights), self.device)
+
+        if self.kept is None:
+            return features()
+        depends = {"n": rows, "weights": file_checksum(weights), "device": self.device.type}
+        return self.kept.get("inception", depends, features)
+
+
+def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) -> list[Record]:
+    """The records of one measure. Raises ArtifactError where a side has too few rows or a value is not finite."""
+    measure = MEASURES[name]
+    wanted = rows_of(measure, options)
+    taken = (generated, wanted), (real, None if measure.against == "training" else wanted)
+    views = [side.view(on, options, rows) for side, rows in taken for on in measure.on]
+    for view in views:
+        if len(view) < wanted:
+            raise ArtifactError(
+                f"{name}: needs {wanted} rows on each side, got {len(view)}; lower measures.{name}.n"
+            )
+        if not np.isfinite(view).all():
+            raise ArtifactError(f"{name}: its {measure.on[0]} are not all finite; nothing was written")
+    extra: dict[str, Any] = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
+    known: dict[str, Any] = {}
+    try:
+        if measure.of_real is not None and real.kept is not None:
+            compute = partial(measure.of_real, *views[len(measure.on) :], **extra)
+            depends = {"n": wanted, "on": measure.on, **extra}
+            known["of_real"] = real.kept.get(measure.of_real.__name__, depends, compute)
+        return as_records(name, measure.function(*views, **extra, **known), options)
+    except ValueError as error:
+        raise ArtifactError(f"{name}: {error}; nothing was written") from None
+
+
+def as_records(
+    name: str, result: float | list[tuple[str, float, str]], options: dict[str, Scalar]
+) -> list[Record]:
+    """What a measure's function returned, as records. Raises ArtifactError where a value is not finite."""
+    values = [(name, result, "")] if isinstance(result, float) else result
+    for measured, value, _ in values:
+        if not math.isfinite(value):
+            raise ArtifactError(f"{measured}: came out as {value}; nothing was written")
+    n, k = cast(int | None, options.get("n")), cast(int | None, options.get("k"))
+    return [record(measured, value, n, detail, k) for measured, value, detail in values]
+
+
+def of_rows(measures: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
+    """Those of the measures that compare rows."""
+    return {name: options for name, options in measures.items() if MEASURES[name].has_rows}
+
+
+def compares_with_training(measures: Iterable[str]) -> bool:
+    """Whether one of these measures takes all of the real training set."""
+    return any(MEASURES[name].against == "training" for name in measures)
+
+
+def record(
+    measure: str, value: float, n: int | None = None, detail: str = "", k: int | None = None
+) -> Record:
+    """A row of measures.json."""
+    return {"measure": measure, "value": value, "n": n, "k": k, "detail": detail}
+
+
+def rows_of(measure: Measure, options: dict[str, Scalar]) -> int:
+    """Rows that a measure takes of each side; none of weights."""
+    return measure.per_side * cast(int, options.get("n", 0))
+
+
+def most_rows(measures: dict[str, dict[str, Scalar]], views: set[str] | None = None) -> int:
+    """The most rows that any of these measures takes of a side (of those in `views`)."""
+    return max(
+        (
+            rows_of(MEASURES[m], o)
+            for m, o in measures.items()
+            if views is None or views & set(MEASURES[m].on)
+        ),
+        default=0,
+    )

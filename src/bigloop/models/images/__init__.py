@@ -1,0 +1,1 @@
+"""Families of images, one a file."""

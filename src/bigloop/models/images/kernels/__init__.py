@@ -1,0 +1,1 @@
+"""Fast paths on CPUs, tested equal to the readable versions."""

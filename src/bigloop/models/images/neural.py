@@ -1,0 +1,185 @@
+"""What families made of torch networks share: named networks, fitting, sampling in chunks, saving."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bigloop.runtime.progress import Report
+from bigloop.runtime.signals import Interrupted, stop_signals
+from bigloop.runtime.words import duration
+from bigloop.seeding import default_generator
+from bigloop.spec.runs import Budget
+from bigloop.training.checkpoint import Checkpoint, Stateful
+from bigloop.training.loop import History, LearningRate, run
+
+SAMPLE_CHUNK = 1_000  # rows generated at once: bounds memory, and is part of the result's last bits
+
+
+class NeuralFamily:
+    """A family whose state is a few networks.
+
+    Subclasses give `build`, `prepare`, `step`, and `latent` and `decode`, or `piece`. What a step changes must be
+    the networks, the optimisers and the generator's state, and nothing else: these are saved for a resume. A step
+    does the same operations every time and reads no value (no `.item()`, no branch on one): on a GPU it is recorded
+    once and replayed.
+    """
+
+    Options: ClassVar[type]
+    revision: ClassVar[int]
+
+    def __init__(
+        self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
+    ) -> None:
+        self.options = options
+        self.shape = shape
+        self.device = device
+        self.classes = classes  # of a conditional family
+        self.facts: dict[str, Any] = {}
+        self.checkpoint: Checkpoint | None = None  # where the next `fit` or `sample` keeps its state
+        self.networks: dict[str, nn.Module] = {k: net.to(device) for k, net in self.build().items()}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizer_states: dict[str, Any] = {}  # of `optimizers`, to begin a training with
+
+    @classmethod
+    def fresh(
+        cls,
+        options: Any,
+        shape: tuple[int, ...],
+        generator: torch.Generator,
+        classes: int | None = None,
+    ) -> Self:
+        with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
+            return cls(options, shape, generator.device, classes)
+
+    def build(self) -> dict[str, nn.Module]:
+        """The networks, by name, with torch's default initialisation."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Make `self.optimizers`, by name; called once before the first step."""
+        raise NotImplementedError
+
+    def learning_rate(self, done: int, steps: int) -> float:
+        """The learning rate of the step after `done` of `steps` steps, for all optimisers; constant by default."""
+        return self.options.learning_rate
+
+    def step(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """step(batch, generator): one training step on batch (b, *shape); returns detached losses, shape () each.
+
+        Of a conditional family: step(batch, labels, generator), with labels (b,).
+        """
+        raise NotImplementedError
+
+    def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
+        """n latents with sampling bias λ, Tensor (n, …)."""
+        raise NotImplementedError
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents (n, …) to rows (n, *shape)."""
+        raise NotImplementedError
+
+    def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
+        """New rows from at most SAMPLE_CHUNK latents, for a family that needs more than `decode` gets.
+
+        A conditional family gets labels (n,).
+        """
+        return self.decode(latent)
+
+    def finish(self, rows: Tensor, generator: torch.Generator) -> None:
+        """Called after training with all rows; a family may note facts in `self.facts`."""
+
+    def fit(
+        self,
+        rows: Tensor,
+        budget: Budget,
+        generator: torch.Generator,
+        report: Report,
+        labels: Tensor | None = None,
+    ) -> History:
+        self._train(True)
+        self.prepare()
+        for name, state in self.optimizer_states.items():
+            self.optimizers[name].load_state_dict(state)
+        steps = budget.steps(len(rows), self.options.batch_size)
+        learner: dict[str, Stateful] = {
+            **self.networks,
+            **{f"optimizer {name}": part for name, part in self.optimizers.items()},
+        }
+        with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
+            history = run(
+                self.step,
+                *([rows] if labels is None else [rows, labels]),
+                batch_size=self.options.batch_size,
+                steps=steps,
+                generator=generator,
+                parameters={name: list(net.parameters()) for name, net in self.networks.items()},
+                report=report,
+                learner=learner,
+                checkpoint=self.checkpoint,
+                before=LearningRate(self.optimizers.values(), lambda done: self.learning_rate(done, steps)),
+            )
+        self.checkpoint = None
+        self._train(False)
+        self.finish(rows, generator)
+        return history
+
+    @torch.no_grad()
+    def sample(self, n: int, bias: float, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        self._train(False)
+        latent = self.latent(n, bias, generator)
+        rows = torch.empty(n, *self.shape, dtype=torch.float16, device=self.device)
+        done, checkpoint = 0, self.checkpoint
+        if checkpoint and (state := checkpoint.load()):
+            done = state["done"]
+            rows[:done] = state["rows"].to(self.device)
+            generator.set_state(state["generator"])
+            checkpoint.report(f"going on from image {done:,} of {n:,}")
+        started, begun = time.monotonic(), done
+        with stop_signals(enabled=checkpoint is not None) as stopped:
+            while done < n:
+                part = slice(done, done + SAMPLE_CHUNK)
+                given = None if labels is None else labels[part].to(self.device)
+                rows[part] = self.piece(latent[part], bias, generator, given)
+                done = min(n, part.stop)
+                if checkpoint and done < n and (stopped or checkpoint.due()):
+                    checkpoint.save({"done": done, "rows": rows[:done], "generator": generator.get_state()})
+                    if stopped:
+                        raise Interrupted(f"stopped by {stopped[0]}; state saved at image {done:,} of {n:,}")
+                    rate = (done - begun) / (time.monotonic() - started)
+                    left = duration((n - done) / rate)
+                    checkpoint.report(f"image {done:,} of {n:,}, {rate:,.0f} images/s, about {left} left")
+        return rows
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        tensors = {
+            f"{name}.{key}": value.detach().cpu().numpy()
+            for name, net in self.networks.items()
+            for key, value in net.state_dict().items()
+        }
+        return tensors, dict(self.facts)
+
+    def restore(self, tensors: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        for name, net in self.networks.items():
+            mine = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in mine.items()})
+        self.facts = dict(facts)
+
+    def resume_from(self, tensors: dict[str, np.ndarray], optimizers: dict[str, Any]) -> None:
+        """Begin the next `fit` with these weights and states of the optimisers, those of another model's end."""
+        self.restore(tensors, {})
+        self.optimizer_states = optimizers
+
+    def adopt(self, tensors: dict[str, np.ndarray], rows: Tensor, generator: torch.Generator) -> None:
+        """Take over weights that were trained elsewhere, and note what `finish` finds with the training rows."""
+        self.restore(tensors, {})
+        self._train(False)
+        self.finish(rows, generator)
+
+    def _train(self, mode: bool) -> None:
+        for net in self.networks.values():
+            net.train(mode)

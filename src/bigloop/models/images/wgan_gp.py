@@ -1,0 +1,205 @@
+"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for 28×28 images, as in Knutsen et al. 2025, fig. 3.
+
+On every batch the critic makes `critic_iterations` steps, then the generator one. The critic's loss is
+eq. 4: mean f(fake) - mean f(real) + λ mean (‖∇f(x̂)‖₂ - 1)², x̂ uniform on the lines between real and fake.
+On a GPU autograd takes the gradients; on a CPU they are written out (`wgan_gp_passes`), for twice the speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bigloop.models.images.kernels.wgan_gp import Passes, keep_freed_memory
+from bigloop.models.images.neural import NeuralFamily
+from bigloop.spec.options import SpecError, option
+
+THRESHOLD_ROWS = 10_000
+LOSSES = "loss_critic", "loss_generator", "gradient_penalty"
+
+
+class WGANGP(NeuralFamily):
+    """Rows as given, [0, 1] in the paper; output in (-1, 1) from a tanh, passed on unclipped.
+
+    The latent is uniform on [-1, 1]; sampling bias λ multiplies it. After training `facts["threshold"]` is
+    the critic's decision threshold: above it, the critic calls an image real.
+    """
+
+    revision = 2
+
+    @dataclass(frozen=True)
+    class Options:
+        width: int = option(
+            64, "channels of the layer next to the image; the others have 2 and 4 times as many", minimum=1
+        )
+        latent: int = option(100, "dimensions of the latent space", minimum=1)
+        critic_iterations: int = option(5, "critic steps on every batch", minimum=1)
+        gradient_penalty: float = option(10.0, "weight λ of the gradient penalty", minimum=0)
+        critic_output: Literal["sigmoid", "linear"] = option("sigmoid", "last layer of the critic")
+        generator_norm: Literal["instance", "batch"] = option("instance", "normalisation in the generator")
+        slope: float = option(0.2, "negative slope of LeakyReLU", minimum=0)
+        batch_size: int = option(64, "images a step", minimum=1)
+        learning_rate: float = option(2e-4, "Adam's learning rate, for both networks", above=0)
+        beta1: float = option(0.9, "Adam's decay of the gradient's mean", minimum=0, below=1)
+        beta2: float = option(0.999, "Adam's decay of the gradient's square", minimum=0, below=1)
+
+    def build(self) -> dict[str, nn.Module]:
+        if self.shape[1:] != (28, 28):
+            raise SpecError(f"wgan_gp: makes 28×28 images, the dataset has {self.shape[1]}×{self.shape[2]}")
+        return {
+            "generator": generator(self.options, self.shape[0]),
+            "critic": critic(self.options, self.shape[0]),
+        }
+
+    def prepare(self) -> None:
+        o = self.options
+        self.optimizers = {
+            name: torch.optim.Adam(net.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
+            for name, net in self.networks.items()
+        }
+        self.passes: Passes | None = None
+        if self.device.type == "cpu":
+            keep_freed_memory()
+            self.passes = Passes(self.networks["generator"], self.networks["critic"])
+
+    def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        losses = (self._step_by_hand if self.passes else self._step_by_autograd)(batch, generator)
+        return {name: loss.detach() for name, loss in zip(LOSSES, losses, strict=True)}
+
+    def _step_by_autograd(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        for _ in range(self.options.critic_iterations):
+            critic_loss, penalty = self._critic_step(batch, generator)
+        fake = self.decode(self.latent(len(batch), 1.0, generator))
+        generator_loss = -self.networks["critic"](fake).mean()
+        self._descend("generator", generator_loss)
+        return critic_loss, generator_loss, penalty
+
+    @torch.no_grad()
+    def _step_by_hand(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        assert self.passes
+        o, n = self.options, len(batch)
+        real = images_last(batch)
+        latents, weights = [], []
+        for _ in range(o.critic_iterations):
+            latents.append(self.latent(n, 1.0, generator))
+            weights.append(torch.rand(n, generator=generator))
+        if o.generator_norm == "instance":
+            fakes = self.passes.images(latents)
+        else:
+            fakes = [images_last(self.decode(latent)) for latent in latents]
+        for fake, weight in zip(fakes, weights, strict=True):
+            critic_loss, penalty = self.passes.critic_loss(real, fake, weight, o.gradient_penalty)
+            self.optimizers["critic"].step()
+        latent = self.latent(n, 1.0, generator)
+        if o.generator_norm == "instance":
+            generator_loss = self.passes.generator_loss(latent)
+            self.optimizers["generator"].step()
+        else:
+            with torch.enable_grad():
+                images = images_last(self.decode(latent))
+                generator_loss, adjoint = self.passes.images_adjoint(images.detach())
+                self._descend("generator", (images * adjoint).sum())
+        return critic_loss, generator_loss, penalty
+
+    def _critic_step(self, real: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        critic, n = self.networks["critic"], len(real)
+        with torch.no_grad():
+            fake = self.decode(self.latent(n, 1.0, generator))
+            weight = torch.rand(n, 1, 1, 1, generator=generator, device=real.device)
+            between = weight * real + (1 - weight) * fake
+        # One pass for both: InstanceNorm treats each image by itself.
+        scores = critic(torch.cat([real, fake]))
+        penalty = gradient_penalty(critic, between)
+        loss = scores[n:].mean() - scores[:n].mean() + self.options.gradient_penalty * penalty
+        self._descend("critic", loss)
+        return loss, penalty
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        """One Adam step of one network; the other's gradients are neither computed nor touched."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
+        # optimiser silently mixes up elements where the two differ.
+        loss.backward(inputs=list(self.networks[name].parameters()))
+        optimizer.step()
+
+    def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
+        uniform = torch.rand(n, self.options.latent, generator=generator, device=generator.device)
+        return bias * (2 * uniform - 1)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return self.networks["generator"](latent[:, :, None, None])
+
+    @torch.no_grad()
+    def finish(self, rows: Tensor, generator: torch.Generator) -> None:
+        if self.options.critic_output == "sigmoid":
+            self.facts["threshold"] = 0.5
+            return
+        own = self.sample(min(len(rows), THRESHOLD_ROWS), 1.0, generator)
+        real, fake = (self.scores(some).mean().item() for some in (rows[:THRESHOLD_ROWS], own))
+        self.facts["threshold"] = (real + fake) / 2
+
+    @torch.no_grad()
+    def scores(self, images: Tensor) -> Tensor:
+        """The critic's scores of images (n, c, 28, 28), Tensor (n,); higher is more real."""
+        critic = self.networks["critic"]
+        return torch.cat([critic(chunk.to(self.device).float()) for chunk in images.split(1_000)])
+
+
+def images_last(images: Tensor) -> Tensor:
+    """Images (n, channels, 28, 28) as (784, channels, n)."""
+    return images.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """mean (‖∇f(x)‖₂ - 1)² over points (n, …), shape (), differentiable in the critic's weights.
+
+    Without its weight λ; the third term of Knutsen et al. 2025, eq. 4. `critic` maps (n, …) to (n,) and must
+    treat its rows independently.
+    """
+    points = points.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def generator(options: WGANGP.Options, channels: int) -> nn.Sequential:
+    """Latent (n, latent, 1, 1) to images (n, channels, 28, 28) in (-1, 1)."""
+    w = options.width
+    norm = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}[options.generator_norm]
+
+    def up(inner: int, outer: int, kernel: int, stride: int, padding: int) -> nn.Module:
+        return nn.ConvTranspose2d(inner, outer, kernel, stride, padding, bias=False)
+
+    def after(width: int) -> list[nn.Module]:
+        return [norm(width), nn.LeakyReLU(options.slope)]
+
+    return nn.Sequential(
+        *(up(options.latent, 4 * w, 4, 1, 0), *after(4 * w)),  # 4×4
+        *(up(4 * w, 2 * w, 3, 2, 1), *after(2 * w)),  # 7×7
+        *(up(2 * w, w, 4, 2, 1), *after(w)),  # 14×14
+        *(up(w, channels, 4, 2, 1), nn.Tanh()),  # 28×28
+    )
+
+
+def critic(options: WGANGP.Options, channels: int) -> nn.Sequential:
+    """Images (n, channels, 28, 28) to scores (n,), in (0, 1) with a sigmoid."""
+    w = options.width
+
+    def down(inner: int, outer: int, kernel: int, stride: int, padding: int) -> nn.Module:
+        return nn.Conv2d(inner, outer, kernel, stride, padding, bias=False)
+
+    def slope() -> nn.Module:
+        return nn.LeakyReLU(options.slope)
+
+    return nn.Sequential(
+        *(down(channels, w, 4, 2, 1), slope()),  # 14×14
+        *(down(w, 2 * w, 4, 2, 1), nn.InstanceNorm2d(2 * w), slope()),  # 7×7
+        *(down(2 * w, 4 * w, 3, 2, 1), nn.InstanceNorm2d(4 * w), slope()),  # 4×4
+        down(4 * w, 1, 4, 1, 0),
+        *([nn.Sigmoid()] if options.critic_output == "sigmoid" else []),
+        nn.Flatten(0),
+    )

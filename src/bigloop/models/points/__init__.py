@@ -1,0 +1,1 @@
+"""Families of points, one a file."""

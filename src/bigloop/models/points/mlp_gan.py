@@ -1,0 +1,132 @@
+"""GAN (Goodfellow et al. 2014) and Wasserstein GANs (Arjovsky et al. 2017, Gulrajani et al. 2017) of two MLPs.
+
+The family that tells a GAN, which keeps few modes of a mixture, from a Wasserstein GAN, which keeps them. Before
+each generator step the critic makes `critic_iterations` steps, each on a batch of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from bigloop.models.points.stacked import StackedFamily, Streams, mlp
+from bigloop.spec.options import option
+
+
+class MLPGAN(StackedFamily):
+    """Points of (−scale, scale)^d. Sampling bias λ: the latent is drawn from N(0, λI).
+
+    With the loss `gan` the critic is the discriminator, and its output a logit.
+    """
+
+    revision = 1
+
+    @dataclass(frozen=True)
+    class Options:
+        loss: Literal["gan", "wgan_clip", "wgan_gp"] = option(
+            "wgan_gp", "cross entropy, or Wasserstein with clipped weights or with a gradient penalty"
+        )
+        generator_loss: Literal["non_saturating", "saturating"] = option(
+            "non_saturating", "of gan: −log D of a generated point, or log(1 − D)"
+        )
+        latent: int = option(2, "dimensions of the Gaussian latent", minimum=1)
+        hidden: int = option(64, "units of each hidden layer", minimum=1)
+        layers: int = option(2, "hidden layers of each network", minimum=1)
+        slope: float = option(0.2, "negative slope of LeakyReLU", minimum=0)
+        scale: float = option(4.0, "points are this times the generator's tanh", above=0)
+        critic_iterations: int = option(3, "critic steps before each generator step", minimum=1)
+        clip: float = option(0.1, "wgan_clip: bound τ of the critic's weights", above=0)
+        gradient_penalty: float = option(0.1, "wgan_gp: weight of the gradient penalty", minimum=0)
+        batch_size: int = option(64, "points a step of either network", minimum=1)
+        learning_rate: float = option(2e-4, "Adam's learning rate, for both networks", above=0)
+        beta1: float = option(0.5, "Adam's decay of the gradient's mean", minimum=0, below=1)
+        beta2: float = option(0.9, "Adam's decay of the gradient's square", minimum=0, below=1)
+
+    def build(self, streams: Streams) -> dict[str, nn.Module]:
+        o, d = self.options, self.dimension
+
+        def activation() -> nn.Module:
+            return nn.LeakyReLU(o.slope, inplace=True)
+
+        return {
+            "generator": mlp([o.latent, *[o.hidden] * o.layers, d], activation, streams),
+            "critic": mlp([d, *[o.hidden] * o.layers, 1], activation, streams),
+        }
+
+    def prepare(self) -> dict[str, torch.optim.Optimizer]:
+        o = self.options
+        return {
+            name: torch.optim.Adam(net.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
+            for name, net in self.networks.items()
+        }
+
+    @property
+    def batches_per_step(self) -> int:
+        return self.options.critic_iterations
+
+    def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
+        for _ in range(self.options.critic_iterations):
+            critic_loss = self._critic_step(next(stream), streams)
+        fake = self.scores(self.decode(streams.normal(self.options.batch_size, self.options.latent)))
+        generator_loss = self._generator_loss(fake).mean(1)
+        self._descend("generator", generator_loss)
+        return {"generator_loss": generator_loss.detach(), "critic_loss": critic_loss}
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """The points (replicates, n, d) of latent ones (replicates, n, latent)."""
+        return self.options.scale * self.networks["generator"](latent).tanh()
+
+    def scores(self, points: Tensor) -> Tensor:
+        """The critic's scores (replicates, n) of points (replicates, n, d); higher is more real."""
+        return self.networks["critic"](points).squeeze(2)
+
+    def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
+        return self.decode(streams.normal(n, self.options.latent) * bias**0.5)
+
+    def _critic_step(self, real: Tensor, streams: Streams) -> Tensor:
+        o, n = self.options, real.shape[1]
+        with torch.no_grad():
+            fake = self.decode(streams.normal(n, o.latent))
+        scores = self.scores(torch.cat([real, fake], dim=1))
+        loss = self._critic_loss(scores[:, :n], scores[:, n:]).mean(1)
+        if o.loss == "wgan_gp":
+            between = torch.lerp(fake, real, streams.uniform(n, 1))
+            loss = loss + o.gradient_penalty * gradient_penalty(self.scores, between)
+        self._descend("critic", loss)
+        if o.loss == "wgan_clip":
+            with torch.no_grad():
+                for p in self.networks["critic"].parameters():
+                    p.clamp_(-o.clip, o.clip)
+        return loss.detach()
+
+    def _critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Loss of each pair of scores; the cross entropies of D = 1 for real and 0 for fake, or the difference."""
+        return softplus(-real) + softplus(fake) if self.options.loss == "gan" else fake - real
+
+    def _generator_loss(self, fake: Tensor) -> Tensor:
+        if self.options.loss != "gan":
+            return -fake
+        return softplus(-fake) if self.options.generator_loss == "non_saturating" else -softplus(fake)
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        """One Adam step of one network; the other's gradients are neither computed nor touched."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward(inputs=list(self.networks[name].parameters()))
+        optimizer.step()
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Mean of (‖∇f(x)‖₂ − 1)² over each replicate's points, without its weight (Gulrajani et al. 2017, eq. 3).
+
+    points: (replicates, n, d), which `critic` maps to (replicates, n), each by itself; returns (replicates,),
+    differentiable in the critic's weights.
+    """
+    points = points.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (gradient.norm(dim=2) - 1).square().mean(1)

@@ -1,0 +1,1 @@
+"""Looking after runs: status, forecasts, Slurm, disk."""

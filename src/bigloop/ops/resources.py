@@ -1,0 +1,96 @@
+"""What a job will need, from what it is told: memory in MB and time in minutes, as a cluster asks for them.
+
+Generous by intention: a job that asks for too little is stopped. It then runs again with more, and a
+training goes on from its saved state.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from bigloop.config.runs import Run, Span
+from bigloop.data import dataset
+from bigloop.data.densities import Density
+from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.options import Scalar
+
+BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
+
+
+FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
+
+
+# Their solver holds about five matrices of distances; the other measures hold blocks of rows.
+TRANSPORT = {"wasserstein1", "wasserstein1_excess", "wasserstein2"}
+
+
+COPIES = 3  # of the training rows while they are gathered
+
+
+SIMULATING_MINUTES = 240  # of a block; one that is stopped goes on from its saved state
+
+
+ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
+
+
+IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
+
+
+def training_rows(spec: TrainSpec) -> int:
+    """The most rows that a training job holds."""
+    if spec.generation == 1 or spec.real is None or spec.synthetic is None:
+        return spec.initial.n
+    real = spec.real.fixed + spec.real.fresh
+    several = spec.generation - 1 if spec.synthetic.from_ == "all" else 1
+    return real + several * spec.synthetic.rows(real)
+
+
+def training_steps(spec: TrainSpec) -> int:
+    """Optimiser steps of a training job; 1 for a family that knows no batches."""
+    batch = spec.model.options.get("batch_size")
+    return spec.budget.steps(training_rows(spec), batch) if isinstance(batch, int) else 1
+
+
+def training_memory(spec: TrainSpec) -> int:
+    """MB for a training job."""
+    about = dataset(spec.dataset)
+    rows = training_rows(spec) + about.rows["train"]
+    return BASE + _megabytes(rows, *about.shape, FLOAT32, COPIES)
+
+
+def training_minutes(spec: TrainSpec) -> int:
+    """Minutes for a training job."""
+    budget = spec.budget
+    images = budget.images or cast(float, budget.epochs) * training_rows(spec)
+    return 30 + math.ceil(images / IMAGES_A_MINUTE)
+
+
+def sampling_memory(spec: SampleSpec, name: str) -> int:
+    """MB for a sampling job of the dataset `name`."""
+    return BASE + _megabytes(spec.n, *dataset(name).shape, FLOAT32, COPIES)
+
+
+def sampling_minutes(spec: SampleSpec) -> int:
+    """Minutes for a sampling job."""
+    return 20 + math.ceil(spec.n / 2_000)
+
+
+def simulating_memory(run: Run, block: Span) -> int:
+    """MB for simulating a block of a run: its pool of samples, and the activations of sampling it."""
+    loop, seeds = run.spec.loop, len(block.seeds)
+    density = cast(Density, run.density)
+    kept = min(block.last, len(loop.synthetic.sources(block.last + 1)) + 1)
+    pool = _megabytes(kept, seeds, loop.samples, density.dimension, FLOAT64, COPIES)
+    return BASE + pool + _megabytes(seeds, loop.samples, ACTIVATIONS, FLOAT32)
+
+
+def measuring_memory(measures: dict[str, dict[str, Scalar]], name: str) -> int:
+    """MB for a measuring job of the dataset `name`: optimal transport's matrices, and the real rows."""
+    n = max((cast(int, options.get("n", 0)) for m, options in measures.items() if m in TRANSPORT), default=0)
+    about = dataset(name)
+    return BASE + _megabytes(n, n, FLOAT64, 5) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
+
+
+def _megabytes(*factors: int) -> int:
+    return math.ceil(math.prod(factors) / 1e6)

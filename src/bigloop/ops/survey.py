@@ -1,0 +1,189 @@
+"""Where a long experiment stands, from its files: what is done, what runs, when it ends.
+
+    survey(load(Path("config.yaml"), read_schema()), Path("results"))
+
+Works while the workflow runs, also from another node of a shared disk. Changes nothing and imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bigloop.artifacts import REBUILD, ArtifactError, read_json
+from bigloop.config.experiment import Experiment
+from bigloop.config.runs import Run
+from bigloop.ops.disk import disk_use
+from bigloop.ops.forecast import chain
+from bigloop.ops.standing import Job, Lineage, block_jobs, generations, other_jobs, remaining
+from bigloop.runtime import locks
+from bigloop.spec.options import SpecError
+
+SCHEMA = Path("workflow/schemas/config.schema.yaml")
+
+
+WIDTH = 100  # columns
+
+
+# What is shown first of the measures; then come the others, as far as the line is wide.
+SHOWN = ("fid", "precision", "recall", "wasserstein1_excess", "class_entropy", "confidence", "critic_on_test")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one run is with one seed. measures: its last ones, in words; disk: bytes.
+
+    needs: seconds that its chain of jobs still takes where it never waits; infinite while unknown.
+    """
+
+    run: Run
+    seed: int
+    jobs: Lineage
+    measures: str
+    disk: int
+    needs: float
+
+    @property
+    def done(self) -> list[int]:
+        return [t for t, jobs in self.jobs.items() if all(job.state == "done" for job in jobs)]
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """How far a simulated run is: its blocks. measures, disk and needs as of a `Standing`."""
+
+    run: Run
+    jobs: Sequence[Job]
+    disk: int
+    needs: float
+
+    @property
+    def done(self) -> int:
+        """Generations of all seeds that are done."""
+        return sum(job.steps for job in self.jobs if job.state == "done")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A whole experiment. parts: the jobs beside the runs, by kind; jobs: these and all others, each once.
+
+    needs: seconds that all generations still take at as many jobs at a time as run now; infinite while unknown.
+    disk: bytes. alive: whether a Snakemake is at work.
+    """
+
+    experiment: Experiment
+    standings: Sequence[Standing]
+    simulated: Sequence[Simulated]
+    parts: Mapping[str, Sequence[Job]]
+    jobs: Collection[Job]
+    needs: float
+    disk: int
+    alive: bool
+
+    def count(self, state: str) -> int:
+        """How many jobs are in a state."""
+        return sum(job.state == state for job in self.jobs)
+
+    @property
+    def done(self) -> int:
+        """Generations that are done, of every run and seed."""
+        return sum(len(s.done) for s in self.standings) + sum(s.done for s in self.simulated)
+
+    @property
+    def wanted(self) -> int:
+        """Generations that the config asks for, of every run and seed."""
+        return sum(run.generations * len(run.seeds) for run in self.experiment.runs.values())
+
+
+def read_schema() -> Mapping[str, Any]:
+    """The config's JSON Schema; raises SpecError where the working directory is not the workflow's."""
+    if not SCHEMA.is_file():
+        raise SpecError(f"{SCHEMA}: not found; run this in the folder of bigloop's Snakefile (see --results)")
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def load(config: Path, schema: Mapping[str, Any]) -> Experiment:
+    """The experiment in a config file; raises SpecError, one line, where it cannot be read or is not valid."""
+    try:
+        return Experiment.from_config(yaml.safe_load(config.read_text()), schema)
+    except OSError as error:
+        raise SpecError(f"{config}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError) as error:  # SpecError and UnicodeDecodeError among them
+        raise SpecError(f"{config}: {' '.join(str(error).split())}") from None
+
+
+def survey(experiment: Experiment, results: Path) -> Survey:
+    """What the files under `results` say of an experiment."""
+    standings: list[Standing] = []
+    jobs: dict[Path, Job] = {}  # by log, for runs may share their first generation; the next, too
+    needs: dict[Path, float] = {}
+    places = [results / experiment.name, *(results / "data" / name for name in experiment.classifiers)]
+    places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
+    disk = {place: disk_use(place) for place in places}
+    for run in experiment.trained:
+        names = (run.spec.folder, run.spec.first.folder)
+        found = {seed: generations(run, seed, results) for seed in run.seeds}
+        own = {job.log: job for lineage in found.values() for three in lineage.values() for job in three}
+        needs |= {log: remaining(job, own.values()) for log, job in own.items()}
+        jobs |= own
+        for seed, lineage in found.items():
+            folders = {results / "runs" / name / f"seed-{seed}" for name in names}
+            own_disk = {folder: disk_use(folder) for folder in folders}
+            disk |= own_disk
+            chained = chain(run.spec.loop, {t: [needs[j.log] for j in three] for t, three in lineage.items()})
+            standings.append(
+                Standing(run, seed, lineage, last_measures(lineage), sum(own_disk.values()), chained)
+            )
+    simulated = []
+    for run in experiment.simulated:
+        blocks, folder = block_jobs(run, results), results / "runs" / run.spec.folder
+        disk[folder] = disk_use(folder)
+        own_needs = {job.log: remaining(job, blocks) for job in blocks}
+        simulated.append(Simulated(run, blocks, disk[folder], sum(own_needs.values())))
+        needs |= own_needs
+        jobs |= {job.log: job for job in blocks}
+    parts = other_jobs(experiment, results, jobs.values())
+    jobs |= {job.log: job for group in parts.values() for job in group}
+    running = sum(job.state == "running" for job in jobs.values())
+    total = max([sum(needs.values()) / max(1, running), *(standing.needs for standing in standings)])
+    return Survey(
+        experiment, standings, simulated, parts, jobs.values(), total, sum(disk.values()), is_alive(results)
+    )
+
+
+def last_measures(lineage: Lineage) -> str:
+    """The main values of the last generation that is measured, in a line; or what is wrong with their file."""
+    measured = [t for t, (_, _, measure) in lineage.items() if measure.state == "done"]
+    if not measured:
+        return ""
+    path = lineage[measured[-1]][-1].log.with_name("measures.json")
+    try:
+        values = {r["measure"]: float(r["value"]) for r in read_json(path) if not r["detail"]}
+    except ArtifactError as error:
+        return str(error)
+    except (TypeError, KeyError, ValueError):
+        return f"{path}: damaged (no records of measures); {REBUILD}"
+    line = f"generation {measured[-1]}:"
+    for name in sorted(values, key=lambda name: (*SHOWN, name).index(name)):
+        more = f"{line}  {name} {values[name]:.4g}"
+        line = more if len(more) <= WIDTH - 4 else line
+    return line
+
+
+def is_alive(results: Path) -> bool:
+    """Whether a Snakemake is at work in the directory of these results; True, too, where that cannot be told."""
+    lock = results.absolute().parent / ".snakemake" / "bigloop.lock"
+    try:
+        with lock.open(
+            "r+b" if os.access(lock, os.W_OK) else "rb"
+        ) as file:  # NFS locks only what it may write
+            return not locks.is_alone(file)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,1 @@
+"""What a job needs of the machine: locks, GPUs, signals, its progress and its log."""

@@ -1,0 +1,1 @@
+"""Whole loops on known densities, many seeds at once."""

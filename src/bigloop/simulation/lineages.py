@@ -1,0 +1,248 @@
+"""A whole loop in one process, many seeds at once, for families too cheap for a job a generation.
+
+    simulate(spec, results / "runs" / spec.run.folder / "seeds-0-49" / "gens-1-51", log.info)
+
+The same loops as for images, on points of a known density: generation t is trained on what its LoopSpec asks for,
+sampled and measured. A job is a block of seeds and generations. Its folder gets
+
+    measures.csv            seed, generation, measure, value, n, k, detail
+    points.safetensors      the first seed's points of each measured generation, for figures
+    state.safetensors       all that a later block goes on from, and the records
+
+A job that was stopped goes on from the generation that it saved last, and one that asks for more seeds or generations
+than an earlier one goes on from what that one had: no generation is made twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bigloop.artifacts import (
+    PREVIEW_ROWS,
+    write_tensors,
+)
+from bigloop.data.densities import Density, known_density
+from bigloop.loops import synthetic_rows
+from bigloop.measures.points import Generated, Judge
+from bigloop.measures.records import Record
+from bigloop.models import entry, family
+from bigloop.models.points.gaussian import Gaussian, Moments
+from bigloop.models.points.stacked import Streams
+from bigloop.runtime.progress import Report
+from bigloop.seeding import numpy_generator
+from bigloop.spec.options import parse
+from bigloop.spec.runs import RunSpec, Synthetic
+
+Pool = dict[int, dict[str, np.ndarray]]  # generation → what it left: its points, or its moments; seed first
+
+
+@dataclass
+class Lineages:
+    """Some seeds of a run at the end of a generation, 0 before the first, and what was measured on the way.
+
+    points: name of the generation → (k, d), of the first seed. history: of the last training.
+    """
+
+    run: RunSpec
+    seeds: tuple[int, ...]
+    generation: int
+    model: Any
+    pool: Pool = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    points: dict[str, np.ndarray] = field(default_factory=dict)
+    history: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, run: RunSpec, seeds: tuple[int, ...]) -> Self:
+        """Before the first generation."""
+        return cls(run, seeds, 0, new_models(run, seeds, 1))
+
+    @property
+    def density(self) -> Density:
+        """The known density that generation 1 is trained on."""
+        assert self.run.density is not None
+        return known_density(self.run.density.name, self.run.density.options)
+
+    def streams(self, generation: int, purpose: str) -> Streams:
+        """A random stream for each seed."""
+        return Streams([numpy_generator(seed, generation, purpose) for seed in self.seeds])
+
+    def advance(self, report: Report) -> None:
+        """Train and sample the next generation."""
+        loop, t = self.run.loop, self.generation + 1
+        rows = self.rows(t)
+        if t > 1 and not loop.continues:
+            self.model = new_models(self.run, self.seeds, t)
+        budget = loop.budget.initial if t == 1 else loop.budget.retrain
+        self.history = self.model.fit(rows, budget, self.streams(t, "training"), report)
+        self.generation = t
+        if by_moments(self.model):
+            self.pool[t] = self.model.state()
+        else:
+            points = self.model.sample(loop.samples, loop.bias, self.streams(t, "sampling"))
+            self.pool[t] = {"points": points.numpy()}
+        for old in self.pool.keys() - {t, *loop.synthetic.sources(t + 1)}:
+            del self.pool[old]
+
+    def measure(self, judge: Judge) -> None:
+        """Add the records of this generation, and its points for figures."""
+        t, made = self.generation, self.pool[self.generation].get("points")
+        for index, seed in enumerate(self.seeds):
+            generated = Generated(
+                None if made is None else made[index],
+                self._moments(index),
+                {name: float(values[index]) for name, values in self.history.items()},
+            )
+            self.records += [{"seed": seed, "generation": t, **r} for r in judge.records(generated)]
+        if made is not None:
+            self.points[str(t)] = made[0, :PREVIEW_ROWS].astype(np.float32)
+
+    def _moments(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
+        if not isinstance(self.model, Gaussian):
+            return None
+        return self.model.mean[index].numpy(), self.model.covariance[index].numpy()
+
+    # --- what a generation trains on ---
+
+    def rows(self, t: int) -> Tensor | Moments:
+        """The training set of generation t: rows (seeds, n, d), or their moments."""
+        loop = self.run.loop
+        if t == 1:
+            return self._real(loop.initial.n, loop.initial.n, 0, "real rows")
+        parts = []
+        if loop.real.fixed:
+            parts.append(self._real(loop.initial.n, loop.real.fixed, 0, "real rows"))
+        if loop.real.fresh:
+            parts.append(self._real(loop.real.fresh, loop.real.fresh, t, "fresh rows"))
+        wanted = loop.synthetic.rows(loop.real.fixed + loop.real.fresh)
+        if wanted:
+            parts.append(self._synthetic(loop.synthetic, wanted, t))
+        if by_moments(self.model):
+            return Moments.pooled(cast(Any, parts))
+        return torch.cat(cast(Any, parts), dim=1)
+
+    def _real(self, n: int, taken: int, generation: int, purpose: str) -> Tensor | Moments:
+        """The first `taken` of n real rows of each seed; of a generation's own, or of all (0)."""
+        streams = self.streams(generation, purpose)
+        if by_moments(self.model):
+            density = cast(Any, self.density)
+            mean, covariance = (
+                torch.from_numpy(a).expand(len(self.seeds), *a.shape)
+                for a in (density.mean, density.covariance)
+            )
+            return Moments.drawn(n, mean, covariance, streams)
+        density = self.density
+        drawn = np.stack([density.sample(n, g)[:taken] for g in streams.generators])
+        return torch.from_numpy(drawn).to(self.model.dtype)
+
+    def _synthetic(self, synthetic: Synthetic, wanted: int, t: int) -> Tensor | Moments:
+        """Rows of the earlier generations that are used, `wanted` in all (or of each, for "all").
+
+        By moments, those of the last K generations are drawn anew from their models, in equal shares.
+        """
+        if by_moments(self.model):
+            streams, used = self.streams(t, "synthetic rows"), synthetic.sources(t)
+            parts = []
+            for i, g in enumerate(used):
+                n = wanted // len(used) + (i < wanted % len(used))
+                if n:
+                    source = new_models(self.run, self.seeds, g)
+                    source.restore(self.pool[g])
+                    parts.append(source.sample_moments(n, self.run.loop.bias, streams))
+            return Moments.pooled(parts)
+        chosen = []
+        for index, seed in enumerate(self.seeds):
+            rows = synthetic_rows(synthetic, wanted, seed, t, self.run.loop.samples)
+            chosen.append(np.concatenate([self.pool[g]["points"][index][r] for g, r in rows.items()]))
+        return torch.from_numpy(np.stack(chosen))
+
+    # --- files, and parts of blocks ---
+
+    def save(self, path: Path, key: str) -> None:
+        """Write all of it; `key` stands for what it is the result of."""
+        tensors = {f"model/{name}": array for name, array in self.model.state().items()}
+        for g, arrays in self.pool.items():
+            tensors |= {f"pool/{g}/{name}": array for name, array in arrays.items()}
+        tensors |= {f"points/{name}": array for name, array in self.points.items()}
+        tensors["records"] = np.frombuffer(json.dumps(self.records).encode(), dtype=np.uint8)
+        header = {"key": key, "seeds": json.dumps(self.seeds), "generation": str(self.generation)}
+        write_tensors(path, tensors, header)
+
+    @classmethod
+    def of_file(cls, content: tuple[dict[str, np.ndarray], dict[str, str]], run: RunSpec) -> Self:
+        """What `save` wrote, from its file's arrays and header (see artifacts.read_tensors)."""
+        tensors, header = content
+        found = cls.fresh(run, tuple(json.loads(header["seeds"])))
+        found.generation = int(header["generation"])
+        found.model.restore(_below(tensors, "model/"))
+        for name, array in _below(tensors, "pool/").items():
+            g, _, what = name.partition("/")
+            found.pool.setdefault(int(g), {})[what] = array
+        found.records = json.loads(tensors["records"].tobytes())
+        found.points = _below(tensors, "points/")
+        return found
+
+    def of_seeds(self, seeds: tuple[int, ...]) -> Self:
+        """The same of some of its seeds alone."""
+        if seeds == self.seeds:
+            return self
+        places = [self.seeds.index(seed) for seed in seeds]
+        part = type(self).fresh(self.run, seeds)
+        part.generation = self.generation
+        part.model.restore({name: array[places] for name, array in self.model.state().items()})
+        part.pool = {g: {name: a[places] for name, a in arrays.items()} for g, arrays in self.pool.items()}
+        part.records = [r for r in self.records if r["seed"] in seeds]
+        part.points = self.points if seeds[0] == self.seeds[0] else {}
+        return part
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self], seeds: tuple[int, ...]) -> Self:
+        """The seeds of several parts, all at the same generation, in one, in the order of `seeds`."""
+        if len(parts) == 1:
+            return parts[0].of_seeds(seeds)
+        held = [seed for part in parts for seed in part.seeds]
+        places = [held.index(seed) for seed in seeds]
+
+        def together(arrays: Sequence[np.ndarray]) -> np.ndarray:
+            return np.concatenate(arrays)[places]
+
+        whole = cls.fresh(parts[0].run, seeds)
+        whole.generation = parts[0].generation
+        states = [part.model.state() for part in parts]
+        whole.model.restore({name: together([state[name] for state in states]) for name in states[0]})
+        whole.pool = {
+            g: {name: together([part.pool[g][name] for part in parts]) for name in arrays}
+            for g, arrays in parts[0].pool.items()
+        }
+        records = [r for part in parts for r in part.records]
+        whole.records = sorted(records, key=lambda r: (r["generation"], seeds.index(r["seed"])))
+        whole.points = next(part.points for part in parts if seeds[0] in part.seeds)
+        return whole
+
+
+def new_models(run: RunSpec, seeds: Sequence[int], generation: int) -> Any:
+    """A run's models with fresh weights, one a seed, stacked."""
+    assert run.density is not None
+    cls: Any = family(run.model.family)
+    options = parse(cls.Options, run.model.options | (run.model.sampler or {}), run.model.family)
+    density = known_density(run.density.name, run.density.options)
+    streams = Streams([numpy_generator(seed, generation, "weights") for seed in seeds])
+    given = {"density": density} if entry(run.model.family).sees_density else {}
+    return cls.fresh(options, density.dimension, streams, **given)
+
+
+def by_moments(model: Any) -> bool:
+    """Whether a model takes and gives moments instead of rows."""
+    return isinstance(model, Gaussian) and model.by_moments
+
+
+def _below(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): a for name, a in tensors.items() if name.startswith(prefix)}

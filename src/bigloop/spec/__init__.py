@@ -1,0 +1,1 @@
+"""What runs and jobs are told: declared once, parsed strictly, digested canonically."""

@@ -1,0 +1,172 @@
+"""What each kind of job is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from bigloop.spec.options import Scalar, digest, option
+from bigloop.spec.runs import Budget, DensitySpec, Initial, ModelSpec, Real, RunSpec, Start, Synthetic
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """One training job. The loop's keys are None for generation 1, which does not depend on them."""
+
+    dataset: str
+    model: ModelSpec
+    seed: int
+    generation: int
+    initial: Initial
+    budget: Budget
+    real: Real | None = None
+    synthetic: Synthetic | None = None
+    start: Start | None = None
+    weights: str | None = None  # of a first generation that is imported
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+        """The job that trains `generation` of a run."""
+        loop, model = run.loop, run.model.trained
+        if generation == 1:
+            budget = loop.budget.initial
+            return cls(run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights)
+        given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
+        return cls(run.dataset, model, seed, generation, *given)
+
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on from the weights and the optimiser's state of the generation before."""
+        return self.start == "continue"
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """One sampling job: n rows of a generation, with sampling bias λ."""
+
+    seed: int
+    generation: int
+    n: int = option(description="rows to generate", minimum=1)
+    bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
+    sampler: dict[str, Scalar] | None = None
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+        """The job that samples `generation` of a run."""
+        return cls(seed, generation, run.loop.samples, run.loop.bias, run.model.sampler)
+
+
+@dataclass(frozen=True)
+class MeasureSpec:
+    """One measuring job: each measure with its options, n always among them."""
+
+    dataset: str
+    measures: dict[str, dict[str, Scalar]]
+    classifier: str  # folder name: another classifier is another job
+    seed: int = 0
+    generation: int = 1
+    has_critic: bool = False
+
+
+@dataclass(frozen=True)
+class FloorSpec:
+    """The real-against-real floors of one dataset: every measure at every n that some run uses."""
+
+    dataset: str
+    measures: dict[str, tuple[dict[str, Scalar], ...]]
+    classifier: str
+
+
+@dataclass(frozen=True)
+class SimulateSpec:
+    """One simulating job, a block of a run: these seeds, all at once, from generation `first` to `last`.
+
+    Of every `measure_every`-th generation, counted from the first of all, each measure with its options.
+    """
+
+    run: RunSpec
+    seeds: tuple[int, ...]
+    first: int
+    last: int
+    measures: dict[str, dict[str, Scalar]]
+    measure_every: int = 1
+
+    def measured(self, generation: int) -> bool:
+        """Whether this generation is measured."""
+        return (generation - 1) % self.measure_every == 0
+
+
+@dataclass(frozen=True)
+class DensityFloorSpec:
+    """The floors of one known density: points of it measured against other points of it, at every n in use."""
+
+    density: DensitySpec
+    measures: dict[str, tuple[dict[str, Scalar], ...]]
+
+
+@dataclass(frozen=True)
+class CriticsSpec:
+    """All critics of one run on the samples of all generations of another, same seed, n images each."""
+
+    critic: str
+    critic_folders: tuple[str, ...]  # of the models, by generation
+    generator: str
+    generator_folders: tuple[str, ...]  # of the samples, by generation
+    seed: int
+    n: int
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """What the tables say of a run beside its measures."""
+
+    run: str
+    label: str
+    sweep: str
+    dataset: str
+    loop: str
+    generations: int
+    seeds: tuple[int, ...]
+    spec: RunSpec
+    blocks: tuple[str, ...] = ()  # of a simulated run: folders below its own
+
+
+@dataclass(frozen=True)
+class CollectSpec:
+    """One experiment's tables."""
+
+    experiment: str
+    runs: tuple[TableRun, ...]
+    datasets: tuple[str, ...]
+    critics: tuple[str, ...]  # stems of the critics' files
+
+
+@dataclass(frozen=True)
+class PlotSpec:
+    """One figure of an experiment, with its own options; `name` is that of its files."""
+
+    experiment: str
+    name: str
+    figure: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """The CNN that predicts classes and gives the features of the distances, and its training."""
+
+    dataset: str
+    width: int = option(32, "channels of the first convolution", minimum=1)
+    features: int = option(84, "units of the penultimate layer, the features of fid", minimum=1)
+    epochs: int = option(12, "passes over the real training set", minimum=1)
+    batch_size: int = option(128, "images a step", minimum=1)
+    learning_rate: float = option(2e-3, "peak of the one-cycle schedule (AdamW)", above=0)
+    shift: int = option(2, "training images are shifted by up to this many pixels", minimum=0)
+    dropout: float = option(0.2, "share of features dropped in training", minimum=0, below=1)
+    seed: int = option(0, "seed of the weights, the order and the shifts", minimum=0)
+    revision: int = option(1, "revision of the classifier's code", minimum=1)
+
+    @property
+    def folder(self) -> str:
+        """Name of the classifier's folder under results/classifier."""
+        return f"{self.dataset}-{digest(self)}"

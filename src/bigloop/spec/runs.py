@@ -1,0 +1,174 @@
+"""A lineage: its model, its loop and its first generation, and the folders that their digests name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+from typing import Literal
+
+from bigloop.spec.options import Scalar, SpecError, digest, option
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A generative model: its family, the revision of the family's code, and every hyperparameter.
+
+    `sampler` holds those that only its sampling depends on, where the family has any.
+    """
+
+    family: str
+    revision: int
+    options: dict[str, Scalar]
+    sampler: dict[str, Scalar] | None = None
+
+    @property
+    def trained(self) -> ModelSpec:
+        """The part that training depends on."""
+        return dataclasses.replace(self, sampler=None)
+
+
+@dataclass(frozen=True)
+class DensitySpec:
+    """A known density: its registered name and every parameter."""
+
+    name: str
+    options: dict[str, Scalar]
+
+
+Start = Literal["scratch", "continue"]
+
+
+@dataclass(frozen=True)
+class Initial:
+    """Generation 1: how many real rows it trains on."""
+
+    n: int = option(description="real rows that generation 1 trains on", minimum=1)
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real rows in the training set of the later generations; both kinds may be given, they add up."""
+
+    fixed: int = option(0, "rows of generation 1 that stay in the training set", minimum=0)
+    fresh: int = option(0, "real rows that no earlier generation has seen, each generation anew", minimum=0)
+    reuse: bool = option(False, "start over when the fresh rows are used up, instead of stopping")
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Generated rows in the training set of generation t > 1: `n`, or `ratio` times the real rows (not both).
+
+    `from` is K, for n rows in total drawn from the last K generations (Alemohammad et al. 2024, App. G), or
+    "all", for n rows of every earlier generation: a pool that grows (ibid., §4).
+    """
+
+    n: int | None = option(None, "synthetic rows", minimum=0)
+    ratio: float | None = option(None, "synthetic rows as a multiple of the real rows", minimum=0)
+    from_: int | Literal["all"] = option(1, "the last K generations, or all of them")
+
+    def __post_init__(self) -> None:
+        if self.n is not None and self.ratio is not None:
+            raise SpecError("synthetic: give n or ratio, not both")
+        if self.from_ != "all" and self.from_ < 1:
+            raise SpecError(f"synthetic.from: expected 1 or more generations, or all, got {self.from_}")
+
+    def rows(self, real_rows: int) -> int:
+        """Synthetic rows beside `real_rows` real ones: in total, or of each earlier generation for "all"."""
+        if self.n is not None:
+            return self.n
+        return math.floor((self.ratio or 0.0) * real_rows + 1e-9)  # ⌊λ·n⌋, safe from 0.29 * 100 = 28.99…
+
+    def sources(self, generation: int) -> range:
+        """The generations whose samples `generation` may train on."""
+        oldest = 1 if self.from_ == "all" else max(1, generation - self.from_)
+        return range(oldest if self.n or self.ratio else generation, generation)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: passes over the training set, or images seen. Exactly one is given."""
+
+    epochs: float | None = option(None, "passes over the training set", above=0)
+    images: int | None = option(None, "training images seen, repetitions counted", minimum=1)
+
+    def __post_init__(self) -> None:
+        if (self.epochs is None) == (self.images is None):
+            raise SpecError("budget: give exactly one of epochs, images")
+
+    def steps(self, rows: int, batch_size: int) -> int:
+        """Optimiser steps of `batch_size` images that spend this budget on a set of `rows` images, at least 1."""
+        images = self.images if self.epochs is None else self.epochs * rows
+        return max(1, round(typing.cast(float, images) / batch_size))
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The budget of generation 1 and of each later one."""
+
+    initial: Budget
+    retrain: Budget
+
+
+@dataclass(frozen=True)
+class LoopSpec:
+    """A self-consuming loop: what each generation trains on and what it hands over."""
+
+    initial: Initial
+    samples: int
+    real: Real
+    synthetic: Synthetic
+    budget: Budgets
+    bias: float = option(1.0, "sampling bias λ: 1 unbiased, towards 0 at the modes", minimum=0, maximum=1)
+    start: Start = "scratch"
+
+    @property
+    def continues(self) -> bool:
+        """Whether each generation goes on from the weights and the optimiser's state of the one before."""
+        return self.start == "continue"
+
+
+@dataclass(frozen=True)
+class FirstSpec:
+    """Everything that generation 1 depends on, apart from the seed."""
+
+    dataset: str
+    model: ModelSpec
+    initial: Initial
+    budget: Budget
+    weights: str | None = None  # SHA-256 of a file with weights that were trained elsewhere
+
+    @property
+    def folder(self) -> str:
+        return f"{self.model.family}-{self.dataset}-{digest(self)}"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One lineage: dataset, model and loop. Names, seeds, generations and measures are not part of it.
+
+    With `weights`, the SHA-256 of a file, its first generation is not trained but imported. With `density`, the data
+    are a known density, `dataset` is the density's name, and the run is simulated.
+    """
+
+    dataset: str
+    model: ModelSpec
+    loop: LoopSpec
+    weights: str | None = None
+    density: DensitySpec | None = None
+
+    @property
+    def first(self) -> FirstSpec:
+        """Generation 1, which all loops that begin alike have in common."""
+        loop = self.loop
+        return FirstSpec(self.dataset, self.model.trained, loop.initial, loop.budget.initial, self.weights)
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder under results/runs."""
+        return f"{self.model.family}-{self.dataset}-{digest(self)}"
+
+    def model_folder(self, generation: int) -> str:
+        """Name of the folder under results/runs that holds the weights of `generation`."""
+        return self.first.folder if generation == 1 else self.folder

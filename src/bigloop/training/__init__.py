@@ -1,0 +1,1 @@
+"""Training by gradients: the step loop, resume, recorded steps, averages, devices."""

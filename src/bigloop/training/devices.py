@@ -1,0 +1,37 @@
+"""The device that a job uses, and what model.json says of it."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+from bigloop import __version__
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one, else the CPU.
+
+    On a GPU float32 stays float32: TF32, torch's default for convolutions, keeps 10 bits of every factor, and would
+    gain little where launching kernels is what costs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device("cuda")
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, as model.json records it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+
+
+def versions() -> dict[str, str]:
+    """Versions that results may depend on."""
+    return {
+        "bigloop": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,364 @@
+"""A config becomes jobs: defaults agree with the code, and folders follow the science and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bigloop.config.experiment import Experiment
+from bigloop.metrics import MEASURES
+from bigloop.models import FAMILIES, Entry, family
+from bigloop.spec.jobs import ClassifierSpec, CollectSpec, CriticsSpec, FloorSpec, MeasureSpec
+from bigloop.spec.options import SpecError, parse, schema_of, to_dict
+from bigloop.spec.runs import LoopSpec, Real, Synthetic
+
+Config = dict[str, Any]
+LOOP = "fully-synthetic"
+
+
+def resolved(config: Config, schema: Config) -> Experiment:
+    return Experiment.from_config(config, schema)
+
+
+def folders(config: Config, schema: Config) -> dict[str, tuple[str, str]]:
+    """Each run's folder, and the folder of its first generation."""
+    runs = resolved(config, schema).runs
+    return {name: (run.spec.folder, run.spec.first.folder) for name, run in runs.items()}
+
+
+# --- the schema and the code say the same ---
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_schema_of_a_family_is_that_of_its_class(name: str, schema: Config) -> None:
+    properties = dict(schema["$defs"][name]["properties"])
+    about = properties.pop("family")
+    assert properties == schema_of(family(name).Options)
+    assert about == {"const": name, "revision": family(name).revision}
+
+
+def test_the_schema_of_the_classifier_is_that_of_its_spec(schema: Config) -> None:
+    declared = schema_of(ClassifierSpec)
+    del declared["revision"]  # of the code, not of the config
+    assert schema["properties"]["classifier"]["properties"] == declared
+
+
+def test_the_schema_lists_the_measures_and_their_options(schema: Config) -> None:
+    listed = schema["properties"]["measures"]["properties"]
+    assert listed.keys() == MEASURES.keys()
+    for name, entry in listed.items():
+        options = schema["$defs"][Path(entry["$ref"]).name] if "$ref" in entry else entry
+        defaults = {key: option.get("default") for key, option in options.get("properties", {}).items()}
+        assert defaults == vars(MEASURES[name].Options())
+
+
+def test_the_schemas_defaults_of_a_loop_are_those_of_the_spec(schema: Config) -> None:
+    described = schema["$defs"]["loop"]["properties"]
+    real, synthetic = described["real"]["properties"], described["synthetic"]["properties"]
+    assert {key: entry["default"] for key, entry in real.items()} == vars(Real())
+    assert synthetic["from"]["default"] == Synthetic().from_
+    fields = LoopSpec.__dataclass_fields__
+    assert {key: described[key]["default"] for key in ("bias", "start")} == {
+        key: fields[key].default for key in ("bias", "start")
+    }
+
+
+# --- what a folder's name depends on ---
+
+
+def backwards(value: Any) -> Any:
+    return {k: backwards(v) for k, v in reversed(value.items())} if isinstance(value, dict) else value
+
+
+def decimal(value: Any) -> Any:
+    """Every whole number spelled as 3.0 instead of 3."""
+    if isinstance(value, dict):
+        return {k: decimal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [decimal(v) for v in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def renamed(config: Config) -> Config:
+    config = deepcopy(config)
+    config["experiment"] = "other"
+    config["models"] = {f"m-{name}": model for name, model in config["models"].items()}
+    config["loops"] = {f"l-{name}": loop for name, loop in config["loops"].items()}
+    for run in config["runs"].values():
+        run |= {"model": f"m-{run['model']}", "loop": f"l-{run['loop']}", "label": "other"}
+    return config
+
+
+def further(config: Config) -> Config:
+    config = deepcopy(config)
+    for run in config["runs"].values():
+        run |= {"generations": 9, "seeds": [4, 5]}
+    return config
+
+
+def measured_otherwise(config: Config) -> Config:
+    return {
+        **config,
+        "measures": {"pixels": {"bins": 7}},
+        "critics": {"n": 3},
+        "figures": {"pixel_intensities": None},
+        "classifier": {},
+        "data": {"root": "elsewhere"},
+    }
+
+
+def with_defaults_written_out(config: Config) -> Config:
+    config = deepcopy(config)
+    config["models"]["vae-tiny"] |= {"slope": 0.2, "batch_size": 64}
+    config["models"]["wgan-tiny-1"] |= {"critic_output": "sigmoid", "beta1": 0.9}
+    config["loops"][LOOP] |= {"bias": 1.0, "start": "scratch", "real": {"fixed": 0}}
+    return config
+
+
+@pytest.mark.parametrize(
+    "change", [backwards, decimal, renamed, further, measured_otherwise, with_defaults_written_out]
+)
+def test_folders_do_not_depend_on_spelling_names_and_what_is_measured(
+    change: Callable[[Config], Config], config: Config, schema: Config
+) -> None:
+    assert folders(change(config), schema) == folders(config, schema)
+
+
+def test_a_config_spelled_with_decimals_gives_the_same_experiment(config: Config, schema: Config) -> None:
+    assert resolved(decimal(config), schema) == resolved(config, schema)
+
+
+VAE_KEYS = {"hidden": 33, "latent": 5, "slope": 0.1, "batch_size": 32, "learning_rate": 1e-3}
+LATER_KEYS = {
+    "samples": 601,
+    "real": {"fixed": 1},
+    "synthetic": {"n": 599},
+    "bias": 0.9,
+    "budget": {"initial": {"images": 1280}, "retrain": {"images": 1281}},
+}
+FIRST_KEYS = {
+    "initial": {"n": 601},
+    "budget": {"initial": {"images": 1281}, "retrain": {"images": 1280}},
+}
+
+
+@pytest.mark.parametrize("key", VAE_KEYS)
+def test_every_key_of_a_model_moves_its_runs_and_no_others(key: str, config: Config, schema: Config) -> None:
+    before = folders(config, schema)
+    config["models"]["vae-tiny"][key] = VAE_KEYS[key]
+    after = folders(config, schema)
+    assert {name for name in before if before[name][0] != after[name][0]} == {"vae"}
+    assert before["vae"][1] != after["vae"][1]
+
+
+def test_every_key_of_the_wgan_moves_its_runs(config: Config, schema: Config) -> None:
+    other = {"critic_output": "linear", "generator_norm": "batch"}
+    seen = {folders(config, schema)["wgan-1"]}
+    for key, entry in schema["$defs"]["wgan_gp"]["properties"].items():
+        if key != "family":
+            changed = deepcopy(config)
+            changed["models"]["wgan-tiny-1"][key] = other.get(
+                key, 0.5 if entry.get("type") == "number" else 7
+            )
+            seen.add(folders(changed, schema)["wgan-1"])
+    assert len(seen) == len(schema["$defs"]["wgan_gp"]["properties"])  # family stands for the unchanged one
+
+
+@pytest.mark.parametrize("key", LATER_KEYS)
+def test_keys_of_later_generations_move_a_run_but_not_its_first_generation(
+    key: str, config: Config, schema: Config
+) -> None:
+    before = folders(config, schema)["vae"]
+    config["loops"][LOOP][key] = LATER_KEYS[key]
+    after = folders(config, schema)["vae"]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+@pytest.mark.parametrize("key", FIRST_KEYS)
+def test_keys_of_the_first_generation_move_it_and_the_run(key: str, config: Config, schema: Config) -> None:
+    before = folders(config, schema)["vae"]
+    config["loops"][LOOP][key] = FIRST_KEYS[key]
+    after = folders(config, schema)["vae"]
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_the_dataset_moves_a_run(config: Config, schema: Config) -> None:
+    before = folders(config, schema)["vae"]
+    config["runs"]["vae"]["dataset"] = "fashion_mnist"
+    assert not set(before) & set(folders(config, schema)["vae"])
+
+
+def test_a_raised_revision_of_the_code_moves_a_run(config: Config, schema: Config) -> None:
+    before = folders(config, schema)["vae"]
+    newer = deepcopy(schema)
+    newer["$defs"]["vae"]["properties"]["family"]["revision"] += 1
+    assert not set(before) & set(folders(config, newer)["vae"])
+
+
+@pytest.mark.parametrize("key", ["width", "features", "epochs", "batch_size", "shift", "seed"])
+def test_another_classifier_is_another_measuring_job(key: str, config: Config, schema: Config) -> None:
+    def job() -> MeasureSpec:
+        experiment = resolved(config, schema)
+        return experiment.measure(experiment.runs["vae"], 0, 1)
+
+    before = job()
+    config["classifier"][key] = 3
+    assert job() != before
+
+
+# --- what the jobs are told ---
+
+
+def test_measures_without_n_take_what_there_is_up_to_their_limit(config: Config, schema: Config) -> None:
+    config["measures"] = dict.fromkeys(name for name, measure in MEASURES.items() if measure.of_images)
+    experiment = resolved(config, schema)
+    found = experiment.resolved(experiment.runs["vae"])
+    assert found.pop("parameter_distance") == {}
+    n = {name: options["n"] for name, options in found.items()}
+    limited = {"wasserstein1": 500, "wasserstein1_excess": 300, "wasserstein2": 500}
+    assert n == dict.fromkeys(found, 600) | limited
+
+
+def test_measures_and_figures_that_are_false_are_left_out(config: Config, schema: Config) -> None:
+    config["measures"] |= {"pixels": False}
+    config["figures"] |= {"pixel_intensities": False}
+    experiment = resolved(config, schema)
+    assert "pixels" not in experiment.measures
+    assert "pixel_intensities" not in experiment.figures
+
+
+def test_the_floor_is_measured_at_every_n_in_use(config: Config, schema: Config) -> None:
+    config["loops"]["small"] = {**config["loops"][LOOP], "samples": 400, "synthetic": {"n": 400}}
+    config["runs"]["vae-small"] = {**config["runs"]["vae"], "loop": "small"}
+    measures = resolved(config, schema).floor("mnist").measures
+    assert [options["n"] for options in measures["fid"]] == [600, 400]
+    assert [options["n"] for options in measures["wasserstein1"]] == [100]
+
+
+def test_critics_judge_runs_with_common_seeds_on_the_same_data(config: Config, schema: Config) -> None:
+    config["runs"]["wgan-1"]["seeds"] = [0, 1]
+    config["runs"]["clothes"] = {**config["runs"]["vae"], "dataset": "fashion_mnist"}
+    pairs = resolved(config, schema).critic_pairs()
+    assert pairs == [
+        ("wgan-1", "wgan-1", 0),
+        ("wgan-1", "wgan-1", 1),
+        ("wgan-1", "wgan-2", 0),
+        ("wgan-1", "vae", 0),
+        ("wgan-1", "vae", 1),
+        ("wgan-2", "wgan-1", 0),
+        ("wgan-2", "wgan-2", 0),
+        ("wgan-2", "vae", 0),
+    ]
+
+
+def test_a_matrix_takes_the_first_critic_from_its_own_folder(config: Config, schema: Config) -> None:
+    experiment = resolved(config, schema)
+    judge, judged = experiment.runs["wgan-1"].spec, experiment.runs["vae"].spec
+    spec = experiment.critics("wgan-1", "vae", 0)
+    assert spec.critic_folders == (judge.first.folder, judge.folder)
+    assert spec.generator_folders == (judged.folder,) * 3
+    assert spec.n == 200
+
+
+def test_a_matrix_judges_no_more_images_than_there_are(config: Config, schema: Config) -> None:
+    config["critics"] = {"n": 10_000}
+    assert resolved(config, schema).critics("wgan-1", "vae", 0).n == 600
+    config["critics"] = None
+    assert resolved(config, schema).critics("wgan-1", "vae", 0).n == 600
+
+
+def test_every_job_can_be_told_as_json(config: Config, schema: Config) -> None:
+    experiment = resolved(config, schema)
+    run = experiment.runs["wgan-1"]
+    jobs = {
+        MeasureSpec: experiment.measure(run, 0, 1),
+        FloorSpec: experiment.floor("mnist"),
+        CriticsSpec: experiment.critics("wgan-1", "vae", 0),
+        CollectSpec: experiment.collect(),
+        ClassifierSpec: experiment.classifiers["mnist"],
+    }
+    for cls, spec in jobs.items():
+        assert parse(cls, to_dict(spec), "spec") == spec
+
+
+# --- extending it, and what planning costs ---
+
+
+NEW_FAMILY = """
+from dataclasses import dataclass
+from bigloop.spec.options import option
+
+class Toy:
+    revision = 7
+
+    @dataclass(frozen=True)
+    class Options:
+        width: int = option(3, "a width", minimum=1)
+"""
+
+
+def test_a_new_family_needs_its_file_and_its_line_and_no_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config, schema: Config
+) -> None:
+    (tmp_path / "toy_family.py").write_text(NEW_FAMILY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(FAMILIES, "toy", Entry("toy_family:Toy"))
+    config["models"]["toy"] = {"family": "toy"}
+    config["runs"]["toy"] = {**config["runs"]["vae"], "model": "toy"}
+    run = resolved(config, schema).runs["toy"]
+    assert to_dict(run.spec.model) == {"family": "toy", "revision": 7, "options": {"width": 3}}
+    assert not run.has_critic
+    config["models"]["toy"]["wdith"] = 2
+    with pytest.raises(SpecError, match=r"^models\.toy\.wdith: unknown key"):
+        resolved(config, schema)
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, bigloop.experiment\n"
+        "heavy = {'torch', 'torchvision', 'matplotlib', 'scipy', 'ot', 'pandas'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_family_that_cannot_continue_is_found_while_planning(
+    config: Config, schema: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config["loops"][LOOP]["start"] = "continue"
+    resolved(config, schema)
+    monkeypatch.setitem(FAMILIES, "vae", FAMILIES["vae"]._replace(continues=False))
+    with pytest.raises(SpecError, match=rf"^loops\.{LOOP}\.start: continue: vae cannot go on"):
+        resolved(config, schema)
+
+
+# --- some of the runs ---
+
+
+@pytest.mark.parametrize("only", ["vae", ["vae"]])
+def test_only_the_chosen_runs_are_there_and_what_none_of_them_has_is_left_out(
+    only: str | list[str], config: Config, schema: Config
+) -> None:
+    whole = resolved(config, schema)
+    chosen = resolved(config | {"only": only}, schema)
+    assert chosen.runs == {"vae": whole.runs["vae"]}
+    assert set(whole.figures) - set(chosen.figures) == {"critic_on_test", "critic_matrices"}
+    assert chosen.figures.keys() == chosen.kinds.keys()
+    assert not chosen.critic_pairs()
+
+
+def test_a_figure_that_no_chosen_run_can_have_is_an_error_where_all_runs_are_asked_for(
+    config: Config, schema: Config
+) -> None:
+    config["runs"] = {"vae": config["runs"]["vae"]}
+    with pytest.raises(SpecError, match="leave this figure out"):
+        resolved(config, schema)

@@ -1,0 +1,205 @@
+"""Configs of simulated runs: sweeps, blocks, what can be measured, and one line for what cannot be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bigloop.config.experiment import Experiment
+from bigloop.spec.options import SpecError
+
+Config = dict[str, Any]
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config() -> Config:
+    return yaml.safe_load((REPOSITORY / "tests" / "smoke" / "known.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def schema() -> Config:
+    return yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
+
+
+def resolved(config: Config, schema: Config) -> Experiment:
+    return Experiment.from_config(config, schema)
+
+
+def test_a_sweep_is_a_run_for_each_combination_of_its_axes(config: Config, schema: Config) -> None:
+    runs = resolved(config, schema).runs
+    found = {
+        name: (run.spec.loop.synthetic.n, run.spec.loop.bias)
+        for name, run in runs.items()
+        if name.startswith("limit")
+    }
+    assert found == {f"limit-n{n}-bias{bias:g}": (n, bias) for n in (50, 200) for bias in (1.0, 0.5)}
+    assert runs["limit-n50-bias0.5"].label == "limit, nₛ = 50, λ = 0.5"
+    assert runs["limit-n50-bias0.5"].loop == "fresh-data"
+
+
+def test_keys_of_one_axis_go_together(config: Config, schema: Config) -> None:
+    config["runs"]["limit"]["over"] = [{"synthetic.n": [50, 300], "samples": [60, 300]}]
+    runs = resolved(config, schema).runs
+    loops = [run.spec.loop for name, run in runs.items() if name.startswith("limit")]
+    assert [(loop.synthetic.n, loop.samples) for loop in loops] == [(50, 60), (300, 300)]
+
+
+def test_a_swept_run_is_the_run_that_its_loop_would_make_if_written_out(
+    config: Config, schema: Config
+) -> None:
+    swept = resolved(config, schema).runs["limit-n50-bias0.5"]
+    config["loops"]["fresh-data"] |= {"bias": 0.5, "synthetic": {"n": 50}}
+    del config["runs"]["limit"]["over"]
+    assert resolved(config, schema).runs["limit"].spec == swept.spec
+
+
+def test_a_number_of_seeds_stands_for_the_first_so_many(config: Config, schema: Config) -> None:
+    runs = resolved(config, schema).runs
+    assert runs["decay"].seeds == (0, 1, 2, 3, 4)
+    assert runs["moons"].seeds == (0, 7)
+
+
+def test_blocks_end_at_multiples_of_their_size(config: Config, schema: Config) -> None:
+    config["runs"]["decay"] |= {"seeds": [1, 2, 5, 7], "generations": 9}
+    run = resolved(config, schema).runs["decay"]
+    assert [block.folder for block in run.blocks()] == [
+        f"seeds-{seeds}/gens-{gens}" for seeds in ("1-2", "5-5", "7-7") for gens in ("1-4", "5-8", "9-9")
+    ]
+
+
+def test_neither_blocks_nor_seeds_nor_names_of_densities_move_a_run(config: Config, schema: Config) -> None:
+    before = resolved(config, schema).runs["limit-n50-bias0.5"].spec.folder
+    config["densities"] = {"other": config["densities"]["normal-3"]}
+    config["runs"]["limit"] |= {"dataset": "other", "seeds": 9, "simulation": {"block_seeds": 2}}
+    config["runs"]["single"]["dataset"] = "other"
+    after = resolved(config, schema)
+    assert after.runs["limit-n50-bias0.5"].spec.folder == before
+    config["densities"]["other"]["dimension"] = 4
+    assert resolved(config, schema).runs["limit-n50-bias0.5"].spec.folder != before
+
+
+def test_each_run_is_measured_by_what_it_can_be_measured_by(config: Config, schema: Config) -> None:
+    experiment = resolved(config, schema)
+    found = {name: set(experiment.resolved(run)) for name, run in experiment.runs.items()}
+    points = {"wasserstein1", "wasserstein2", "recall", "training", "divergences"}
+    assert found["decay"] == {"moments", "training"}  # by moments: it has no rows
+    assert found["moons"] == points
+    assert found["ring"] == points | {"modes"}
+    assert found["reverse"] == points | {"modes", "moments"}
+
+
+def put(path: str, value: Any) -> Callable[[Config], None]:
+    def change(config: Config) -> None:
+        *parents, last = path.split("/")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+
+    return change
+
+
+BROKEN = {
+    "an unknown density": (
+        put("densities/normal-3/density", "cauchy"),
+        "densities.normal-3.density: unknown",
+    ),
+    "an unknown parameter": (put("densities/normal-3/radius", 2), "densities.normal-3.radius: unknown key"),
+    "a parameter out of range": (
+        put("densities/normal-3/dimension", 0),
+        "densities.normal-3.dimension: expected at least 1",
+    ),
+    "a density named as a dataset": (
+        put("densities", {"mnist": {"density": "ring"}, "normal-3": {"density": "gaussian"}}),
+        "densities.mnist: is the name of a dataset",
+    ),
+    "neither dataset nor density": (put("runs/moons/dataset", "suns"), "runs.moons.dataset: unknown dataset"),
+    "a family of images": (
+        put("models/otcfm", {"family": "vae"}),
+        "runs.moons.model: vae does not learn moons",
+    ),
+    "a family of points on images": (
+        put("runs/moons/dataset", "mnist"),
+        "runs.moons.model: otcfm does not learn mnist",
+    ),
+    "a sweep over an unknown key": (
+        put("runs/limit/over", [{"synthetic.m": [1]}]),
+        "runs.limit.over.0.synthetic.m: unknown key",
+    ),
+    "axes of unequal length": (
+        put("runs/limit/over", [{"synthetic.n": [1, 2], "bias": [1.0]}]),
+        "runs.limit.over[0]: the lists of one axis",
+    ),
+    "a swept value out of range": (
+        put("runs/limit/over", [{"bias": [2.0]}]),
+        "runs.limit-bias2: loop.bias: expected at most 1",
+    ),
+    "a sweep over more rows than there are": (
+        put("runs/limit/over", [{"synthetic.n": [500]}]),
+        "loops.fresh-data.synthetic: 500 rows, but each generation samples 200",
+    ),
+    "a sweep of an unknown loop": (put("runs/limit/loop", "none"), "runs.limit.loop: no loop named 'none'"),
+    "moments of another density": (
+        put("runs/decay/dataset", "ring"),
+        "runs.decay.dataset: draws: moments knows",
+    ),
+    "moments and all generations": (
+        put("loops/fully-synthetic/synthetic", {"n": 50, "from": "all"}),
+        "loops.fully-synthetic.synthetic.from: with draws: moments",
+    ),
+    "moments of some of the fixed rows": (
+        put("loops/fresh-data/real", {"fixed": 20}),
+        "loops.fresh-data.real.fixed: with draws: moments",
+    ),
+    "a projection of two dimensions": (
+        put("runs/reverse/dataset", "ring"),
+        "runs.reverse.dataset: projection is for densities of one dimension",
+    ),
+    "imported weights": (put("runs/moons/weights", "Snakefile"), "runs.moons.weights: only runs on images"),
+    "blocks of no seeds": (
+        put("runs/decay/simulation/block_seeds", 0),
+        "runs.decay.simulation.block_seeds: 0",
+    ),
+    "a measure that none can have": (
+        put("measures/fid_inception", None),
+        "measures.fid_inception: cannot be",
+    ),
+    "more points than there are": (
+        put("measures/wasserstein1", {"n": 150}),
+        "measures.wasserstein1.n: 150 takes 150 samples, run reverse makes 100",
+    ),
+    "a figure of images": (put("figures/samples", None), "figures.samples: shows images"),
+    "an unknown kind of figure": (
+        put("figures/decay/figure", "pie"),
+        "figures.decay: unknown figure 'pie'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_config_is_one_line_that_names_the_key(case: str, config: Config, schema: Config) -> None:
+    change, words = BROKEN[case]
+    change(config)
+    with pytest.raises(SpecError) as raised:
+        resolved(config, schema)
+    assert str(raised.value).startswith(words)
+    assert "\n" not in str(raised.value)
+
+
+def test_blocks_of_a_run_on_images_are_refused(schema: Config) -> None:
+    config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
+    config["runs"]["vae"]["simulation"] = {"measure_every": 2}
+    with pytest.raises(SpecError, match=r"^runs\.vae\.simulation: only runs on known densities"):
+        resolved(config, schema)
+
+
+def test_points_of_images_are_refused(schema: Config) -> None:
+    config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
+    config["figures"]["point_clouds"] = None
+    with pytest.raises(SpecError, match=r"^figures\.point_clouds: shows points, and no run has any"):
+        resolved(config, schema)

@@ -1,0 +1,187 @@
+"""Locks die with their holder, workers with their workflow, and concurrent jobs get different GPUs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bigloop.ops import slurm
+from bigloop.runtime import gpus, locks
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from bigloop.ops import slurm
+from bigloop.runtime import gpus
+from bigloop.runtime import locks
+from bigloop.runtime import processes
+{what}
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def start(what: str, **environment: str) -> subprocess.Popen:
+    """A Python process that has done `what` and stays alive."""
+    command = [sys.executable, "-c", HOLD.format(what=what)]
+    environment = {**os.environ, **environment}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    while process.stdout.readline() != "ready\n":
+        assert process.poll() is None
+    return process
+
+
+def end(process: subprocess.Popen, number: int = signal.SIGKILL) -> None:
+    process.send_signal(number)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_a_lock_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "train.log"
+    holder = start(f"f = open({str(file)!r}, 'ab'); locks.lock(f)")
+    assert locks.is_locked(file)
+    end(holder)
+    assert not locks.is_locked(file)
+
+
+def test_a_second_worker_waits_for_the_first_and_says_that_it_had_to(tmp_path: Path) -> None:
+    file = tmp_path / "train.log"
+    holder = start(f"f = open({str(file)!r}, 'ab'); locks.lock(f)")
+    second = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"from bigloop.runtime import locks; print(locks.lock(open({str(file)!r}, 'ab')))",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(timeout=1)
+    end(holder)
+    assert second.communicate(timeout=10)[0] == "True\n"
+
+
+def test_a_file_that_nobody_locked_or_that_is_not_there_is_free(tmp_path: Path) -> None:
+    assert not locks.is_locked(tmp_path / "no.log")
+    with (tmp_path / "train.log").open("ab") as file:
+        assert not locks.lock(file)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_worker_is_told_to_stop_when_its_workflow_ends(number: int) -> None:
+    workflow = start("None")
+    worker = start(f"processes.follow({workflow.pid})")
+    end(workflow, number)
+    assert worker.wait(timeout=5) == -signal.SIGTERM
+
+
+def test_a_worker_whose_workflow_is_gone_already_stops_at_once() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    what = f"from bigloop.runtime import processes; import time; processes.follow({gone.pid}); time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", what], timeout=20).returncode == -signal.SIGTERM
+
+
+def test_without_pidfd_a_worker_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = start("None")
+    worker = start(f"import os; del os.pidfd_open; processes.follow({workflow.pid})")
+    time.sleep(1.5)
+    assert worker.poll() is None
+    end(workflow)
+    assert worker.wait(timeout=5) == -signal.SIGTERM
+
+
+# --- GPUs ---
+
+
+def leased(folder: Path, visible: str) -> tuple[subprocess.Popen, str]:
+    """A process that has leased a GPU, and the GPU's name."""
+    told = folder / "told"
+    process = start(
+        f"Path({str(told)!r}).write_text(str(gpus.lease_gpu()))",
+        CUDA_VISIBLE_DEVICES=visible,
+        TMPDIR=str(folder),
+    )
+    return process, told.read_text()
+
+
+def test_concurrent_jobs_get_different_gpus_and_share_only_when_all_are_taken(tmp_path: Path) -> None:
+    jobs = [leased(tmp_path, "0,1,GPU-8f2c") for _ in range(5)]
+    assert [gpu for _, gpu in jobs] == ["0", "1", "GPU-8f2c", "0", "1"]
+    end(jobs[2][0])
+    jobs[2] = leased(tmp_path, "0,1,GPU-8f2c")
+    assert jobs[2][1] == "GPU-8f2c"
+    for process, _ in jobs:
+        end(process)
+
+
+def test_a_leased_gpu_hides_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert gpus.lease_gpu() == "2"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("value", "gpus"), [("", []), ("-1", []), ("NoDevFiles", []), ("0", ["0"]), ("1,3", ["1", "3"])]
+)
+def test_what_the_environment_allows_is_visible(
+    value: str, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert gpus.visible_gpus() == gpus
+    assert gpus.lease_gpu() in ([*gpus, None] if len(gpus) < 2 else gpus)
+
+
+def test_without_a_word_in_the_environment_the_driver_lists_the_gpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\necho 'GPU 1: NVIDIA H200 (UUID: GPU-2)'\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert gpus.visible_gpus() == ["0", "1"]
+    program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert gpus.visible_gpus() == []
+
+
+# --- workflows of one directory ---
+
+
+def test_the_locks_of_a_killed_workflow_are_cleared_and_those_of_a_living_one_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.3)
+    living = start(f"locks.register_workflow(Path({str(tmp_path)!r}))")
+    lock = tmp_path / "locks" / "0.output.lock"
+    lock.parent.mkdir()
+    lock.write_text("results/x\n")
+    registered = locks.register_workflow(tmp_path)
+    assert lock.exists()
+    assert not locks.is_alone(registered)
+    end(living)
+    assert locks.is_alone(registered)
+    locks.register_workflow(tmp_path)
+    assert lock.exists()  # this process, the first time, is still a workflow of the directory
+    registered.close()
+
+
+def test_a_directory_without_cluster_logs_never_asks_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "cluster_jobs", lambda directory: pytest.fail("asked"))
+    assert slurm.cancel_leftovers(tmp_path) == []

@@ -1,0 +1,114 @@
+"""What lets a GPU record a family's step once and replay it: always the same operations, and no value read.
+
+The first half needs no GPU: it watches the operations of a step. The second half compares recorded and unrecorded
+trainings, where there is a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bigloop.models import family
+from bigloop.models.images.neural import NeuralFamily
+from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.spec.runs import Budget
+from bigloop.training.recorded import GRAPHS
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "vae": {"hidden": 32, "latent": 8, "batch_size": 8},
+    "wgan_gp": {"width": 4, "latent": 8, "critic_iterations": 2, "batch_size": 8},
+    "wgan_gp-batch-linear": {
+        "width": 4,
+        "critic_iterations": 2,
+        "generator_norm": "batch",
+        "critic_output": "linear",
+        "batch_size": 8,
+    },
+    "ddpm": {"width": 8, "timesteps": 20, "sampler": "ddim", "sampling_steps": 5, "batch_size": 8},
+}
+READS_A_VALUE = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
+
+
+class Operations(TorchDispatchMode):
+    """Collects the operations of its block: name and shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, list[tuple[int, ...]]]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        shapes = [tuple(a.shape) for a in args if isinstance(a, Tensor)]
+        self.seen.append((function.overloadpacket.__name__, shapes))
+        return function(*args, **(kwargs or {}))
+
+
+def model(name: str, device: str = "cpu") -> NeuralFamily:
+    cls = family(name.partition("-")[0])
+    classes = 3 if name == "ddpm" else None
+    made = cls.fresh(
+        cls.Options(**FAMILIES[name]), (1, 28, 28), torch.Generator(device).manual_seed(0), classes
+    )
+    assert isinstance(made, NeuralFamily)
+    return made
+
+
+def data(name: str, n: int) -> list[Tensor]:
+    stream = torch.Generator().manual_seed(1)
+    images = torch.rand(n, 1, 28, 28, generator=stream)
+    return [images, torch.arange(n) % 3] if name == "ddpm" else [images]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_step_reads_no_value_and_always_does_the_same_operations(name: str) -> None:
+    made, batch, generator = model(name), data(name, 8), torch.Generator().manual_seed(2)
+    made.prepare()
+    if isinstance(made, WGANGP):
+        made.passes = None  # as on a GPU, where autograd takes the gradients
+    steps = []
+    for _ in range(4):
+        with Operations() as operations:
+            made.step(*batch, generator)
+        steps.append(operations.seen)
+    assert not READS_A_VALUE & {operation for operation, _ in steps[-1]}
+    assert len(steps[-1]) > 10
+    assert steps[-2] == steps[-1]  # the first ones also make the optimiser's state
+
+
+def test_the_watcher_sees_a_value_that_is_read() -> None:
+    with Operations() as operations:
+        torch.ones(()).item()
+    assert READS_A_VALUE & {operation for operation, _ in operations.seen}
+
+
+def losses(name: str, steps: int) -> Tensor:
+    """Every loss of every step of a training on the GPU, float64 (steps, losses)."""
+    made, (images, *labels) = model(name, "cuda"), data(name, 64)
+    history = made.fit(
+        images,
+        Budget(images=8 * steps),
+        torch.Generator("cuda").manual_seed(3),
+        lambda line: None,
+        **({"labels": labels[0]} if labels else {}),
+    )
+    names = [k for k in history[0] if k.startswith(("loss", "gradient"))]
+    return torch.tensor([[row[k] for k in names] for row in history], dtype=torch.float64)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_recorded_training_has_the_losses_of_an_unrecorded_one(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 1_000
+    recorded = losses(name, steps)
+    monkeypatch.setenv(GRAPHS, "0")
+    plain = losses(name, steps)
+    # The same kernels on the same numbers, but sums of some run in no fixed order: float32 rounding, which
+    # a GAN's training amplifies. Compared are the means of the first ten epochs, and of all.
+    torch.testing.assert_close(recorded[:10], plain[:10], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(recorded.mean(dim=0), plain.mean(dim=0), rtol=5e-2, atol=1e-2)
