@@ -1,0 +1,30 @@
+"""No change of the code renames finished science: folders, params and inputs of the costly jobs are as they were.
+
+Snakemake runs a job again whose params or list of inputs differ from those it finished with, and looks for results
+under the folder's name. `planned.json` was written with the code before rooms and options were rebuilt.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+GOLDEN: dict[str, dict[str, str]] = json.loads((HERE / "planned.json").read_text())
+
+
+@pytest.mark.parametrize("config", GOLDEN)
+def test_a_shipped_config_plans_the_same_costly_jobs_in_the_same_folders(config: str) -> None:
+    command = [sys.executable, HERE / "planned.py", config]
+    printed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed)[config] == GOLDEN[config]
+
+
+def test_every_shipped_config_is_pinned() -> None:
+    shipped = [CHECKOUT / "config.yaml", *(CHECKOUT / "workflow" / "experiments").glob("*.yaml")]
+    assert {str(path.relative_to(CHECKOUT)) for path in shipped} <= GOLDEN.keys()
