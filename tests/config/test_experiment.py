@@ -323,7 +323,7 @@ def test_a_new_family_needs_its_file_and_its_line_and_no_schema(
 
 def test_planning_imports_nothing_heavy() -> None:
     code = (
-        "import sys, bigloop.experiment\n"
+        "import sys, bigloop.config.experiment\n"
         "heavy = {'torch', 'torchvision', 'matplotlib', 'scipy', 'ot', 'pandas'}\n"
         "print(*sorted(heavy & set(sys.modules)))"
     )

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bigloop.generation.sample.sample import read_samples, sample
-from bigloop.generation.train.train import train
 from bigloop.measures.classify.classify import classify, load_classifier
 from bigloop.measures.critics.critics import critics, load_critic
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json, write_table, write_tensors
 from bigloop.data import load
+from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.store import load_model, new_model, parameters
+from bigloop.generation.train import train
 from bigloop.measures.images import (
     critic_on_test,
     measure,
