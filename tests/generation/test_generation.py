@@ -19,6 +19,7 @@ import safetensors.numpy
 import torch
 
 from bigloop.artifacts import (
+    MODEL_FILES,
     OPTIMIZER_FILE,
     PREVIEW_ROWS,
     ArtifactError,
@@ -30,7 +31,6 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.data import load, load_verified
-from bigloop.generation import MODEL_FILES
 from bigloop.generation.rows import training_set
 from bigloop.generation.sample import read_samples, recall_samples, sample
 from bigloop.generation.store import STATE, load_model, parameters
