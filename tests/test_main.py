@@ -117,8 +117,8 @@ def test_a_missing_classifier_is_one_line(
     [
         ("{", "--spec: not JSON"),
         ("", "--spec: not JSON"),
-        ("[]", "spec: expected a mapping"),
-        ("NaN", "spec: expected a mapping"),
+        ("[]", "spec: expected object"),
+        ("NaN", "spec: expected object"),
         ("{}", "spec.dataset: missing"),
         (
             to_json(SPEC).replace('"seed":0', '"seed":"zero"'),

@@ -7,9 +7,13 @@ for figure, options in experiment.figures.items():
             f"plot_{figure}"
         input:
             tables=rules.collect.output,
-            previews=ancient(previews() if "images" in declared("figures")[experiment.kinds[figure]].needs else []),
+            previews=ancient(
+                previews() if "images" in declared("figures")[experiment.kinds[figure]].needs else []
+            ),
             points=(
-                block_files("points.safetensors") if "points" in declared("figures")[experiment.kinds[figure]].needs else []
+                block_files("points.safetensors")
+                if "points" in declared("figures")[experiment.kinds[figure]].needs
+                else []
             ),
         output:
             pdf=f"{HOME}/figures/{figure}.pdf",
