@@ -17,6 +17,6 @@ onstart:
             if alone:  # a workflow that was killed here may have left jobs on a cluster
                 slurm.cancel_leftovers(Path.cwd())
     except locks.Busy as error:
-        raise WorkflowError(error) from None
+        sys.exit(f"not started: {error}")
     with replacing(Path(rules.collect.output.measures).parents[1] / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

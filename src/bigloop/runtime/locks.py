@@ -114,8 +114,8 @@ def is_working(folder: Path) -> bool:
 
 def _refuse(other: dict, does: str, shared: set[str]) -> None:
     if shared:
-        more = f" and {len(shared) - 1:,} more of its files" if len(shared) > 1 else ""
+        more = f" and {len(shared) - 1:,} more files" if len(shared) > 1 else ""
         raise Busy(
             f"another workflow in this directory (process {other['process']} on {other['host']}) {does} {min(shared)}"
-            f"{more}, which this one needs for itself: run the same command again when it has ended"
+            f"{more} that this one needs; run the same command again when it has ended"
         )
