@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
             return 1
         options.waited = begun.waited
-        take_share(options.threads, options.gpus)
+        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
         return _call(options)
 
 
@@ -289,6 +289,9 @@ def _parser() -> argparse.ArgumentParser:
             type=int,
             choices=(0, 1),
             help="use no GPU, or the least used one (default: torch's choice)",
+        )
+        added.add_argument(
+            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
         )
         added.add_argument(
             "--attempt",

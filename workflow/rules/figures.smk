@@ -21,6 +21,8 @@ for figure, options in experiment.figures.items():
             ),
         log:
             f"{HOME}/figures/{figure}.log",
+        group:
+            "figures"
         conda:
             "../../envs/bigloop.yaml"
         resources:
