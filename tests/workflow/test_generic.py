@@ -20,11 +20,7 @@ from .scheduler import install
 pytestmark = pytest.mark.workflow
 
 PROFILE = REPOSITORY / "profiles" / "cluster-generic"
-COMMENTED = {
-    "sge": "",
-    "pbs": "# PBS",
-    "lsf": "# LSF",
-}  # how a scheduler's set of commands begins in the profile
+COMMENTED = {"sge": "", "pbs": "# PBS Pro", "lsf": "# LSF, which"}  # where the profile has their commands
 SUBMITTED = {
     "sge": r"qsub -terse -cwd -V .* -pe smp \d -l h_vmem=\d+M -l h_rt=0:\d+:0 /",
     "pbs": r"qsub -V .* -l select=1:ncpus=\d:mem=\d+mb -l walltime=0:\d+:0 /",
