@@ -2,6 +2,7 @@
 # make test      set up, check and test everything, as CI does
 # make test-fast lint and the quick tests, in two minutes
 # make test-slow what takes too long for every change: a campaign of kills, and tests marked slow
+# make schema    write anew what is generated from the code: registered.json and config.schema.yaml
 # make setup     the environment alone: .venv, from the locked requirements
 #
 # CORES=4 make figures, or make figures CONFIG=workflow/experiments/knutsen2025.yaml
@@ -14,7 +15,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 EXPERIMENT = $(shell sed -n 's/^experiment: *\([^ #]*\).*/\1/p' $(CONFIG))
 
-.PHONY: setup figures test lint clean
+.PHONY: setup figures test lint schema clean
 
 setup: $(STAMP)
 
@@ -31,11 +32,15 @@ figures: $(STAMP)
 	$(BIN)/snakemake --configfile $(CONFIG) --report results/$(EXPERIMENT)/report.html
 	@echo "Figures: results/$(EXPERIMENT)/figures   Report: results/$(EXPERIMENT)/report.html"
 
+schema: $(STAMP)
+	$(BIN)/python -m bigloop schema
+
 lint: $(STAMP)
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
+	$(BIN)/python -m bigloop schema --check
 	$(BIN)/snakemake --lint --configfile tests/smoke/config.yaml
 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(CORES)
