@@ -18,9 +18,10 @@ from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
 from bigloop.data import DataError, dataset
 from bigloop.runtime import processes
-from bigloop.runtime.job import FINAL, job_log, take_share
-from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.runtime.job import Job, begin, take_share
+from bigloop.runtime.signals import SAVE_SECONDS, Interrupted
 from bigloop.spec.options import SpecError
+from bigloop.training import DivergedError
 
 log = logging.getLogger("bigloop")
 
@@ -43,46 +44,51 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if workflow := os.environ.get(processes.WORKFLOW):
         processes.follow(int(workflow))
-    with job_log(options.log, options.attempt) as begun:
-        if begun.failed:
-            log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
+    with begin(options.log, options.verb.__name__.rstrip("_"), options.attempt) as job:
+        if job.failed:
+            log.error("error: not tried again, because it failed permanently: %s", job.failed.message)
             return 1
-        options.waited = begun.waited
+        options.waited, options.report = job.waited, job.report
         take_share(options.threads, options.gpus)
-        return _call(options)
+        return _call(options, job)
 
 
-def _call(options: argparse.Namespace) -> int:
+def _call(options: argparse.Namespace, job: Job) -> int:
+    """Do the work, and note its outcome: what another attempt cannot mend is a permanent failure."""
     try:
         for module in options.needs:
             importlib.import_module(module)
-        before, started = processes.process_age(), time.monotonic()
+        started = time.monotonic()
+        job.report.begin(processes.process_age())
         options.verb(options)
-        log.debug("worked %.2f s, after %.2f s of start-up", time.monotonic() - started, before)
-    except (SpecError, ArtifactError, DataError) as error:
-        log.error("%s%s", FINAL, error)
+        job.report.end("done", work=time.monotonic() - started)
+        return 0
+    except (SpecError, ArtifactError, DataError, DivergedError) as error:
+        log.error("error: %s", error)
+        job.report.end("failed", str(error), permanent=True)
         return 1
+    except Interrupted as error:
+        log.error("%s", error)
+        job.report.end("stopped", str(error))
+        return 143
     except KeyboardInterrupt:
         log.error("interrupted")
+        job.report.end("stopped", "interrupted")
         return 130
     except Exception as error:
-        from bigloop.runtime.signals import Interrupted
-        from bigloop.training.loop import DivergedError
-
-        if isinstance(error, DivergedError):
-            log.error("%s%s", FINAL, error)
-            return 1
-        if isinstance(error, Interrupted):
-            log.error("%s", error)
-            return 143
-        raise
-    return 0
+        why = f"{type(error).__name__}: {error}"
+        job.report.end("failed", why)
+        if options.log is None:
+            raise
+        log.debug("traceback", exc_info=True)
+        log.error("failed: %s", why)
+        return 1
 
 
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
     source = dataset(options.dataset).fetch(options.out, options.root)
-    log.info("%s verified and stored, from %s", options.dataset, source)
+    options.report(f"{options.dataset} verified and stored, from {source}")
 
 
 def classify(options: argparse.Namespace) -> None:
@@ -91,8 +97,8 @@ def classify(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import ClassifierSpec
 
     spec = _spec(ClassifierSpec, options)
-    test_accuracy = room.classify(spec, options.data, options.out, log.info, options.save_every)
-    log.info("accuracy on the test set: %.2f %%", 100 * test_accuracy)
+    test_accuracy = room.classify(spec, options.data, options.out, options.report, options.save_every)
+    options.report(f"accuracy on the test set: {100 * test_accuracy:.2f} %")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -104,7 +110,7 @@ def train(options: argparse.Namespace) -> None:
     spec = _spec(TrainSpec, options)
     keep_optimizer = OPTIMIZER_FILE in {path.name for path in options.outputs}
     if options.waited and room.is_trained(spec, options.out, keep_optimizer):
-        log.info("the other worker has trained this generation")
+        options.report("the other worker has trained this generation")
         return
     previews = options.previews
     room.train(
@@ -112,7 +118,7 @@ def train(options: argparse.Namespace) -> None:
         options.data,
         previews,
         options.out,
-        log.info,
+        options.report,
         options.save_every,
         options.previous[0].parent if options.previous else None,
         keep_optimizer,
@@ -128,7 +134,7 @@ def import_(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import TrainSpec
 
     spec = _spec(TrainSpec, options)
-    import_weights(spec, options.weights, options.data, options.out, log.info)
+    import_weights(spec, options.weights, options.data, options.out, options.report)
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -138,9 +144,9 @@ def sample(options: argparse.Namespace) -> None:
 
     spec = _spec(SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
-        log.info("the other worker has sampled this generation")
+        options.report("the other worker has sampled this generation")
         return
-    room.sample(spec, options.model, options.out, log.info, options.save_every)
+    room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
 def simulate(options: argparse.Namespace) -> None:
@@ -148,7 +154,7 @@ def simulate(options: argparse.Namespace) -> None:
     from bigloop.simulation.simulate import simulate as run_block
     from bigloop.spec.jobs import SimulateSpec
 
-    run_block(_spec(SimulateSpec, options), options.out, log.info, options.save_every)
+    run_block(_spec(SimulateSpec, options), options.out, options.report, options.save_every)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -163,7 +169,9 @@ def measure(options: argparse.Namespace) -> None:
         records = measure_density(_spec(DensityFloorSpec, options))
     elif options.floor:
         _require(options, "spec", "classifier", "data")
-        records = images.measure_real(_spec(FloorSpec, options), options.classifier, options.data, log.info)
+        records = images.measure_real(
+            _spec(FloorSpec, options), options.classifier, options.data, options.report
+        )
     elif options.spec:
         _require(options, "samples", "classifier", "data")
         records = images.measure(
@@ -172,7 +180,7 @@ def measure(options: argparse.Namespace) -> None:
             options.model,
             options.classifier,
             options.data,
-            log.info,
+            options.report,
             options.first,
         )
     elif not (options.samples and options.dataset):
@@ -185,10 +193,10 @@ def measure(options: argparse.Namespace) -> None:
             options.classifier,
             options.data,
             options.n,
-            log.info,
+            options.report,
         )
     write_json(options.out, records)
-    log.info("%d records written to %s", len(records), options.out)
+    options.report(f"{len(records)} records written to {options.out}")
 
 
 def critics(options: argparse.Namespace) -> None:
@@ -197,7 +205,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CriticsSpec
 
     spec = _spec(CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.results / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.results / "runs", options.report))
 
 
 def collect(options: argparse.Namespace) -> None:

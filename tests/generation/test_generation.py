@@ -43,8 +43,7 @@ from bigloop.runtime.signals import Interrupted
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
-from bigloop.training import checkpoint
-from bigloop.training.loop import DivergedError
+from bigloop.training import DivergedError, checkpoint
 
 CPU = torch.device("cpu")
 OF_IMAGES = [name for name, entry in FAMILIES.items() if not entry.stacked]

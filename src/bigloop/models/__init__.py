@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from bigloop.runtime.progress import Report
 from bigloop.spec.options import SpecError, parse, to_dict
 from bigloop.spec.runs import ModelSpec
 
@@ -65,7 +66,7 @@ class Family(Protocol):
         """A model with new weights for rows of `shape`, drawn from a torch.Generator whose device it uses."""
         ...
 
-    def fit(self, rows: Any, budget: Any, generator: Any, report: Callable[[str], None]) -> list[dict]:
+    def fit(self, rows: Any, budget: Any, generator: Any, report: Report) -> list[dict]:
         """Train on rows, Tensor (n, *shape); returns the history, a row an epoch."""
         ...
 
@@ -99,9 +100,7 @@ class Conditional(Protocol):
     @classmethod
     def fresh(cls, options: Any, shape: tuple[int, ...], generator: Any, classes: int) -> Family: ...
 
-    def fit(
-        self, rows: Any, budget: Any, generator: Any, report: Callable[[str], None], labels: Any
-    ) -> list[dict]: ...
+    def fit(self, rows: Any, budget: Any, generator: Any, report: Report, labels: Any) -> list[dict]: ...
 
     def sample(self, n: int, bias: float, generator: Any, labels: Any) -> Any: ...
 
@@ -122,9 +121,7 @@ class Stacked(Protocol):
         """New models for points of R^dimension, as many as there are streams."""
         ...
 
-    def fit(
-        self, rows: Any, budget: Any, streams: Any, report: Callable[[str], None]
-    ) -> dict[str, np.ndarray]:
+    def fit(self, rows: Any, budget: Any, streams: Any, report: Report) -> dict[str, np.ndarray]:
         """Train on rows, Tensor (replicates, n, d), going on from what was learnt before; returns the means over
         this training of losses and the like, (replicates,) each."""
         ...

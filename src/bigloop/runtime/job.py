@@ -1,7 +1,8 @@
-"""A job's log and its share of the machine.
+"""A job's log, its state, and its share of the machine.
 
-with job_log(Path("…/train.log"), attempt=1) as begun:
-    …                   # the only worker of this job; begun.failed: why an earlier attempt failed for good
+with begin(Path("…/train.log"), "train", attempt=1) as job:
+    …                   # the only worker of this job; job.failed: why an earlier attempt failed permanently
+    job.report("training on 60,000 images")
 """
 
 from __future__ import annotations
@@ -17,23 +18,26 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from bigloop.runtime import gpus, locks
+from bigloop.runtime.progress import JobState, Reporter, read_state
+from bigloop.runtime.words import place
 
 log = logging.getLogger("bigloop")
 
-FINAL = "error: "  # begins the last line of a job that no retry can help
+VIEWED = "BIGLOOP_VIEWED"  # environment variable: someone else shows on the terminal how the jobs are doing
 
 
 @dataclass(frozen=True)
-class Begun:
-    """How a job begins. waited: whether another worker of the same job had to end first; failed: the error that ended
-    an earlier attempt, if it is one that another attempt cannot mend."""
+class Job:
+    """How a job begins. waited: whether another worker of the same job had to end first; failed: the state that an
+    earlier attempt left, if it failed in a way that another attempt cannot mend."""
 
+    report: Reporter
     waited: bool = False
-    failed: str | None = None
+    failed: JobState | None = None
 
 
 @contextmanager
-def job_log(path: Path | None, attempt: int) -> Iterator[Begun]:
+def begin(path: Path | None, verb: str, attempt: int) -> Iterator[Job]:
     """Log to the terminal and to the job's file, whose lock makes this the only worker of the job."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
@@ -42,22 +46,25 @@ def job_log(path: Path | None, attempt: int) -> Iterator[Begun]:
     log.setLevel(logging.DEBUG)
     logging.raiseExceptions = False  # a log on a full disk must not bury the error that says so
     if path is None:
-        yield Begun()
+        yield Job(Reporter(None, verb, attempt))
         return
-    terminal.setFormatter(logging.Formatter(f"{_place(path)}: %(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{place(path)}: %(message)s"))
+    if os.environ.get(VIEWED):
+        terminal.addFilter(lambda record: record.levelno == logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         waited = locks.lock(file)
-        last = ""
-        if attempt > 1:
-            last = (path.read_text(errors="replace").splitlines() or [""])[-1]
-        else:
+        before = read_state(path) if attempt > 1 else None
+        if attempt <= 1:
             path.write_text("")
         written = logging.FileHandler(path, mode="a")
         written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(written)
         try:
-            yield Begun(waited, last.partition(FINAL)[2] or None)
+            if before and before.state == "failed" and before.permanent:
+                yield Job(Reporter(None, verb, attempt), waited, before)
+            else:
+                yield Job(Reporter(path, verb, attempt), waited)
         finally:
             written.close()
             log.removeHandler(written)
@@ -76,15 +83,3 @@ def take_share(threads: int, wanted: int | None) -> None:
         gpus.hide_gpus()
     elif wanted == 1 and gpus.lease_gpu() is None:
         log.warning("warning: a GPU was asked for, but none is visible here; using the CPU")
-
-
-def _place(log_file: Path) -> str:
-    """Where a job stands, in words, from its log file: "vae-mnist-1f0c9a42 seed 0 generation 3 train"."""
-    parts = [part for part in log_file.with_suffix("").parts if part not in ("results", "runs", "logs")]
-    return (
-        " ".join(parts)
-        .replace("seed-", "seed ")
-        .replace("gen-", "generation ")
-        .replace("seeds-", "seeds ")
-        .replace("gens-", "generations ")
-    )

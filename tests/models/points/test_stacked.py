@@ -19,7 +19,7 @@ from bigloop.models.points.mlp_gan import MLPGAN
 from bigloop.models.points.otcfm import OTCFM
 from bigloop.models.points.stacked import Linear, StackedFamily, Streams, batches, mlp, norm
 from bigloop.spec.runs import Budget
-from bigloop.training.loop import DivergedError
+from bigloop.training import DivergedError
 
 FAMILIES: dict[str, tuple[type[StackedFamily], dict[str, Any]]] = {
     "otcfm": (OTCFM, {"sampling_steps": 5}),
