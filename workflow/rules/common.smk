@@ -26,6 +26,11 @@ try:
 except SpecError as error:
     sys.exit(f"config error: {error}")
 
+# The live view (`logger: bigloop` in the profiles) calls jobs by the names of their runs.
+for handler in workflow.logger_manager.get_log_handlers():
+    if hasattr(handler, "follow"):
+        handler.follow(experiment, Path("results"))
+
 # The locks of a Snakemake that was killed in this directory are cleared here, if no other one is alive.
 if workflow.is_main_process:
     registered = locks.register_workflow(Path(".snakemake"))
