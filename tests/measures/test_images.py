@@ -430,7 +430,7 @@ def test_two_jobs_that_keep_the_same_array_at_once_do_no_harm(
         monkeypatch.setattr(artifacts.safetensors.numpy, "save_file", save_and_wait)
         return write(path, *content)
 
-    monkeypatch.setattr("bigloop.measures.write_tensors", overtaken)
+    monkeypatch.setattr("bigloop.measures.records.write_tensors", overtaken)
     np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: array), array)
     before = len(lines)
     np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: np.zeros(5)), array)
@@ -447,7 +447,7 @@ def test_inception_features_of_real_rows_are_computed_once_for_each_file_of_weig
         seen.append(images.tobytes())
         return images.reshape(len(images), -1)[:, 300:310] + float(Path(weights).read_text())
 
-    monkeypatch.setattr("bigloop.measures.inception_features", features)
+    monkeypatch.setattr("bigloop.measures.records.inception_features", features)
     weights = tmp_path / "weights.pth"
     options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 20, "weights": str(weights)}}
     first, second = two_generations(small_mnist)
