@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             log.error("error: not tried again, because it failed permanently: %s", job.failed.message)
             return 1
         options.waited, options.report = job.waited, job.report
-        take_share(options.threads, options.gpus)
+        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
         return _call(options, job)
 
 
@@ -205,7 +205,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CriticsSpec
 
     spec = _spec(CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.results / "runs", options.report))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", options.report))
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -215,10 +215,11 @@ def collect(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CollectSpec
 
     spec = _spec(CollectSpec, options)
-    tables.collect(spec, options.results)
+    results = options.home.parent
+    tables.collect(spec, results)
     for run in spec.runs:
         for seed in run.seeds if not run.blocks else ():
-            lineage = options.results / "runs" / run.spec.folder / f"seed-{seed}"
+            lineage = results / "runs" / run.spec.folder / f"seed-{seed}"
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
@@ -227,7 +228,7 @@ def plot(options: argparse.Namespace) -> None:
     from bigloop.figures.make import render
     from bigloop.spec.jobs import PlotSpec
 
-    render(_spec(PlotSpec, options), options.results)
+    render(_spec(PlotSpec, options), options.home.parent)
 
 
 def bench(options: argparse.Namespace) -> None:
@@ -303,6 +304,9 @@ def _parser() -> argparse.ArgumentParser:
             type=int,
             choices=(0, 1),
             help="use no GPU, or the least used one (default: torch's choice)",
+        )
+        added.add_argument(
+            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
         )
         added.add_argument(
             "--attempt",
@@ -389,11 +393,11 @@ def _parser() -> argparse.ArgumentParser:
         "--n", type=int, help="for images from elsewhere: rows on each side, for every measure"
     )
 
-    folder(verb(critics), "results", "out")
+    folder(verb(critics), "home", "out")
     added = verb(collect)
-    folder(added, "results")
+    folder(added, "home")
     keep_samples(added)
-    folder(verb(plot), "results")
+    folder(verb(plot), "home")
 
     added = verb(schema, spec=None)
     added.add_argument("--check", action="store_true", help="write nothing; fail where a file is not current")

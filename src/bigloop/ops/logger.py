@@ -82,6 +82,7 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         settings = self.common_settings
         self.run = Run()
+        self.followed: list[tuple[Experiment, Path]] = []
         self.screen: Screen | None = None
         self.usual: logging.Handler | None = None
         if settings.dryrun or settings.verbose or settings.debug_dag:
@@ -101,18 +102,16 @@ class LogHandler(LogHandlerBase):
         """Called by the workflow when it is planned: whose names to use, and where its files are."""
         self.run.title = experiment.name
         self.run.names |= view.names_of(experiment)
-        if self.usual is None:
-            threading.Thread(target=self._survey, args=(experiment, results.absolute()), daemon=True).start()
+        self.followed.append((experiment, results.absolute()))
 
-    def _survey(self, experiment: Experiment, results: Path) -> None:
+    def _survey(self) -> None:
         """Look at all files now and then, for the time that is left and the last measures."""
         while True:
-            if self.run.active:
-                begun = time.monotonic()
-                found = survey(experiment, results)
-                self.run.left, self.run.measures = found.needs, view.measures_of(found)
-                time.sleep((time.monotonic() - begun) / view.SURVEY_SHARE)
-            time.sleep(SURVEY_SECONDS)
+            begun = time.monotonic()
+            found = [survey(*one) for one in self.followed]
+            self.run.left = max((one.needs for one in found), default=None)
+            self.run.measures = {key: words for one in found for key, words in view.measures_of(one).items()}
+            time.sleep(max(SURVEY_SECONDS, (time.monotonic() - begun) / view.SURVEY_SHARE))
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.usual is not None:
@@ -162,6 +161,7 @@ class LogHandler(LogHandlerBase):
                 kinds["plot" if rule.startswith("plot_") else rule] += count
         if self.terminal.can_draw and not self.quiet & {"all", "progress"}:
             self.screen = Screen(self.terminal, self.run)
+            threading.Thread(target=self._survey, daemon=True).start()
         else:
             self._tell(f"{self.run.title}: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}")
 
