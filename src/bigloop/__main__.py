@@ -239,7 +239,7 @@ def bench(options: argparse.Namespace) -> None:
 
 
 def status(options: argparse.Namespace) -> None:
-    """Show how far an experiment is; or estimate one that is not run yet; or delete what no config refers to."""
+    """Show how far an experiment is, or watch it; estimate one before it runs; delete what no config refers to."""
     try:
         _status(options)
         sys.stdout.flush()
@@ -258,6 +258,11 @@ def _status(options: argparse.Namespace) -> None:
         log.info("timing a little of each kind of job …")
         timing = probes.Timing(options.threads or 1)
         probes.show(experiment, timing.forecast(experiment), timing, options.cores)
+        return
+    if options.watch is not None:
+        from bigloop.ops.view import watch
+
+        watch(experiment, options.results, options.watch, sys.stdout)
         return
     view.show(survey.survey(experiment, options.results))
     free = unreferenced.show_unreferenced(experiment, options.results)
@@ -306,7 +311,12 @@ def _parser() -> argparse.ArgumentParser:
             help="use no GPU, or the least used one (default: torch's choice)",
         )
         added.add_argument(
-            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
+            "--gres",
+            nargs="?",  # what is empty stands on a job's line as nothing at all
+            const="",
+            default="",
+            metavar="NAME",
+            help="what a cluster gave the job; gpu:1 means --gpus 1",
         )
         added.add_argument(
             "--attempt",
@@ -418,6 +428,14 @@ def _parser() -> argparse.ArgumentParser:
     config, results = Path("config.yaml"), Path("results")
     added.add_argument("--configfile", type=Path, default=config, metavar="FILE", help="default: config.yaml")
     added.add_argument("--results", type=Path, default=results, metavar="DIR", help="default: results")
+    added.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="show the jobs at work, again every few seconds, until all is done (Ctrl-C leaves)",
+    )
     added.add_argument(
         "--estimate", action="store_true", help="time and disk it would take, timed here (see --threads)"
     )

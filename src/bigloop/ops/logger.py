@@ -42,8 +42,11 @@ ROUTINE = (  # what Snakemake says in every run, and the view says better or not
     "Select jobs to execute",
     "Complete log(s)",
     "Elapsed time",
-    "At least one job did not complete successfully",  # as each of them has told
+    "CalledProcessError in file",  # what failed has said so itself
+    "At least one job did not complete successfully",
+    "Exiting because a job execution failed",
 )
+STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 SILENT = {
     LogEvent.WORKFLOW_STARTED,
     LogEvent.JOB_STARTED,
@@ -142,17 +145,10 @@ class LogHandler(LogHandlerBase):
     def _pass_on(self, record: logging.LogRecord) -> None:
         """Say what Snakemake says, but for what a job has said better."""
         said = record.getMessage().removeprefix("WorkflowError:\n")
-        if (
-            said in ("", "None")
-            or said.startswith(ROUTINE)
-            or getattr(record, "exception", "") == "CalledProcessError"
-        ):
+        if said in ("", "None") or said.startswith(ROUTINE):
             return
         if record.levelno >= logging.WARNING or "all" not in self.quiet:
-            self._say(
-                said,
-                "red" if record.levelno > logging.WARNING else "yellow" * (record.levelno > logging.INFO),
-            )
+            self._say(said, STYLES.get(record.levelno, ""))
 
     def _begin(self, stats: dict[str, int]) -> None:
         kinds: Counter[str] = Counter()
