@@ -68,8 +68,11 @@ def row(name: str, told: JobState | None, begun: float, measures: str = "") -> R
     """A running job by what it says of itself, or, while it says nothing, by when it began (seconds since 1970)."""
     if told is None or told.time < begun:  # what an earlier call said
         return Row(name, note=f"waiting for {duration(time.time() - begun)}", measures=measures)
-    if told.progress is None or told.state != "running":
+    if told.state != "running":
         return Row(name, note=told.message or told.state, measures=measures)
+    if told.progress is None:
+        note = told.message or f"{duration(time.time() - begun)} so far"
+        return Row(name, note=note, measures=measures)
     left = told.progress.left
     since = max(0.0, time.time() - told.time)
     return Row(name, told.progress, None if left is None else max(0.0, left - since), measures=measures)
