@@ -21,6 +21,7 @@ from bigloop.runtime import processes
 from bigloop.runtime.job import Job, begin, take_share
 from bigloop.runtime.signals import SAVE_SECONDS, Interrupted
 from bigloop.spec.options import SpecError
+from bigloop.spec.registry import load_plugins
 from bigloop.training import DivergedError
 
 log = logging.getLogger("bigloop")
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _call(options: argparse.Namespace, job: Job) -> int:
     """Do the work, and note its outcome: what another attempt cannot mend is a permanent failure."""
     try:
+        load_plugins()
         for module in options.needs:
             importlib.import_module(module)
         started = time.monotonic()
