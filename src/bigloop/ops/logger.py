@@ -144,7 +144,7 @@ class LogHandler(LogHandlerBase):
 
     def _pass_on(self, record: logging.LogRecord) -> None:
         """Say what Snakemake says, but for what a job has said better."""
-        said = record.getMessage().removeprefix("WorkflowError:\n")
+        said = record.getMessage().removeprefix("WorkflowError:\n").removeprefix("RuleException:\n")
         if said in ("", "None") or said.startswith(ROUTINE):
             return
         if record.levelno >= logging.WARNING or "all" not in self.quiet:

@@ -139,7 +139,7 @@ def drawn(view: View, size: ConsoleDimensions) -> RenderableType:
     room = size.height - 3  # for the whole, what is left out, and the line the cursor is on
     detailed = 2 * len(view.rows) <= room
     shown = view.rows if detailed or len(view.rows) <= room else view.rows[: max(0, room - 1)]
-    bar = min(40, max(8, (size.width - TIME_COLUMNS) // 4))
+    bar = min(40, max(6, (size.width - TIME_COLUMNS) // 5))
     under_way = sum(one.progress.share for one in view.rows if one.progress)
     share = min(1.0, (view.done + under_way) / view.total) if view.total else 0.0
     parts: list[RenderableType] = [
@@ -159,13 +159,15 @@ def drawn(view: View, size: ConsoleDimensions) -> RenderableType:
 
 def _line(name: Text, bar: int, share: float | None, said: str, width: int) -> RenderableType:
     """A name, its bar, what is done of it in %, and some words, in columns of fixed widths."""
+    if share is None:
+        name.truncate(width, overflow="ellipsis")
+        return name
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=width - bar - TIME_COLUMNS - 5 - 3, no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=max(8, width - bar - TIME_COLUMNS - 5 - 3), no_wrap=True, overflow="ellipsis")
     grid.add_column(width=bar)
     grid.add_column(width=5, justify="right", no_wrap=True)
     grid.add_column(width=TIME_COLUMNS, no_wrap=True, overflow="ellipsis")
-    done = "" if share is None else f"{100 * share:.0f} %"
-    grid.add_row(name, "" if share is None else ProgressBar(1.0, share, width=bar), done, said)
+    grid.add_row(name, ProgressBar(1.0, share, width=bar), f"{100 * share:.0f} %", said)
     return grid
 
 
