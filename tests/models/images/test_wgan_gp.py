@@ -201,7 +201,7 @@ def test_a_step_leaves_the_critics_gradients_to_the_critic(float64: None) -> Non
     ours.step(torch.rand(8, *SHAPE, generator=seeded()), seeded(1))
     after_critic = [p.grad.clone() for p in ours.networks["critic"].parameters() if p.grad is not None]
     fake = ours.decode(ours.latent(8, 1.0, seeded(2)))
-    ours._descend("generator", -ours.networks["critic"](fake).mean())
+    ours.descend("generator", -ours.networks["critic"](fake).mean())
     for before, parameter in zip(after_critic, ours.networks["critic"].parameters(), strict=True):
         assert parameter.grad is not None
         assert torch.equal(before, parameter.grad)
