@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.names import kind_of_loop
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_floors

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.names import REAL
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.series import (
-    REAL,
     dataset_of,
     distribution,
     generations_of,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.names import REAL
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.series import (
-    REAL,
     chosen,
     dataset_of,
     distribution,

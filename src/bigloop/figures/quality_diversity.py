@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.names import kind_of_loop
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors

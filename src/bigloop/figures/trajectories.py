@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.names import kind_of_loop
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors, labelled

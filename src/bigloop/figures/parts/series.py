@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bigloop.analysis.names import REAL
 from bigloop.figures import Material
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REAL = "real"
 
 
 @dataclass(frozen=True)

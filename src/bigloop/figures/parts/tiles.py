@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.names import REAL
 from bigloop.figures import Material
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import REAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

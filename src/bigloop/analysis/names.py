@@ -1,13 +1,11 @@
-"""What a loop is called in the papers."""
+"""What runs and loops are called: by the tables, and in the papers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
+REAL = "real"  # the run whose rows measure real data against other real data
 KEYS_OF_KIND = ("real.fixed", "real.fresh", "synthetic.n", "synthetic.ratio")
 
 
