@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bigloop.analysis.names import REAL
+from bigloop.analysis.series import REAL
 from bigloop.analysis.trends import GENERATIONS_OF_ONE_SEED, Change, change, number, series
 
 GENERATIONS = 3  # a line fits any two points

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import product
 
 from bigloop.analysis.claims.evidence import Mask, Run, Tables
-from bigloop.analysis.names import kind_of_loop
+from bigloop.analysis.loops import kind_of_loop
 
 
 def loop(
