@@ -259,12 +259,12 @@ def collect(options: argparse.Namespace) -> None:
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
-@verb(SPEC, path("results"), needs=("bigloop.figures.make",))
+@verb(SPEC, path("results"), needs=("bigloop.figures.files",))
 def plot(options: argparse.Namespace) -> None:
     """Draw one figure from an experiment's tables and previews, as PDF and PNG."""
-    from bigloop.figures.make import render
+    from bigloop.figures.files import write_figure
 
-    render(_spec(jobs.PlotSpec, options), options.results)
+    write_figure(_spec(jobs.PlotSpec, options), options.results)
 
 
 @verb(

@@ -17,7 +17,7 @@ from bigloop.generation.train.train import train
 from bigloop.analysis import tables
 from bigloop.artifacts import ArtifactError
 from bigloop.config.experiment import Experiment
-from bigloop.figures.make import render
+from bigloop.figures.files import write_figure
 from bigloop.measures import critics, images
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import to_dict
@@ -93,7 +93,9 @@ def gather(shop: Shop, out: Path) -> None:
 
 
 def draw(shop: Shop, out: Path) -> None:
-    render(PlotSpec("smoke", "samples", "samples", to_dict(shop.experiment.figures["samples"])), shop.results)
+    write_figure(
+        PlotSpec("smoke", "samples", "samples", to_dict(shop.experiment.figures["samples"])), shop.results
+    )
 
 
 class Case(NamedTuple):
