@@ -267,6 +267,15 @@ def plot(options: argparse.Namespace) -> None:
     write_figure(_spec(jobs.PlotSpec, options), options.results)
 
 
+@verb(option("--check", "write nothing; fail where a file is not current", action="store_true"))
+def schema(options: argparse.Namespace) -> None:
+    """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""
+    from bigloop.ops.schema import generate
+
+    for path in generate(check=options.check):
+        log.info("%s written", path)
+
+
 @verb(
     option(
         "sections",
@@ -300,8 +309,7 @@ def status(options: argparse.Namespace) -> None:
     from bigloop.ops.status import reader_may_leave, show
 
     with reader_may_leave():
-        schema = survey.read_schema()
-        experiment = survey.load(options.configfile, schema)
+        experiment = survey.load(options.configfile)
         if options.estimate:
             from bigloop.ops import probes
 
@@ -310,7 +318,7 @@ def status(options: argparse.Namespace) -> None:
             probes.show(experiment, timing.forecast(experiment), timing, options.cores)
             return
         show(survey.survey(experiment, options.results))
-        free = unreferenced.show_unreferenced(experiment, options.results, schema)
+        free = unreferenced.show_unreferenced(experiment, options.results)
         if options.remove_unreferenced:
             unreferenced.remove_unreferenced(free, yes=options.yes)
 

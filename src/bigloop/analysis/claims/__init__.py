@@ -10,26 +10,27 @@ To add claims, write a file with a list CLAIMS, such as khelifa_rossa.py, and ad
 
 from __future__ import annotations
 
-import importlib
-
 import pandas as pd
 
 from bigloop.analysis.claims.evidence import Claim, Tables, conclude
 from bigloop.analysis.trends import series
+from bigloop.spec.registry import Registry
 
-CLAIMS = {
-    "knutsen2025": "bigloop.analysis.claims.knutsen2025:CLAIMS",
-    "alemohammad2024": "bigloop.analysis.claims.alemohammad2024:CLAIMS",
-    "bertrand2024": "bigloop.analysis.claims.bertrand2024:CLAIMS",
-    "khelifa_rossa": "bigloop.analysis.claims.khelifa_rossa:CLAIMS",
-    "bandyopadhyay2025": "bigloop.analysis.claims.bandyopadhyay2025:CLAIMS",
-}
+CLAIMS = Registry(
+    "claims",
+    {
+        "knutsen2025": "bigloop.analysis.claims.knutsen2025:CLAIMS",
+        "alemohammad2024": "bigloop.analysis.claims.alemohammad2024:CLAIMS",
+        "bertrand2024": "bigloop.analysis.claims.bertrand2024:CLAIMS",
+        "khelifa_rossa": "bigloop.analysis.claims.khelifa_rossa:CLAIMS",
+        "bandyopadhyay2025": "bigloop.analysis.claims.bandyopadhyay2025:CLAIMS",
+    },
+)
 
 
 def all_claims() -> list[Claim]:
     """The claims of all papers, in the order of CLAIMS."""
-    paths = (path.partition(":") for path in CLAIMS.values())
-    return [claim for module, _, name in paths for claim in getattr(importlib.import_module(module), name)]
+    return [claim for claims in CLAIMS.values() for claim in claims]
 
 
 def claims_table(
