@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from bigloop.analysis.names import kind_of_loop
 from scipy import stats
 
+from bigloop.analysis.loops import kind_of_loop
 from bigloop.analysis.trends import CONFIDENCE, Change, change, difference, number, series
 
 ALPHA = 1 - CONFIDENCE
