@@ -69,6 +69,7 @@ EVERY_VERB = (
     path("log", "write the log to this file, too", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
     option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
+    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
     option(
         "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
     ),
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
             log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
             return 1
         options.waited = begun.waited
-        take_share(options.threads, options.gpus)
+        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
         return _call(options)
 
 
@@ -153,13 +154,12 @@ def train(options: argparse.Namespace) -> None:
     from bigloop.generation.store import prune
 
     spec = _spec(jobs.TrainSpec, options)
-    keep_optimizer = OPTIMIZER_FILE in {path.name for path in options.outputs}
-    if options.waited and room.is_trained(spec, options.out, keep_optimizer):
+    keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
+    if options.waited and room.is_trained(spec, options.out, keep):
         log.info("the other worker has trained this generation")
         return
     previews, previous = options.previews, options.previous[0].parent if options.previous else None
-    save_every = options.save_every
-    room.train(spec, options.data, previews, options.out, log.info, save_every, previous, keep_optimizer)
+    room.train(spec, options.data, previews, options.out, log.info, options.save_every, previous, keep)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
@@ -170,8 +170,7 @@ def import_(options: argparse.Namespace) -> None:
     """Take over weights trained elsewhere as a first generation."""
     from bigloop.generation.train import import_weights
 
-    spec = _spec(jobs.TrainSpec, options)
-    import_weights(spec, options.weights, options.data, options.out, log.info)
+    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, log.info)
 
 
 @verb(SPEC, path("model"), path("out"), SAVE_EVERY, needs=("bigloop.generation.sample",))
@@ -236,35 +235,35 @@ def measure(options: argparse.Namespace) -> None:
     log.info("%d records written to %s", len(records), options.out)
 
 
-@verb(SPEC, path("results"), path("out"), needs=("bigloop.measures.critics",))
+@verb(SPEC, path("home"), path("out"), needs=("bigloop.measures.critics",))
 def critics(options: argparse.Namespace) -> None:
     """Let all critics of one run judge all samples of another."""
     from bigloop.measures import critics as room
 
     spec = _spec(jobs.CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.results / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
 
 
-@verb(SPEC, path("results"), KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
+@verb(SPEC, path("home"), KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
 def collect(options: argparse.Namespace) -> None:
     """Gather an experiment's measures into its tables."""
     from bigloop.analysis import tables
     from bigloop.generation.store import prune
 
-    spec = _spec(jobs.CollectSpec, options)
-    tables.collect(spec, options.results)
+    spec, results = _spec(jobs.CollectSpec, options), options.home.parent
+    tables.collect(spec, results)
     for run in spec.runs:
         for seed in run.seeds if not run.blocks else ():
-            lineage = options.results / "runs" / run.spec.folder / f"seed-{seed}"
+            lineage = results / "runs" / run.spec.folder / f"seed-{seed}"
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
-@verb(SPEC, path("results"), needs=("bigloop.figures.files",))
+@verb(SPEC, path("home"), needs=("bigloop.figures.files",))
 def plot(options: argparse.Namespace) -> None:
     """Draw one figure from an experiment's tables and previews, as PDF and PNG."""
     from bigloop.figures.files import write_figure
 
-    write_figure(_spec(jobs.PlotSpec, options), options.results)
+    write_figure(_spec(jobs.PlotSpec, options), options.home.parent)
 
 
 @verb(option("--check", "write nothing; fail where a file is not current", action="store_true"))
