@@ -24,6 +24,7 @@ from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS, DivergedError, Interrupted
 from bigloop.spec import jobs
 from bigloop.spec.options import SpecError, parse
+from bigloop.spec.registry import load_plugins
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
@@ -99,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _call(options: argparse.Namespace) -> int:
     try:
+        load_plugins()
         for module in options.verb.needs:
             importlib.import_module(module)
         before, started = processes.process_age(), time.monotonic()
