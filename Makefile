@@ -1,5 +1,7 @@
 # make figures   set up, run the default experiment (config.yaml), write its report
-# make test      set up, check and test everything
+# make test      set up, check and test everything, as CI does
+# make test-fast lint and the quick tests, in two minutes
+# make test-slow what takes too long for every change: a campaign of kills, and tests marked slow
 # make schema    write anew what is generated from the code: registered.json and config.schema.yaml
 # make setup     the environment alone: .venv, from the locked requirements
 #
@@ -41,8 +43,19 @@ lint: $(STAMP)
 	$(BIN)/python -m bigloop schema --check
 	$(BIN)/snakemake --lint --configfile tests/smoke/config.yaml
 
+PYTEST := $(BIN)/python -m pytest --numprocesses $(CORES)
+
+.PHONY: test-fast test-slow
+
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: lint
+	$(PYTEST) -m "not workflow and not long and not slow"
+
+test-slow: $(STAMP)
+	$(PYTEST) -m slow
+	$(BIN)/python tests/campaign.py --kills 20
 
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
