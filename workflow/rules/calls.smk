@@ -9,7 +9,7 @@ from bigloop.runtime.gpus import visible_gpus
 from bigloop.spec.registry import PLUGINS
 
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())
@@ -37,5 +37,7 @@ def folder(file, up=1):
 
 
 def literal(text):
-    """A text, whatever is in it, as a word of a shell line."""
+    """A text, whatever is in it, as a word of a shell line; only the character 0 no word can hold."""
+    if "\0" in text:
+        sys.exit(f"config error: {text!r}: holds the character 0, which no path can")
     return shlex.quote(text).replace("{", "{{").replace("}", "}}")
