@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from bigloop.data import load
 from bigloop.runtime.locks import is_working
 
-from .conftest import REPOSITORY, Workplace
+from .conftest import REPOSITORY, Workplace, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -76,7 +76,15 @@ def test_reading_the_workflow_changes_no_file_and_asks_no_cluster(
     ).unlink()  # so that there is something to do
     workplace.snakemake("--dry-run", repository=checkout)  # writes the config of this test
     before = list(files(workplace.directory, checkout))
-    workplace.snakemake(*arguments, repository=checkout, environment=environment)
+    call = ("--configfile", str(workplace.directory / "config-of-this-test.yaml"))
+    snakemake(
+        *call,
+        "--directory",
+        str(workplace.directory),
+        *arguments,
+        repository=checkout,
+        environment=environment,
+    )
     assert list(files(workplace.directory, checkout)) == before
     assert not called.exists()
     assert not is_working(workplace.directory / ".snakemake" / "bigloop")

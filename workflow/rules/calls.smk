@@ -24,7 +24,7 @@ GPU = min(1, len(visible_gpus()))
 # None of it stands in params, for none of it changes a result.
 MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
 SAVE = f"--save-every {experiment.storage.save_every}"
-GRES = "--gres {resources.gres:q}"  # for jobs that gain from a GPU: a profile may ask for it as gres, too
+GRES = "--gres={resources.gres:q}"  # for jobs that gain from a GPU: a profile may ask for it as gres, too
 KEEP = f"--keep-samples {experiment.storage.keep_samples}"
 
 
