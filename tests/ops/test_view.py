@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
 
 from bigloop.config.experiment import Experiment
@@ -119,7 +120,7 @@ def test_a_view_is_never_wider_or_higher_than_its_terminal(
     rows = [Row(f"{name} {i}", TRAINING if i % 2 else None, 42.0, measures=measures) for i in range(jobs)]
     lines = shown(View(name, 3, 45, 60.0, 1, rows), width, height)
     assert len(lines) <= height - 1
-    assert all(len(line) <= width for line in lines)
+    assert all(cell_len(line) <= width for line in lines)
 
 
 def test_on_80_columns_a_row_has_its_name_bar_share_and_time_and_below_them_losses_and_measures() -> None:

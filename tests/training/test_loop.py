@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bigloop.runtime.progress import Progress
-from bigloop.training import DivergedError
+from bigloop.runtime.signals import DivergedError
 from bigloop.training.loop import Batches, LearningRate, Tally, gradient_norm, run, taken
 
 

@@ -1,8 +1,7 @@
 """A job's log, its state, and its share of the machine.
 
 with begin(Path("…/train.log"), "train", attempt=1) as job:
-    …                   # the only worker of this job; job.failed: why an earlier attempt failed permanently
-    job.report("training on 60,000 images")
+    status = job.run(start, work, (SpecError, ArtifactError))    # the only worker of this job
 """
 
 from __future__ import annotations
@@ -10,15 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from bigloop.runtime import gpus, locks
+from bigloop.runtime import gpus, locks, processes
 from bigloop.runtime.progress import JobState, Reporter, read_state
+from bigloop.runtime.signals import Interrupted
 from bigloop.runtime.words import place
 
 log = logging.getLogger("bigloop")
@@ -28,12 +29,55 @@ VIEWED = "BIGLOOP_VIEWED"  # environment variable: someone else shows on the ter
 
 @dataclass(frozen=True)
 class Job:
-    """How a job begins. waited: whether another worker of the same job had to end first; failed: the state that an
+    """A job that begins. waited: whether another worker of the same job had to end first; failed: the state that an
     earlier attempt left, if it failed in a way that another attempt cannot mend."""
 
     report: Reporter
+    path: Path | None = None  # of its log
     waited: bool = False
     failed: JobState | None = None
+
+    def run(
+        self,
+        start: Callable[[], None],
+        work: Callable[[], None],
+        permanent: tuple[type[Exception], ...],
+    ) -> int:
+        """Start and do the work, and note how it ended; returns the exit status.
+
+        permanent: errors that another attempt cannot mend. One that nobody foresaw goes to the log with its
+        traceback; it is raised where there is no log.
+        """
+        if self.failed:
+            log.error("error: not tried again, because it failed permanently: %s", self.failed.message)
+            return 1
+        try:
+            start()
+            begun = time.monotonic()
+            self.report.begin(processes.process_age())
+            work()
+            self.report.end("done", work=time.monotonic() - begun)
+            return 0
+        except permanent as error:
+            log.error("error: %s", error)
+            self.report.end("failed", str(error), permanent=True)
+            return 1
+        except Interrupted as error:
+            log.error("%s", error)
+            self.report.end("stopped", str(error))
+            return 143
+        except KeyboardInterrupt:
+            log.error("interrupted")
+            self.report.end("stopped", "interrupted")
+            return 130
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            self.report.end("failed", why)
+            if self.path is None:
+                raise
+            log.debug("traceback", exc_info=True)
+            log.error("failed: %s", why)
+            return 1
 
 
 @contextmanager
@@ -62,9 +106,9 @@ def begin(path: Path | None, verb: str, attempt: int) -> Iterator[Job]:
         log.addHandler(written)
         try:
             if before and before.state == "failed" and before.permanent:
-                yield Job(Reporter(None, verb, attempt), waited, before)
+                yield Job(Reporter(None, verb, attempt), path, waited, before)
             else:
-                yield Job(Reporter(path, verb, attempt), waited)
+                yield Job(Reporter(path, verb, attempt), path, waited)
         finally:
             written.close()
             log.removeHandler(written)

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 
 from bigloop.runtime.progress import REPORT_SECONDS, Progress, Report
-from bigloop.runtime.signals import Interrupted, stop_signals
-from bigloop.training import DivergedError
+from bigloop.runtime.signals import DivergedError, Interrupted, stop_signals
 from bigloop.training.checkpoint import Checkpoint, Stateful
 from bigloop.training.recorded import GRAPHS, Recorded
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.runtime.progress import LINE_SECONDS, Report
+from bigloop.runtime.signals import DivergedError
 from bigloop.runtime.words import duration
 from bigloop.spec.runs import Budget
-from bigloop.training import DivergedError
 from bigloop.training.loop import NORM_EVERY
 
 
