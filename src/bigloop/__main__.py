@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
@@ -21,6 +22,9 @@ from bigloop.runtime import processes
 from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.options import SpecError
+
+if TYPE_CHECKING:
+    from bigloop.config.experiment import Experiment
 
 log = logging.getLogger("bigloop")
 
@@ -245,16 +249,28 @@ def _status(options: argparse.Namespace) -> None:
     schema = survey.read_schema()
     experiment = survey.load(options.configfile, schema)
     if options.estimate:
-        from bigloop.ops import probes
-
-        log.info("timing a little of each kind of job …")
-        timing = probes.Timing(options.threads or 1)
-        probes.show(experiment, timing.forecast(experiment), timing, options.cores)
+        log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
+        _estimate(experiment, options.threads or 1, options.cores)
         return
     view.show(survey.survey(experiment, options.results))
     free = unreferenced.show_unreferenced(experiment, options.results, schema)
     if options.remove_unreferenced:
         unreferenced.remove_unreferenced(free, yes=options.yes)
+
+
+def _estimate(experiment: Experiment, threads: int, cores: int) -> None:
+    from bigloop.ops import forecast, resources
+
+    if warning := resources.planning_warning(experiment):
+        log.warning(warning)
+    take_share(threads, None)
+    from bigloop.ops import probes
+    from bigloop.runtime.gpus import visible_gpus
+
+    timing = probes.Timing(NEEDS, threads, report=log.info)
+    best, worst = timing.forecast(experiment)
+    gpus = len(visible_gpus()) if timing.device.type == "cuda" else 0
+    forecast.show(experiment, best, worst, cores, gpus, threads)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:

@@ -26,6 +26,9 @@ try:
 except SpecError as error:
     sys.exit(f"config error: {error}")
 
+if workflow.is_main_process and (warning := resources.planning_warning(experiment)):
+    print(warning, file=sys.stderr, flush=True)
+
 # The locks of a Snakemake that was killed in this directory are cleared here, if no other one is alive.
 if workflow.is_main_process:
     registered = locks.register_workflow(Path(".snakemake"))

@@ -118,6 +118,7 @@ class Measure:
     of_real: Callable[..., np.ndarray | float] | None = None
     consumed: frozenset[str] = frozenset()  # options that the making of its views uses up
     only_images: bool = False  # means nothing of points
+    power: float = 1.0  # of n, as which its time grows, where both sides have n rows
 
     @property
     def has_rows(self) -> bool:
@@ -136,11 +137,11 @@ class Measure:
 
 
 MEASURES = {
-    "wasserstein1": Measure(wasserstein1, ("images",), limit=500),
+    "wasserstein1": Measure(wasserstein1, ("images",), limit=500, power=2.5),
     "wasserstein1_excess": Measure(
-        wasserstein1_excess, ("images",), limit=2_000, per_side=2, of_real=own_wasserstein1
+        wasserstein1_excess, ("images",), limit=2_000, per_side=2, of_real=own_wasserstein1, power=2.5
     ),
-    "wasserstein2": Measure(wasserstein2, ("images",), limit=500),
+    "wasserstein2": Measure(wasserstein2, ("images",), limit=500, power=2.5),
     "fid": Measure(frechet_distance, ("features",), limit=10_000),
     "fid_inception": Measure(
         frechet_distance,
@@ -150,11 +151,15 @@ MEASURES = {
         consumed=frozenset({"weights"}),
     ),
     "precision": Measure(
-        precision, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii
+        precision, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
     ),
-    "recall": Measure(recall, ("features",), limit=10_000, Options=NeighbourOptions),
-    "density": Measure(density, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii),
-    "coverage": Measure(coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii),
+    "recall": Measure(recall, ("features",), limit=10_000, Options=NeighbourOptions, power=2.0),
+    "density": Measure(
+        density, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
+    ),
+    "coverage": Measure(
+        coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
+    ),
     "classes": Measure(class_statistics, ("probabilities",), limit=10_000),
     "intra_class_variance": Measure(intra_class_variance, ("features", "probabilities"), limit=10_000),
     "variance": Measure(total_variance, ("images",), limit=10_000),
@@ -163,7 +168,7 @@ MEASURES = {
         divergences, ("cells",), limit=10_000, Options=DivergenceOptions, consumed=frozenset({"bins"})
     ),
     "pixels": Measure(pixel_statistics, ("images",), limit=10_000, Options=PixelOptions, only_images=True),
-    "nearest_real": Measure(nearest, ("images",), limit=1_000, against="training"),
+    "nearest_real": Measure(nearest, ("images",), limit=1_000, against="training", power=2.0),
     "parameter_distance": Measure(parameter_distance, ("parameters",), Options=NoOptions),
     "moments": Measure(moment_statistics, ("moments",), Options=NoOptions),
     "training": Measure(training_statistics, ("history",), Options=NoOptions),

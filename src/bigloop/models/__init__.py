@@ -53,8 +53,9 @@ class Family(Protocol):
     """What the loop asks of a generative model.
 
     A class has `Options`, a frozen dataclass of its hyperparameters declared with `spec.option`, and
-    `revision`, raised when a change of code changes what the same options learn. Torch types are not named
-    here, so that planning a workflow does not have to import torch.
+    `revision`, raised when a change of code changes what the same options learn. One whose sampling takes many steps
+    may have `shortened(options)`, of fewer steps, and how many times as long its own take: `status --estimate` times
+    those. Torch types are not named here, so that planning a workflow does not have to import torch.
     """
 
     Options: ClassVar[type]
