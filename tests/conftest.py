@@ -65,9 +65,3 @@ def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config() -> dict[str, Any]:
     """A valid config, the smoke test's, to change at will."""
     return yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
-
-
-@pytest.fixture(scope="session")
-def schema() -> dict[str, Any]:
-    """The config's JSON Schema; not to be changed."""
-    return yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())

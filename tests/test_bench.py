@@ -294,12 +294,12 @@ def test_times_are_read_from_every_jobs_last_call_and_from_no_other_log(tmp_path
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_the_experiments_that_are_derived_are_valid(quick: bool, schema: dict[str, Any]) -> None:
+def test_the_experiments_that_are_derived_are_valid(quick: bool) -> None:
     config = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     before = json.dumps(config)
-    small = Experiment.from_config(loop.small_experiment(config, 3, quick=quick), schema)
+    small = Experiment.from_config(loop.small_experiment(config, 3, quick=quick))
     long = yaml.safe_load((EXPERIMENTS / "knutsen2025.yaml").read_text())
-    long = Experiment.from_config(growth.long_loop(long, 1_000), schema)
+    long = Experiment.from_config(growth.long_loop(long, 1_000))
     assert [(run.generations, len(run.seeds)) for run in small.runs.values()] == [(3, 1)]
     assert [run.generations for run in long.runs.values()] == [1_000]
     assert json.dumps(config) == before

@@ -246,14 +246,13 @@ def _status(options: argparse.Namespace) -> None:
     from bigloop.ops import status as view
     from bigloop.ops import survey, unreferenced
 
-    schema = survey.read_schema()
-    experiment = survey.load(options.configfile, schema)
+    experiment = survey.load(options.configfile)
     if options.estimate:
         log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
         _estimate(experiment, options.threads or 1, options.cores)
         return
     view.show(survey.survey(experiment, options.results))
-    free = unreferenced.show_unreferenced(experiment, options.results, schema)
+    free = unreferenced.show_unreferenced(experiment, options.results)
     if options.remove_unreferenced:
         unreferenced.remove_unreferenced(free, yes=options.yes)
 
@@ -271,6 +270,14 @@ def _estimate(experiment: Experiment, threads: int, cores: int) -> None:
     best, worst = timing.forecast(experiment)
     gpus = len(visible_gpus()) if timing.device.type == "cuda" else 0
     forecast.show(experiment, best, worst, cores, gpus, threads)
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""
+    from bigloop.ops.schema import generate
+
+    for path in generate(check=options.check):
+        log.info("%s written", path)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:
@@ -395,6 +402,9 @@ def _parser() -> argparse.ArgumentParser:
     folder(added, "results")
     keep_samples(added)
     folder(verb(plot), "results")
+
+    added = verb(schema, spec=None)
+    added.add_argument("--check", action="store_true", help="write nothing; fail where a file is not current")
 
     added = verb(bench, spec=None)
     added.add_argument(

@@ -47,8 +47,7 @@ def shop(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     results = tmp_path_factory.mktemp("damage") / "results"
     shutil.copytree(finished / "results", results, symlinks=True)
     config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
-    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    return Shop(results, Experiment.from_config(config, schema))
+    return Shop(results, Experiment.from_config(config))
 
 
 # --- who reads what: each writes below `out` ---

@@ -24,7 +24,7 @@ from bigloop.data import dataset
 from bigloop.generation.store import new_model
 from bigloop.measures.records import most_rows
 from bigloop.metrics import MEASURES
-from bigloop.models import Critic, entry, family
+from bigloop.models import Critic, family
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.ops.forecast import Forecast, Pace, forecast
 from bigloop.ops.resources import training_batch, training_steps
@@ -33,6 +33,7 @@ from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget
 from bigloop.training.devices import default_device
 
@@ -152,7 +153,7 @@ class Timing:
     def _rows(self, run: Run, n: int) -> tuple[Tensor, dict[str, Tensor]]:
         """n images of noise, and their labels where the family takes any."""
         labels = torch.zeros(n, dtype=torch.int64)
-        conditional = entry(run.spec.model.family).conditional
+        conditional = declared("families")[run.spec.model.family].conditional
         return torch.rand(n, *dataset(run.spec.dataset).shape), {"labels": labels} if conditional else {}
 
     def _generator(self) -> torch.Generator:

@@ -48,7 +48,7 @@ LONG = 60.0  # seconds of planning that are worth a warning
 def planned_jobs(experiment: Experiment) -> int:
     """How many jobs a workflow has at most, when nothing is done yet."""
     trained = sum(3 * run.generations * len(run.seeds) for run in experiment.trained)
-    blocks = sum(len(run.blocks()) for run in experiment.simulated)
+    blocks = sum(run.block_count for run in experiment.simulated)
     return trained + blocks + len(experiment.critic_pairs()) + len(experiment.figures)
 
 
@@ -58,8 +58,8 @@ def planning_warning(experiment: Experiment) -> str:
     if jobs * PLANNING < LONG:
         return ""
     return (
-        f"warning: {experiment.name} has {jobs:,} jobs, which Snakemake takes about {duration(jobs * PLANNING)} to plan, "
-        "each time it is called; fewer generations or seeds, or only=RUN, are planned sooner"
+        f"warning: {experiment.name} has {jobs:,} jobs, which Snakemake takes {duration(jobs * PLANNING)} or so to plan, "
+        "each time; fewer generations or seeds, or only=RUN, are planned sooner"
     )
 
 

@@ -13,7 +13,6 @@ from bigloop.config.runs import Run
 from bigloop.data.densities import Density
 from bigloop.measures.points import Generated, Judge, reference
 from bigloop.metrics import MEASURES
-from bigloop.models import entry
 from bigloop.ops.forecast import RunForecast
 from bigloop.ops.resources import training_batch, training_steps
 from bigloop.ops.timing import Probe, Stopwatch
@@ -21,6 +20,7 @@ from bigloop.runtime.progress import Report
 from bigloop.simulation.lineages import Lineages
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import Scalar, digest
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Budgets
 
 quiet: Report = lambda line: None  # noqa: E731
@@ -28,11 +28,11 @@ quiet: Report = lambda line: None  # noqa: E731
 
 def simulation(watch: Stopwatch, experiment: Experiment, run: Run) -> RunForecast:
     """What all blocks of a run take."""
-    every, blocks, start = run.simulation.measure_every, run.blocks(), watch.start("measure")
+    every, blocks, start = run.simulation.measure_every, run.blocks(), watch.start("simulate")
     seeds, second = len(blocks[0].seeds), min(2, run.generations)
     measured = sum(judged(watch, name, options, run) for name, options in experiment.resolved(run).items())
     generations, sampled, kept = _generations(watch, run)
-    train, sample, measure, chains = 0.0, 0.0, 0.0, dict.fromkeys((block.seeds for block in blocks), start)
+    train, sample, measure, chains = 0.0, 0.0, 0.0, dict.fromkeys((block.seeds for block in blocks), 0.0)
     for block in blocks:
         long, share = block.last - block.first + 1, len(block.seeds) / seeds
         # Where training sets grow, they grow evenly.
@@ -105,7 +105,7 @@ def _generations(watch: Stopwatch, run: Run) -> tuple[Callable[[float], float], 
 def judged(watch: Stopwatch, name: str, options: dict[str, Scalar], run: Run) -> float:
     """Seconds of one measure of a replicate of a simulated generation, by points of the density itself."""
     measure, density, k = MEASURES[name], cast(Density, run.density), cast(int, options.get("k", 0))
-    known = entry(run.spec.model.family).has_moments
+    known = declared("families")[run.spec.model.family].has_moments
     judge = Judge(density, {})
 
     def prepare(n: int) -> Callable[[], object]:

@@ -22,7 +22,12 @@ import torch
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import digest
 
-VERBS = ("plot", "train", "measure")  # of which each imports what those before it import, and more
+VERBS = (
+    "plot",
+    "train",
+    "simulate",
+    "measure",
+)  # of which each imports what those before it import, and more
 
 GROWTH = 4  # from one part to the next
 NOISE = 1.1  # what is timed as it runs may take this much longer or shorter when it runs
