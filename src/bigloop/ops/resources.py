@@ -58,7 +58,7 @@ def planning_warning(experiment: Experiment) -> str:
     if jobs * PLANNING < LONG:
         return ""
     return (
-        f"warning: {experiment.name} has {jobs:,} jobs, which Snakemake takes {duration(jobs * PLANNING)} or so to plan, "
+        f"warning: {experiment.name} has {jobs:,} jobs; Snakemake plans them in {duration(jobs * PLANNING)} or so, "
         "each time; fewer generations or seeds, or only=RUN, are planned sooner"
     )
 

@@ -62,24 +62,22 @@ def _generations(watch: Stopwatch, run: Run) -> tuple[Callable[[float], float], 
     most = max(_steps(run, t) for t in {1, second, run.generations})
     whole = most == 1
 
-    def begun(seeds: tuple[int, ...], steps: int) -> Lineages:
-        """Before the generation that is timed, after another of so many steps."""
+    def fresh(seeds: tuple[int, ...], steps: int) -> Lineages:
         budget = Budget(images=steps * batch)
-        block = Lineages.fresh(replace(run.spec, loop=replace(loop, budget=Budgets(budget, budget))), seeds)
+        return Lineages.fresh(replace(run.spec, loop=replace(loop, budget=Budgets(budget, budget))), seeds)
+
+    def generation(n: int) -> Callable[[], object]:
+        block = fresh(seeds[:n], 1) if whole else fresh(seeds, n)
         if second == 2 and (whole or loop.continues):
-            block.advance(quiet)
-        elif second == 2:  # of which nothing matters but what it left
+            (block.advance if whole else block.learn)(quiet)
+        if second == 2 and not whole:  # nothing of the first generation matters but how many points it left
             drawn = np.random.default_rng(0)
             points = np.stack([block.density.sample(loop.samples, drawn) for _ in seeds])
             block.generation, block.pool = 1, {1: {"points": points.astype(np.float32)}}
-        return block
-
-    def generation(n: int) -> Callable[[], object]:
-        block = begun(seeds[:n], 1) if whole else begun(seeds, n)
         return lambda: (block.advance if whole else block.learn)(quiet)
 
     def learnt(seeds: tuple[int, ...]) -> Lineages:
-        block = begun(seeds, 1)
+        block = fresh(seeds, 1)
         block.learn(quiet)
         return block
 

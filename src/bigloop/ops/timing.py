@@ -22,13 +22,7 @@ import torch
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import digest
 
-VERBS = (
-    "plot",
-    "train",
-    "simulate",
-    "measure",
-)  # of which each imports what those before it import, and more
-
+VERBS = ("plot", "train", "simulate", "measure")  # each imports what those before it do, and more
 GROWTH = 4  # from one part to the next
 NOISE = 1.1  # what is timed as it runs may take this much longer or shorter when it runs
 SCALED = 1.2  # and what was scaled from a part, this much besides: larger work finds less of its data in the caches
@@ -51,11 +45,10 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Probe:
-    """A work of which a part can be done by itself. words: what it is, of one word or a few.
+    """A work of which a part can be done by itself. words: what it is.
 
     prepare(n) makes ready a part of size n, from `least` to `size`, and returns the call that does it; only that is
-    timed. The time grows as n to `power`. batch: a part above it consists of whole batches, one
-    below is a smaller batch.
+    timed. The time grows as n to `power`. batch: larger parts are whole batches, smaller ones a smaller batch.
     """
 
     words: str
@@ -115,7 +108,7 @@ class Stopwatch:
         waiting = [key for key in self.probes if key not in self.found]
         report(f"timing {len(waiting) + 1} kinds of work, for about {seconds:.0f} s in all")
         self.known["start"] = self._start_up()
-        shares = sum(self.probes[key].share for key in waiting)
+        shares = max(1, sum(self.probes[key].share for key in waiting))
         end, least = self.clock() + seconds, seconds / shares / 4  # some time for the last ones in any case
         for done, key in enumerate(waiting, start=1):
             probe = self.probes[key]
@@ -178,15 +171,18 @@ def timed(probe: Probe, patience: float, clock: Callable[[], float]) -> Timed:
 
 
 def _through(points: Sequence[tuple[int, float]], probe: Probe) -> Timed:
-    """Lines through the largest part, with the slopes that each two of the last three sizes give."""
-    done = points[-1][0]
-    fastest, slowest = (end(seconds for n, seconds in points if n == done) for end in (min, max))
-    p, last = probe.power, list(dict(points).items())[-3:]
+    """Lines through the largest part, with the slopes that any two of the last three sizes give."""
+    done, p = points[-1][0], probe.power
+    times = [seconds for n, seconds in points if n == done]
+    last = list(dict(points).items())[-3:]
     slopes = [max(0.0, (t - s) / (n**p - m**p)) for (m, s), (n, t) in combinations(last, 2)]
-    slopes = slopes or [fastest / done**p, slowest / done**p]
-    factor = NOISE if done == probe.size else NOISE * SCALED
+    slopes = sorted(slopes) or [min(times) / done**p]
+    if done == probe.size:
+        slopes, factor = slopes[len(slopes) // 2 :][:1], NOISE  # none is needed but for smaller sizes
+    else:
+        factor = NOISE * SCALED
     ends = []
-    for seconds, unit, by in (fastest, min(slopes), 1 / factor), (slowest, max(slopes), factor):
+    for seconds, unit, by in (min(times), slopes[0], 1 / factor), (max(times), slopes[-1], factor):
         line = Line(max(0.0, seconds - unit * done**p), unit, p).times(by)
         # Of less than a batch the rest is in every batch, not in the whole.
         ends.append(line if done >= probe.batch else Line(0.0, line.at(probe.batch) / probe.batch, p))

@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
 
 def between(low: float, high: float) -> str:
     """Two durations as people read them, each to two digits: 20 to 40 s, 50 min to 2 h, 3.1 to 4.5 days."""
-    ends = [_rounded(seconds, *_unit(seconds)) for seconds in (low, high)]
+    ends = [_rounded(seconds, *_unit(seconds)) for seconds in sorted((low, high))]
     (first, unit), (second, larger) = ends
     if ends[0] == ends[1]:
         return f"{second} {larger}"
