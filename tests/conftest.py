@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,73 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
-from bigloop.artifacts import write_tensors
+from bigloop.artifacts import ArtifactError, write_tensors
 from bigloop.data import dataset, load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CACHE = REPOSITORY / ".cache" / "tests"
 SPLITS = ("train", "test")
+
+# No test has a deadline: how long an example takes is the machine's business.
+settings.register_profile("bigloop", deadline=None)
+settings.load_profile("bigloop")
 
 
 def pytest_configure() -> None:
-    """On the CPU unless a GPU is named: what the tests ask bit for bit, a GPU gives only to rounding."""
+    """What processes started by tests inherit: no GPU unless one is named, as a GPU repeats itself only to rounding;
+    one thread; and no words or widths of the terminal that the tests are started from."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "SNAKEMAKE_PROFILE"):
+        os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left alone with it in the end; one worker has Slurm."""
+    for item in items:
+        if item.get_closest_marker("slurm"):
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+    ranks = ("slurm", "workflow", "long")
+    items.sort(
+        key=lambda item: next(
+            (i for i, rank in enumerate(ranks) if item.get_closest_marker(rank)), len(ranks)
+        )
+    )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Of several workers of a test run, one at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once(name, make)` is a folder that make(folder) has filled, once for all workers; not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, ready = root / "once" / name, root / "once" / f"{name}.ready"
+        with locked(root / "once" / f"{name}.lock"):
+            if not ready.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed to
+                folder.mkdir()
+                make(folder)
+                ready.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,19 +88,22 @@ def one_thread() -> Iterator[None]:
     """Sums in a fixed order, and no fight over cores with whatever else runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
 def mnist() -> Path:
     """Folder with MNIST's train.safetensors and test.safetensors; the first test run ever fetches it."""
-    cache = REPOSITORY / ".cache" / "tests" / "data" / "mnist"
-    for folder in (REPOSITORY / "results" / "data" / "mnist", cache):
-        if all((folder / f"{split}.safetensors").is_file() for split in SPLITS):
-            return folder
-    dataset("mnist").fetch(cache, None)
-    return cache
+    folder = CACHE / "data" / "mnist"
+    with locked(CACHE / "mnist.lock"):
+        try:
+            for split in SPLITS:
+                load(folder, split)
+        except ArtifactError:  # none there, a damaged one, or one that another version stored
+            dataset("mnist").fetch(folder, None)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +113,16 @@ def digits(mnist: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_mnist(mnist: Path, once: Once) -> Path:
     """A data folder with the first 4 000 training and 500 test rows of MNIST."""
-    folder = tmp_path_factory.mktemp("data") / "mnist"
-    for split, rows in zip(SPLITS, (4_000, 500), strict=True):
-        images, labels = load(mnist, split)
-        content = {"images": images[:rows], "labels": labels[:rows]}
-        write_tensors(folder / f"{split}.safetensors", content, {"source": "MNIST's first rows"})
-    return folder
+
+    def make(folder: Path) -> None:
+        for split, rows in zip(SPLITS, (4_000, 500), strict=True):
+            images, labels = load(mnist, split)
+            content = {"images": images[:rows], "labels": labels[:rows]}
+            write_tensors(folder / f"{split}.safetensors", content, {"source": "MNIST's first rows"})
+
+    return once("small-mnist", make)
 
 
 @pytest.fixture

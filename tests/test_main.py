@@ -128,7 +128,10 @@ def test_a_missing_classifier_is_one_line(
         (to_json(SPEC).replace('"mnist"', '"cifar"'), "dataset: unknown dataset 'cifar'"),
         (to_json(SPEC).replace('"family":"vae"', '"family":"gan"'), "family: unknown family 'gan'"),
         (to_json(SPEC).replace('"hidden":8', '"hidden":0'), "vae.hidden: expected at least 1, got 0"),
-        (to_json(SPEC).replace('"hidden":8', '"hidden":NaN'), "vae.hidden: expected integer, got nan"),
+        (
+            to_json(SPEC).replace('"hidden":8', '"hidden":NaN'),
+            "spec.model.options.hidden: expected a number, a word or true/false, got nan",
+        ),
     ],
 )
 def test_a_broken_spec_is_one_line(
@@ -151,9 +154,9 @@ def test_missing_inputs_of_each_verb_are_one_line(tmp_path: Path, capsys: pytest
         "classify": ["--spec", '{"dataset":"mnist"}', "--data", no, "--out", out],
         "sample": ["--spec", sampling, "--model", no, "--out", out],
         "measure": ["--spec", measuring, "--samples", no, "--classifier", no, "--data", no, "--out", out],
-        "critics": ["--spec", critics, "--results", no, "--out", out],
-        "collect": ["--spec", collecting, "--results", no],
-        "plot": ["--spec", plotting, "--results", no],
+        "critics": ["--spec", critics, "--home", no / "e", "--out", out],
+        "collect": ["--spec", collecting, "--home", no / "e"],
+        "plot": ["--spec", plotting, "--home", no / "e"],
         "fetch": ["--dataset", "mnist", "--root", no, "--out", out],
     }
     for verb, arguments in calls.items():

@@ -22,6 +22,7 @@ from bigloop.runtime import processes
 from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.options import SpecError
+from bigloop.spec.registry import load_plugins
 
 if TYPE_CHECKING:
     from bigloop.config.experiment import Experiment
@@ -52,12 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
             log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
             return 1
         options.waited = begun.waited
-        take_share(options.threads, options.gpus)
+        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
         return _call(options)
 
 
 def _call(options: argparse.Namespace) -> int:
     try:
+        load_plugins()
         for module in options.needs:
             importlib.import_module(module)
         before, started = processes.process_age(), time.monotonic()
@@ -201,7 +203,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CriticsSpec
 
     spec = _spec(CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.results / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -211,10 +213,11 @@ def collect(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CollectSpec
 
     spec = _spec(CollectSpec, options)
-    tables.collect(spec, options.results)
+    results = options.home.parent
+    tables.collect(spec, results)
     for run in spec.runs:
         for seed in run.seeds if not run.blocks else ():
-            lineage = options.results / "runs" / run.spec.folder / f"seed-{seed}"
+            lineage = results / "runs" / run.spec.folder / f"seed-{seed}"
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
@@ -223,7 +226,7 @@ def plot(options: argparse.Namespace) -> None:
     from bigloop.figures.make import render
     from bigloop.spec.jobs import PlotSpec
 
-    render(_spec(PlotSpec, options), options.results)
+    render(_spec(PlotSpec, options), options.home.parent)
 
 
 def bench(options: argparse.Namespace) -> None:
@@ -313,6 +316,9 @@ def _parser() -> argparse.ArgumentParser:
             help="use no GPU, or the least used one (default: torch's choice)",
         )
         added.add_argument(
+            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
+        )
+        added.add_argument(
             "--attempt",
             type=int,
             default=1,
@@ -397,11 +403,11 @@ def _parser() -> argparse.ArgumentParser:
         "--n", type=int, help="for images from elsewhere: rows on each side, for every measure"
     )
 
-    folder(verb(critics), "results", "out")
+    folder(verb(critics), "home", "out")
     added = verb(collect)
-    folder(added, "results")
+    folder(added, "home")
     keep_samples(added)
-    folder(verb(plot), "results")
+    folder(verb(plot), "home")
 
     added = verb(schema, spec=None)
     added.add_argument("--check", action="store_true", help="write nothing; fail where a file is not current")

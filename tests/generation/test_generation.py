@@ -17,10 +17,9 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 import torch
-from bigloop.generation.sample.sample import read_samples, recall_samples, sample
-from bigloop.generation.train.train import import_weights, train
 
 from bigloop.artifacts import (
+    MODEL_FILES,
     OPTIMIZER_FILE,
     PREVIEW_ROWS,
     ArtifactError,
@@ -32,9 +31,10 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.data import load, load_verified
-from bigloop.generation import MODEL_FILES
 from bigloop.generation.rows import training_set
+from bigloop.generation.sample import read_samples, recall_samples, sample
 from bigloop.generation.store import STATE, load_model, parameters
+from bigloop.generation.train import import_weights, train
 from bigloop.loops import compose
 from bigloop.models import FAMILIES, resolve
 from bigloop.models import family as family_of
@@ -286,7 +286,7 @@ def test_samples_that_are_not_finite_are_not_written(
     model, record = load_model(place(two_generations, run, 0, 1), CPU)
     for parameter in model.networks["decoder"].parameters():
         parameter.data.fill_(torch.nan)
-    monkeypatch.setattr("bigloop.generation.store.load_model", lambda *arguments: (model, record))
+    monkeypatch.setattr("bigloop.generation.sample.load_model", lambda *arguments: (model, record))
     with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
         sample(SampleSpec.of(run, 0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -160,7 +160,7 @@ def test_a_forecast_is_shown_from_best_to_worst(experiment: Experiment, capsys) 
     best, worst = (forecast(experiment, dict.fromkeys(experiment.runs, p), {}, 50, 30) for p in (PACE, slow))
     show(experiment, best, worst, cores=3, gpus=0, threads=1)
     printed = capsys.readouterr().out
-    assert re.search(r"^vae +3 × 2 seeds +78 s to 10 h +48 to 96 s +54 to 66 s", printed, re.MULTILINE)
+    assert re.search(r"^vae +3 × 2 seeds +78 s to 10 h +48 s to 1.6 min +54 to 66 s", printed, re.MULTILINE)
     assert "With --cores 3     " in printed
     assert max(map(len, printed.splitlines())) <= 120
     show(experiment, best, worst, cores=3, gpus=2, threads=1)

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from bigloop.generation.sample.sample import sample
-from bigloop.generation.train.train import train
 
 from bigloop.analysis import tables
 from bigloop.artifacts import ArtifactError
 from bigloop.config.experiment import Experiment
 from bigloop.figures.make import render
+from bigloop.generation.sample import sample
+from bigloop.generation.train import train
 from bigloop.measures import critics, images
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import to_dict
