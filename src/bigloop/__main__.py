@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
@@ -23,9 +22,6 @@ from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.options import SpecError
 from bigloop.spec.registry import load_plugins
-
-if TYPE_CHECKING:
-    from bigloop.config.experiment import Experiment
 
 log = logging.getLogger("bigloop")
 
@@ -247,32 +243,23 @@ def status(options: argparse.Namespace) -> None:
 
 def _status(options: argparse.Namespace) -> None:
     from bigloop.ops import status as view
-    from bigloop.ops import survey, unreferenced
+    from bigloop.ops import resources, survey, unreferenced
 
     experiment = survey.load(options.configfile)
     if options.estimate:
+        if warning := resources.planning_warning(experiment):
+            log.warning(warning)
         log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
-        _estimate(experiment, options.threads or 1, options.cores)
+        threads = options.threads or 1
+        take_share(threads, None)
+        from bigloop.ops import probes
+
+        probes.estimate(experiment, NEEDS, threads, options.cores, log.info)
         return
     view.show(survey.survey(experiment, options.results))
     free = unreferenced.show_unreferenced(experiment, options.results)
     if options.remove_unreferenced:
         unreferenced.remove_unreferenced(free, yes=options.yes)
-
-
-def _estimate(experiment: Experiment, threads: int, cores: int) -> None:
-    from bigloop.ops import forecast, resources
-
-    if warning := resources.planning_warning(experiment):
-        log.warning(warning)
-    take_share(threads, None)
-    from bigloop.ops import probes
-    from bigloop.runtime.gpus import visible_gpus
-
-    timing = probes.Timing(NEEDS, threads, report=log.info)
-    best, worst = timing.forecast(experiment)
-    gpus = len(visible_gpus()) if timing.device.type == "cuda" else 0
-    forecast.show(experiment, best, worst, cores, gpus, threads)
 
 
 def schema(options: argparse.Namespace) -> None:

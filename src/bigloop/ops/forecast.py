@@ -78,8 +78,9 @@ def forecast(
     paces: by run on images. simulated: by simulated run. classify: seconds of training the classifiers; extra: of all
     that is not a run's own job.
     """
-    runs, firsts, other = {}, {}, extra + sum(r.train + r.sample + r.measure for r in simulated.values())
-    trained = classify
+    runs: dict[str, RunForecast] = {}
+    firsts: dict[tuple[str, int], float] = {}
+    trained, other = classify, extra + sum(r.train + r.sample + r.measure for r in simulated.values())
     lineages = _lineages(experiment)
     for run in experiment.trained:
         seconds = job_seconds(run, paces[run.name])

@@ -1,7 +1,6 @@
 """How long an experiment would take on this machine: a little of each kind of work is timed, and scaled.
 
-    timing = Timing(needs, threads=1, report=print)
-    best, worst = timing.forecast(experiment)
+    estimate(experiment, needs, threads=1, cores=2, report=print)
 
 On one thread of a CPU, times are the processor's own, so that other work on the machine does not count. With a GPU they
 are the wall clock's; that was never tried.
@@ -26,10 +25,11 @@ from bigloop.measures.records import most_rows
 from bigloop.metrics import MEASURES
 from bigloop.models import Critic, family
 from bigloop.models.classifier import Classifier, train_classifier
-from bigloop.ops.forecast import Forecast, Pace, forecast
+from bigloop.ops.forecast import Forecast, Pace, forecast, show
 from bigloop.ops.resources import training_batch, training_steps
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
+from bigloop.runtime.gpus import visible_gpus
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar
@@ -48,6 +48,15 @@ CPU = torch.device("cpu")
 
 def quiet(line: str) -> None:
     """Report nothing."""
+
+
+def estimate(
+    experiment: Experiment, needs: Mapping[str, Sequence[str]], threads: int, cores: int, report: Report
+) -> None:
+    """Print what an experiment would take here, with jobs of so many threads on so many cores."""
+    timing = Timing(needs, threads, report=report)
+    best, worst = timing.forecast(experiment)
+    show(experiment, best, worst, cores, len(visible_gpus()) if timing.device.type == "cuda" else 0, threads)
 
 
 class Timing:

@@ -186,4 +186,4 @@ def _through(points: Sequence[tuple[int, float]], probe: Probe) -> Timed:
         line = Line(max(0.0, seconds - unit * done**p), unit, p).times(by)
         # Of less than a batch the rest is in every batch, not in the whole.
         ends.append(line if done >= probe.batch else Line(0.0, line.at(probe.batch) / probe.batch, p))
-    return Timed(*ends, done)
+    return Timed(ends[0], ends[1], done)
