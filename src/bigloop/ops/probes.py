@@ -26,7 +26,7 @@ from bigloop.metrics import MEASURES
 from bigloop.models import Critic, family
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.ops.forecast import Forecast, Pace, forecast, show
-from bigloop.ops.resources import training_batch, training_steps
+from bigloop.ops.resources import planning_warning, training_batch, training_steps
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
@@ -54,6 +54,8 @@ def estimate(
     experiment: Experiment, needs: Mapping[str, Sequence[str]], threads: int, cores: int, report: Report
 ) -> None:
     """Print what an experiment would take here, with jobs of so many threads on so many cores."""
+    if warning := planning_warning(experiment):
+        report(warning)
     timing = Timing(needs, threads, report=report)
     best, worst = timing.forecast(experiment)
     show(experiment, best, worst, cores, len(visible_gpus()) if timing.device.type == "cuda" else 0, threads)
