@@ -1,5 +1,6 @@
 # make figures   set up, run the default experiment (config.yaml), write its report
 # make test      set up, check and test everything
+# make docs      the documentation, into site/
 # make setup     the environment alone: .venv, from the locked requirements
 #
 # CORES=4 make figures, or make figures CONFIG=workflow/experiments/knutsen2025.yaml
@@ -12,7 +13,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 EXPERIMENT = $(shell sed -n 's/^experiment: *\([^ #]*\).*/\1/p' $(CONFIG))
 
-.PHONY: setup figures test lint clean
+.PHONY: setup figures test lint docs clean
 
 setup: $(STAMP)
 
@@ -29,15 +30,18 @@ figures: $(STAMP)
 	$(BIN)/snakemake --configfile $(CONFIG) --report results/$(EXPERIMENT)/report.html
 	@echo "Figures: results/$(EXPERIMENT)/figures   Report: results/$(EXPERIMENT)/report.html"
 
-lint: $(STAMP)
+lint: $(STAMP) docs
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile tests/smoke/config.yaml
 
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 test: lint
 	$(BIN)/python -m pytest
 
 clean:
-	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache site .mypy_cache .pytest_cache .ruff_cache

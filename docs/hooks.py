@@ -1,0 +1,188 @@
+"""Pages that are written when the site is built: every config key, the command line, the Python API."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "bigloop"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the API pages to the navigation."""
+    reference = next(section["Reference"] for section in config.nav if "Reference" in section)
+    reference.append({"Python API": [f"reference/api/{name}.md" for name in _rooms()]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages themselves."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    pages = {"reference/config.md": config_page(schema), "reference/cli.md": cli_page()}
+    pages |= {f"reference/api/{name}.md": api_page(name) for name in _rooms()}
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def config_page(schema: dict[str, Any]) -> str:
+    """Every key of a config as tables, one section for each top-level key."""
+    page = [
+        "# Config keys\n",
+        "A config is one YAML file. The keys below are all there are; an unknown one is an error. This page is "
+        "generated from `workflow/schemas/config.schema.yaml`, which editors with a YAML language server use for "
+        "completion and checks. `NAME` stands for a name of your choice: letters, digits, `_`, `.` and single `-`.\n",
+    ]
+    required = schema.get("required", [])
+    for key, part in schema["properties"].items():
+        need = " *Required.*" if key in required else ""
+        page += [f"\n## `{key}` {{ #{key} }}\n", f"{_sentence(_resolve(part, schema))}{need}\n"]
+        page += _sections(part, key, schema)
+    return "\n".join(page)
+
+
+def _sections(part: dict[str, Any], path: str, schema: dict[str, Any]) -> Iterator[str]:
+    rows = list(_rows(part, path, schema))
+    if rows and (len(rows) > 1 or rows[0][0] != path):
+        yield from _table(rows[1:] if rows[0][0] == path else rows)
+    else:
+        yield from _table(rows)
+    for (key, name), variant in _variants(part, schema):
+        yield f"\n### `{key}: {name}` {{ #{path}-{name} }}\n"
+        if text := _sentence(variant):
+            yield f"{text}\n"
+        inner = [(k, p) for k, p in variant.get("properties", {}).items() if k != key]
+        needed = variant.get("required", [])
+        found = [row for k, p in inner for row in _rows(p, k, schema, k in needed)]
+        yield from _table(found) if found else ["No options.\n"]
+
+
+def _table(rows: list[tuple[str, str, str, str]]) -> Iterator[str]:
+    yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
+    for key, *rest in rows:
+        cells = [f"`{key}`", *rest]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def _rows(
+    part: dict[str, Any], path: str, schema: dict[str, Any], required: bool = False
+) -> Iterator[tuple[str, str, str, str]]:
+    """The key itself, then all keys within it: key, type, default, meaning."""
+    part = _resolve(part, schema)
+    default = "*required*" if required else f"`{_value(part['default'])}`" if "default" in part else ""
+    yield path, _type(part, schema), default, _sentence(part)
+    for inner in (part, *(_resolve(p, schema) for p in _choices(part))):
+        needed = inner.get("required", [])
+        for key, sub in inner.get("properties", {}).items():
+            yield from _rows(sub, f"{path}.{key}", schema, key in needed)
+        if isinstance(entry := inner.get("additionalProperties"), dict):
+            yield from _rows(entry, f"{path}.NAME", schema)
+        if isinstance(item := inner.get("items"), dict) and "properties" in _resolve(item, schema):
+            yield from _rows(item, f"{path}[]", schema)
+
+
+def _variants(
+    part: dict[str, Any], schema: dict[str, Any]
+) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """What a key's value adds: ("family", "vae") and the keys that a VAE has."""
+    part = _resolve(part, schema)
+    for inner in (part, part.get("additionalProperties")):
+        for choice in inner.get("allOf", []) if isinstance(inner, dict) else []:
+            if "if" in choice:
+                ((key, value),) = choice["if"]["properties"].items()
+                yield (key, str(value["const"])), _resolve(choice["then"], schema)
+
+
+def _choices(part: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*part.get("anyOf", []), *part.get("oneOf", [])]
+
+
+def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in part:
+        return part
+    target: Any = schema
+    for step in part["$ref"].removeprefix("#/").split("/"):
+        target = target[step]
+    return {**_resolve(target, schema), **{k: v for k, v in part.items() if k != "$ref"}}
+
+
+def _type(part: dict[str, Any], schema: dict[str, Any]) -> str:
+    if "const" in part:
+        return f"`{_value(part['const'])}`"
+    if "enum" in part:
+        return ", ".join(f"`{_value(choice)}`" for choice in part["enum"])
+    if choices := [_type(_resolve(choice, schema), schema) for choice in _choices(part)]:
+        return " or ".join(dict.fromkeys(choices))
+    names = part.get("type", "object" if "properties" in part else "any")
+    words = " or ".join(names if isinstance(names, list) else [names])
+    limits = [
+        f"{sign} {_value(part[key])}"
+        for key, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        )
+        if key in part
+    ]
+    return " ".join([words, *limits])
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    return str(value)
+
+
+def _sentence(part: dict[str, Any]) -> str:
+    return " ".join(str(part.get("description", "")).split())
+
+
+def cli_page() -> str:
+    """Every verb of `python -m bigloop` and its options."""
+    from bigloop.__main__ import _parser
+
+    page = [
+        "# Command line\n",
+        "`bigloop VERB` and `python -m bigloop VERB` are the same. People call `status`, `measure --samples` and "
+        "`bench`; the workflow calls the others, one call for each job.\n",
+    ]
+    (verbs,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name, verb in verbs.choices.items():
+        page += [f"\n## `{name}`\n", f"{verb.description}\n"]
+        rows = [
+            (
+                f"`{', '.join(action.option_strings) or action.metavar or action.dest}`",
+                action.help or "",
+            )
+            for action in verb._actions
+            if action.dest != "help" and action.help != argparse.SUPPRESS
+        ]
+        page += ["| option | meaning |\n| --- | --- |", *(f"| {o} | {h} |" for o, h in rows), ""]
+    return "\n".join(page)
+
+
+def api_page(name: str) -> str:
+    """The public names of a package or module, from its docstrings."""
+    room = PACKAGE / name
+    modules = [f"bigloop.{name}"] if not room.is_dir() else _modules(room)
+    return "\n\n".join([f"# bigloop.{name}", *(f"::: {module}" for module in modules)]) + "\n"
+
+
+def _modules(room: Path) -> list[str]:
+    paths = sorted(room.rglob("*.py"), key=lambda p: (p.parent, p.name != "__init__.py", p.name))
+    dotted = (".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts) for p in paths)
+    return [name.removesuffix(".__init__") for name in dotted]
+
+
+def _rooms() -> list[str]:
+    entries = (p for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file())
+    return sorted(p.stem for p in entries if not p.stem.startswith("__"))
