@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     reference = next(section["Reference"] for section in config.nav if "Reference" in section)
     reference.append({"Python API": [f"reference/api/{name}.md" for name in _rooms()]})
     return config
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Keep "10 000", "0.95 ± 0.01" and "24 GiB" on one line, outside code."""
+    parts = re.split(r"(^```.*?^```|`[^`\n]+`)", markdown, flags=re.DOTALL | re.MULTILINE)
+    parts[::2] = (
+        re.sub(r"(?<=\d) (?=\d{3}\b|± ?\d|%|s\b|GiB\b|GB\b)|(?<=\d ±) (?=\d)", "\u00a0", p)
+        for p in parts[::2]
+    )
+    return "".join(parts)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
