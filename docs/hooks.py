@@ -157,28 +157,51 @@ def _sentence(part: dict[str, Any]) -> str:
     return " ".join(str(part.get("description", "")).split())
 
 
+FOR_PEOPLE = ("status", "measure", "bench")
+
+
 def cli_page() -> str:
-    """Every verb of `python -m bigloop` and its options."""
+    """Every verb of `python -m bigloop` and its options, those that people call first."""
     from bigloop.__main__ import _parser
 
     page = [
         "# Command line\n",
-        "`bigloop VERB` and `python -m bigloop VERB` are the same. People call `status`, `measure --samples` and "
-        "`bench`; the workflow calls the others, one call for each job.\n",
+        "`bigloop VERB` and `python -m bigloop VERB` are the same. People call `status`, `measure` and `bench`; the "
+        "workflow calls the other verbs, once for each job.\n",
     ]
     (verbs,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
-    for name, verb in verbs.choices.items():
+    names = [*FOR_PEOPLE, *(name for name in verbs.choices if name not in FOR_PEOPLE)]
+    shared = set.intersection(*(set(_options(verb)) for verb in verbs.choices.values()))
+    for name in names:
+        verb = verbs.choices[name]
         page += [f"\n## `{name}`\n", f"{verb.description}\n"]
-        rows = [
-            (
-                f"`{', '.join(action.option_strings) or action.metavar or action.dest}`",
-                action.help or "",
-            )
-            for action in verb._actions
-            if action.dest != "help" and action.help != argparse.SUPPRESS
-        ]
-        page += ["| option | meaning |\n| --- | --- |", *(f"| {o} | {h} |" for o, h in rows), ""]
+        page += _option_table([row for row in _options(verb) if row not in shared])
+    page += ["\n## Options of every verb\n", *_option_table([r for r in _options(verb) if r in shared])]
     return "\n".join(page)
+
+
+def _options(verb: argparse.ArgumentParser) -> list[tuple[str, str]]:
+    shown = [a for a in verb._actions if a.dest != "help" and a.help != argparse.SUPPRESS]
+    return [(_usage(action), (action.help or "").replace("|", "\\|")) for action in shown]
+
+
+def _usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return str(action.metavar or action.dest)
+    if action.nargs == 0:
+        return action.option_strings[0]
+    value = action.metavar or (action.choices and ",".join(map(str, action.choices))) or action.dest.upper()
+    return f"{action.option_strings[0]} {' '.join(value) if isinstance(value, tuple) else value}"
+
+
+def _option_table(rows: list[tuple[str, str]]) -> list[str]:
+    if not rows:
+        return ["No further options.\n"]
+    return [
+        "| option | meaning |\n| --- | --- |",
+        *(f"| `{option}` | {words} |" for option, words in rows),
+        "",
+    ]
 
 
 def api_page(name: str) -> str:
