@@ -15,7 +15,7 @@ import yaml
 
 from bigloop.__main__ import _parser
 from bigloop.generation.store import new_model
-from bigloop.models import FAMILIES, Entry, resolve
+from bigloop.models import FAMILIES, resolve
 from bigloop.seeding import torch_generator
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
@@ -33,7 +33,7 @@ def pca(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("bigloop.models.pca")
     monkeypatch.setitem(sys.modules, "bigloop.models.pca", module)
     exec(compile(code, str(FAMILY_PAGE), "exec"), module.__dict__)
-    monkeypatch.setitem(FAMILIES, "pca", Entry("bigloop.models.pca:PCA"))
+    monkeypatch.setitem(FAMILIES, "pca", "bigloop.models.pca:PCA")
 
 
 @pytest.mark.usefixtures("pca")

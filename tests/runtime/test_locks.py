@@ -134,14 +134,14 @@ def test_a_leased_gpu_hides_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("value", "gpus"), [("", []), ("-1", []), ("NoDevFiles", []), ("0", ["0"]), ("1,3", ["1", "3"])]
+    ("value", "expected"), [("", []), ("-1", []), ("NoDevFiles", []), ("0", ["0"]), ("1,3", ["1", "3"])]
 )
 def test_what_the_environment_allows_is_visible(
-    value: str, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+    value: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert gpus.visible_gpus() == gpus
-    assert gpus.lease_gpu() in ([*gpus, None] if len(gpus) < 2 else gpus)
+    assert gpus.visible_gpus() == expected
+    assert gpus.lease_gpu() in ([*expected, None] if len(expected) < 2 else expected)
 
 
 def test_without_a_word_in_the_environment_the_driver_lists_the_gpus(

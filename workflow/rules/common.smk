@@ -10,25 +10,27 @@ from snakemake.exceptions import WorkflowError
 
 from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE, replacing
 from bigloop.config.experiment import Experiment
-from bigloop.figures import plot
 from bigloop.ops import resources, slurm
 from bigloop.runtime import locks, processes
 from bigloop.runtime.gpus import visible_gpus
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict, to_json
+from bigloop.spec.registry import PLUGINS, declared
 
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 try:
-    with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
-        experiment = Experiment.from_config(config, yaml.safe_load(file))
+    experiment = Experiment.from_config(config)
 except SpecError as error:
     sys.exit(f"config error: {error}")
 
 # The locks of a Snakemake that was killed in this directory are cleared here, if no other one is alive.
 if workflow.is_main_process:
     registered = locks.register_workflow(Path(".snakemake"))
+
+# Every job imports the plugins that the config, or an installed package, names.
+os.environ[PLUGINS] = ",".join(experiment.plugins)
 
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())

@@ -1,4 +1,4 @@
-"""Reference distributions. A dataset is one file here and one line in DATASETS.
+"""Reference distributions. A dataset is one file here and one line in SOURCES.
 
 dataset("mnist").fetch(Path("results/data/mnist"), root=None)
 images, labels = load(Path("results/data/mnist"), "train")      # uint8 (60000, 1, 28, 28), int64 (60000,)
@@ -6,19 +6,21 @@ images, labels = load(Path("results/data/mnist"), "train")      # uint8 (60000, 
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from bigloop.artifacts import read_tensors
-from bigloop.spec.options import SpecError
+from bigloop.spec.registry import Registry
 
-DATASETS = {
-    "mnist": "bigloop.data.mnist:MNIST",
-    "fashion_mnist": "bigloop.data.fashion_mnist:FASHION_MNIST",
-}
+SOURCES = Registry(
+    "sources",
+    {
+        "mnist": "bigloop.data.mnist:MNIST",
+        "fashion_mnist": "bigloop.data.fashion_mnist:FASHION_MNIST",
+    },
+)
 
 
 class DataError(RuntimeError):
@@ -39,10 +41,7 @@ class ImageDataset(Protocol):
 
 def dataset(name: str) -> ImageDataset:
     """A registered dataset; raises SpecError for an unknown name. Imports nothing heavy."""
-    if name not in DATASETS:
-        raise SpecError(f"dataset: unknown dataset {name!r} (known: {', '.join(DATASETS)})")
-    module, _, attribute = DATASETS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return SOURCES[name]
 
 
 def load(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -17,10 +17,10 @@ from bigloop.artifacts import (
 from bigloop.data import load_verified
 from bigloop.generation.sample import recall_samples
 from bigloop.loops import Composition, compose
-from bigloop.models import entry
 from bigloop.models.classifier import pixels
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.registry import declared
 
 
 class TrainingSet(NamedTuple):
@@ -63,7 +63,7 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
         parts = [pixels(images[composition.real]), *(part.float() for part in parts)]
         inputs["data"] = data_checksum
     classes = None
-    if entry(spec.model.family).conditional:
+    if declared("families")[spec.model.family].conditional:
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
     return TrainingSet(torch.cat(parts), classes, composition, inputs)
