@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,22 +61,30 @@ def config_page(schema: dict[str, Any]) -> str:
 
 
 def _sections(part: dict[str, Any], path: str, schema: dict[str, Any]) -> Iterator[str]:
+    if path in ("measures", "figures"):
+        for name, entry in part["properties"].items():
+            inner = next(
+                (c for c in [_resolve(e, schema) for e in (entry, *_choices(entry))] if "properties" in c), {}
+            )
+            yield f"\n### `{name}` {{ #{path}-{name} }}\n\n{_sentence(_resolve(entry, schema))}\n"
+            keys = [(k, p) for k, p in inner.get("properties", {}).items() if k != "figure"]
+            yield from _table([row for k, p in keys for row in _rows(p, k, schema)])
+        return
     rows = list(_rows(part, path, schema))
-    if rows and (len(rows) > 1 or rows[0][0] != path):
-        yield from _table(rows[1:] if rows[0][0] == path else rows)
-    else:
-        yield from _table(rows)
+    yield from _table([row for row in rows[1:] if row[0] != f"{path}.NAME"] or rows)
     for (key, name), variant in _variants(part, schema):
         yield f"\n### `{key}: {name}` {{ #{path}-{name} }}\n"
         if text := _sentence(variant):
             yield f"{text}\n"
-        inner = [(k, p) for k, p in variant.get("properties", {}).items() if k != key]
+        keys = [(k, p) for k, p in variant.get("properties", {}).items() if k != key]
         needed = variant.get("required", [])
-        found = [row for k, p in inner for row in _rows(p, k, schema, k in needed)]
-        yield from _table(found) if found else ["No options.\n"]
+        yield from _table([row for k, p in keys for row in _rows(p, k, schema, k in needed)])
 
 
 def _table(rows: list[tuple[str, str, str, str]]) -> Iterator[str]:
+    if not rows:
+        yield "No options.\n"
+        return
     yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
     for key, *rest in rows:
         cells = [f"`{key}`", *rest]
@@ -88,7 +97,13 @@ def _rows(
 ) -> Iterator[tuple[str, str, str, str]]:
     """The key itself, then all keys within it: key, type, default, meaning."""
     part = _resolve(part, schema)
-    default = "*required*" if required else f"`{_value(part['default'])}`" if "default" in part else ""
+    default = (
+        "*required*"
+        if required
+        else f"`{_value(part['default'])}`"
+        if part.get("default") not in (None, "", [])
+        else ""
+    )
     yield path, _type(part, schema), default, _sentence(part)
     for inner in (part, *(_resolve(p, schema) for p in _choices(part))):
         needed = inner.get("required", [])
@@ -131,25 +146,28 @@ def _type(part: dict[str, Any], schema: dict[str, Any]) -> str:
     if "enum" in part:
         return ", ".join(f"`{_value(choice)}`" for choice in part["enum"])
     if choices := [_type(_resolve(choice, schema), schema) for choice in _choices(part)]:
-        return " or ".join(dict.fromkeys(choices))
+        return " or ".join(dict.fromkeys(filter(None, choices)))
     names = part.get("type", "object" if "properties" in part else "any")
-    words = " or ".join(names if isinstance(names, list) else [names])
-    limits = [
-        f"{sign} {_value(part[key])}"
-        for key, sign in (
-            ("minimum", "≥"),
-            ("exclusiveMinimum", ">"),
-            ("maximum", "≤"),
-            ("exclusiveMaximum", "<"),
-        )
-        if key in part
+    words = " or ".join(n for n in (names if isinstance(names, list) else [names]) if n != "null")
+    low = [
+        f"{sign} {_value(part[k])}" for k, sign in (("minimum", "≥"), ("exclusiveMinimum", ">")) if k in part
     ]
-    return " ".join([words, *limits])
+    high = [
+        f"{sign} {_value(part[k])}" for k, sign in (("maximum", "≤"), ("exclusiveMaximum", "<")) if k in part
+    ]
+    return " ".join([words, ", ".join(low + high)]).strip()
 
 
 def _value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
+    if (
+        isinstance(value, int | float)
+        and value >= 10_000
+        and (power := round(math.log10(value)))
+        and value == 10**power
+    ):
+        return "10" + str(power).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return str(value)
 
 
