@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
             return 1
         options.waited = begun.waited
-        take_share(options.threads, options.gpus)
+        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
         return _call(options)
 
 
@@ -197,7 +197,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CriticsSpec
 
     spec = _spec(CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.results / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -207,10 +207,11 @@ def collect(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CollectSpec
 
     spec = _spec(CollectSpec, options)
-    tables.collect(spec, options.results)
+    results = options.home.parent
+    tables.collect(spec, results)
     for run in spec.runs:
         for seed in run.seeds if not run.blocks else ():
-            lineage = options.results / "runs" / run.spec.folder / f"seed-{seed}"
+            lineage = results / "runs" / run.spec.folder / f"seed-{seed}"
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
@@ -219,7 +220,7 @@ def plot(options: argparse.Namespace) -> None:
     from bigloop.figures.make import render
     from bigloop.spec.jobs import PlotSpec
 
-    render(_spec(PlotSpec, options), options.results)
+    render(_spec(PlotSpec, options), options.home.parent)
 
 
 def bench(options: argparse.Namespace) -> None:
@@ -295,6 +296,9 @@ def _parser() -> argparse.ArgumentParser:
             type=int,
             choices=(0, 1),
             help="use no GPU, or the least used one (default: torch's choice)",
+        )
+        added.add_argument(
+            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
         )
         added.add_argument(
             "--attempt",
@@ -381,11 +385,11 @@ def _parser() -> argparse.ArgumentParser:
         "--n", type=int, help="for images from elsewhere: rows on each side, for every measure"
     )
 
-    folder(verb(critics), "results", "out")
+    folder(verb(critics), "home", "out")
     added = verb(collect)
-    folder(added, "results")
+    folder(added, "home")
     keep_samples(added)
-    folder(verb(plot), "results")
+    folder(verb(plot), "home")
 
     added = verb(schema, spec=None)
     added.add_argument("--check", action="store_true", help="write nothing; fail where a file is not current")

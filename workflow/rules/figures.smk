@@ -25,6 +25,8 @@ for figure, options in experiment.figures.items():
             ),
         log:
             f"{HOME}/figures/{figure}.log",
+        group:
+            "figures"
         conda:
             "../../envs/bigloop.yaml"
         resources:
@@ -36,4 +38,4 @@ for figure, options in experiment.figures.items():
             spec=to_json(PlotSpec(experiment.name, figure, experiment.kinds[figure], to_dict(options))),
             caption=declared("figures")[experiment.kinds[figure]].caption,  # for the report
         shell:
-            "python -m bigloop plot --spec {params.spec:q} --results results " f"{MACHINE}"
+            "python -m bigloop plot --spec {params.spec:q} " f"--home {folder('output.pdf', up=2)} {MACHINE}"

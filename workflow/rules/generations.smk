@@ -39,22 +39,23 @@ for name, folders, outputs in (
         threads: 1
         resources:
             gpu=GPU,
+            gres="",
             mem_mb=lambda w, attempt: attempt * resources.training_memory(train_spec(w)),
             runtime=lambda w, attempt: attempt * resources.training_minutes(train_spec(w)),
             attempt=lambda w, attempt: attempt,
         params:
             spec=lambda w: to_json(train_spec(w)),
         shell:
-            "python -m bigloop train --spec {params.spec:q} --data $(dirname {input.data:q}) "
-            "--previews {input.previews:q} --out $(dirname {output.model:q}) "
+            "python -m bigloop train --spec {params.spec:q} --previews {input.previews:q} "
             "--previous {input.previous:q} --outputs {output:q} "
-            f"{SAVE} {KEEP} {MACHINE}"
+            f"--data {folder('input.data')} --out {folder('output.model')} "
+            f"{SAVE} {KEEP} {MACHINE} {GRES}"
 
 
 rule import_weights:
     input:
         data=lambda w: ancient(data(imported[w.folder])),
-        weights=lambda w: ancient(str(imported[w.folder].weights)),
+        weights=lambda w: ancient(given(imported[w.folder].weights)),
     output:
         **MODEL,
     log:
@@ -73,8 +74,7 @@ rule import_weights:
         spec=lambda w: to_json(train_spec(w)),
     shell:
         "python -m bigloop import --spec {params.spec:q} --weights {input.weights:q} "
-        "--data $(dirname {input.data:q}) --out $(dirname {output.model:q}) "
-        f"{MACHINE}"
+        f"--data {folder('input.data')} --out {folder('output.model')} {MACHINE}"
 
 
 rule sample:
@@ -93,12 +93,12 @@ rule sample:
     threads: 1
     resources:
         gpu=GPU,
+        gres="",
         mem_mb=lambda w, attempt: attempt * resources.sampling_memory(sample_spec(w), run_of(w).spec.dataset),
         runtime=lambda w, attempt: attempt * resources.sampling_minutes(sample_spec(w)),
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(sample_spec(w)),
     shell:
-        "python -m bigloop sample --spec {params.spec:q} --model $(dirname {input.model[0]:q}) "
-        "--out $(dirname {output.samples:q}) "
-        f"{SAVE} {MACHINE}"
+        "python -m bigloop sample --spec {params.spec:q} "
+        f"--model {folder('input.model[0]')} --out {folder('output.samples')} {SAVE} {MACHINE} {GRES}"
