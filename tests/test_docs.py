@@ -4,7 +4,9 @@ its commands use keys and options that exist."""
 from __future__ import annotations
 
 import argparse
+import json
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -21,19 +23,33 @@ from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
 
 ROOT = Path(__file__).parents[1]
-FAMILY_PAGE = ROOT / "docs" / "extending" / "family.md"
+EXTENDING = ROOT / "docs" / "extending"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def plugins() -> dict[str, str]:
+    """The modules that the pages on extending show, by name."""
+    found = re.findall(
+        r"```python\n# (\w+)\.py\n(.*?)```",
+        "".join(page.read_text() for page in sorted(EXTENDING.glob("*.md"))),
+        flags=re.DOTALL,
+    )
+    return dict(found)
+
+
+PLANS = """
+import json, sys
+from bigloop.config.experiment import Experiment
+print(Experiment.from_config(json.loads(sys.argv[1])).plugins)
+"""
 
 
 @pytest.fixture
 def pca(monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(
-        r"```python\n(# src/bigloop/models/pca\.py\n.*?)```", FAMILY_PAGE.read_text(), flags=re.DOTALL
-    )
-    module = types.ModuleType("bigloop.models.pca")
-    monkeypatch.setitem(sys.modules, "bigloop.models.pca", module)
-    exec(compile(code, str(FAMILY_PAGE), "exec"), module.__dict__)
-    monkeypatch.setitem(FAMILIES, "pca", "bigloop.models.pca:PCA")
+    module = types.ModuleType("pca")
+    monkeypatch.setitem(sys.modules, "pca", module)
+    exec(compile(plugins()["pca"], "pca.py", "exec"), module.__dict__)
+    monkeypatch.setitem(FAMILIES, "pca", module.FAMILIES["pca"])
 
 
 @pytest.mark.usefixtures("pca")
@@ -61,6 +77,24 @@ def test_the_family_of_the_documentation_learns_a_gaussian_and_restores_itself()
 def test_an_unknown_option_of_the_familys_own_is_named():
     with pytest.raises(SpecError, match=r"models\.mine\.component: unknown key"):
         resolve("pca", {"component": 3}, "models.mine")
+
+
+@pytest.mark.parametrize("name", plugins())
+def test_a_plugin_of_the_documentation_is_found_and_its_config_is_accepted(name: str, tmp_path: Path):
+    (tmp_path / f"{name}.py").write_text(plugins()[name])
+    config = yaml.safe_load((ROOT / "tests/smoke/config.yaml").read_text())
+    shown = [
+        yaml.safe_load(block)
+        for page in sorted(EXTENDING.glob("*.md"))
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    ]
+    (given,) = (block for block in shown if block.get("plugins") == [name])
+    for key, value in given.items():
+        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+    command = [sys.executable, "-c", PLANS, json.dumps(config)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert name in done.stdout
 
 
 def test_the_readme_fits_on_three_screens():
