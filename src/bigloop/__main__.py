@@ -21,6 +21,7 @@ from bigloop.runtime import processes
 from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.options import SpecError
+from bigloop.spec.registry import load_plugins
 
 log = logging.getLogger("bigloop")
 
@@ -54,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _call(options: argparse.Namespace) -> int:
     try:
+        load_plugins()
         for module in options.needs:
             importlib.import_module(module)
         before, started = processes.process_age(), time.monotonic()
@@ -298,7 +300,12 @@ def _parser() -> argparse.ArgumentParser:
             help="use no GPU, or the least used one (default: torch's choice)",
         )
         added.add_argument(
-            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
+            "--gres",
+            nargs="?",
+            default="",
+            const="",  # Snakemake's :q makes nothing of an empty word
+            metavar="NAME",
+            help="what a cluster gave the job; gpu:1 means --gpus 1",
         )
         added.add_argument(
             "--attempt",
