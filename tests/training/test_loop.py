@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bigloop.training.loop import Batches, DivergedError, LearningRate, Tally, gradient_norm, run, taken
+from bigloop.runtime.signals import DivergedError
+from bigloop.training.loop import Batches, LearningRate, Tally, gradient_norm, run, taken
 
 
 def seeded(seed: int = 0) -> torch.Generator:

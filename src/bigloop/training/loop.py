@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from bigloop.runtime.progress import Progress, Report
-from bigloop.runtime.signals import Interrupted, stop_signals
+from bigloop.runtime.signals import DivergedError, Interrupted, stop_signals
 from bigloop.training.checkpoint import Checkpoint, Stateful
 from bigloop.training.recorded import GRAPHS, Recorded
 
@@ -37,10 +37,6 @@ REPORT_SECONDS = 10.0
 
 
 NORM_EVERY = 10
-
-
-class DivergedError(RuntimeError):
-    """A loss became NaN or infinite. The message names it and the step; nothing of the model is kept."""
 
 
 class Batches:

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.runtime.progress import Report
+from bigloop.runtime.signals import DivergedError
 from bigloop.runtime.words import duration
 from bigloop.spec.runs import Budget
-from bigloop.training.loop import NORM_EVERY, REPORT_SECONDS, DivergedError
+from bigloop.training.loop import NORM_EVERY, REPORT_SECONDS
 
 
 class Streams:
