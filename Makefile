@@ -2,7 +2,8 @@
 # make test      set up, check and test everything, as CI does
 # make test-fast lint and the quick tests, in two minutes
 # make test-slow what takes too long for every change: a campaign of kills, and tests marked slow
-# make schema    write anew what is generated from the code: registered.json and config.schema.yaml
+# make schema    rewrite what is generated from the code: registered.json and config.schema.yaml
+# make docs      the documentation, into site/
 # make setup     the environment alone: .venv, from the locked requirements
 #
 # CORES=4 make figures, or make figures CONFIG=workflow/experiments/knutsen2025.yaml
@@ -25,7 +26,7 @@ define phase
 	else echo "failed. The end of $(SETUP_LOG):"; tail -n 20 $(SETUP_LOG); exit 1; fi
 endef
 
-.PHONY: setup figures test lint schema clean
+.PHONY: setup figures test lint schema docs clean
 
 setup: $(STAMP)
 
@@ -45,7 +46,10 @@ figures: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/python -m bigloop schema
 
-lint: $(STAMP)
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+lint: $(STAMP) docs
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/snakefmt --check Snakefile workflow
@@ -68,4 +72,4 @@ test-slow: $(STAMP)
 	$(BIN)/python tests/campaign.py --kills 20
 
 clean:
-	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache site .mypy_cache .pytest_cache .ruff_cache

@@ -42,6 +42,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {}
+NEEDS: dict[str, tuple[str, ...]] = {}  # of the verbs that need any
 
 
 def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
@@ -49,6 +50,7 @@ def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], 
 
     def register(call: Call) -> Call:
         VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
+        NEEDS.update({call.__name__.rstrip("_"): needs} if needs else {})
         return call
 
     return register
@@ -70,7 +72,14 @@ EVERY_VERB = (
     path("log", "write the log to this file, too", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
     option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
-    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
+    option(  # nargs: Snakemake's :q leaves nothing of an empty word
+        "--gres",
+        "what a cluster gave the job; gpu:1 means --gpus 1",
+        nargs="?",
+        default="",
+        const="",
+        metavar="NAME",
+    ),
     option(
         "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
     ),
@@ -276,7 +285,7 @@ def bench(options: argparse.Namespace) -> None:
     """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
     from bigloop.bench import main as run_bench
 
-    run_bench(options, {name: verb.needs for name, verb in VERBS.items() if verb.needs})
+    run_bench(options, NEEDS)
 
 
 @verb(
@@ -303,11 +312,11 @@ def status(options: argparse.Namespace) -> None:
     with reader_may_leave():
         experiment = survey.load(options.configfile)
         if options.estimate:
+            log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
+            take_share(options.threads or 1, None)
             from bigloop.ops import probes
 
-            log.info("timing a little of each kind of job …")
-            timing = probes.Timing(options.threads or 1)
-            probes.show(experiment, timing.forecast(experiment), timing, options.cores)
+            probes.estimate(experiment, NEEDS, options.threads or 1, options.cores, log.info)
             return
         if options.watch is not None:
             from bigloop.ops import view

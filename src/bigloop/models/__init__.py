@@ -50,6 +50,9 @@ class Family(Protocol):
     sees_density     is fitted to the known density itself, which `fresh` gets
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
 
+    One whose sampling takes many steps may have `shortened(options)`: options of few steps, which `status --estimate`
+    times, and how many times as long its own take.
+
     Torch types are not named here, so that planning a workflow does not have to import torch.
     """
 

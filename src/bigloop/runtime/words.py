@@ -16,6 +16,25 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
+def between(low: float, high: float) -> str:
+    """Two durations as people read them, each to two digits: 20 to 40 s, 50 min to 2 h, 3.1 to 4.5 days."""
+    ends = [_rounded(seconds, *_unit(seconds)) for seconds in sorted((low, high))]
+    (first, unit), (second, larger) = ends
+    if ends[0] == ends[1]:
+        return f"{second} {larger}"
+    return f"{first} to {second} {larger}" if unit == larger else f"{first} {unit} to {second} {larger}"
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    units = ((1, "s"), (60, "min"), (3_600, "h"), (86_400, "days"))
+    return next((unit for unit in reversed(units) if seconds >= 1.5 * unit[0]), units[0])
+
+
+def _rounded(seconds: float, unit: float, name: str) -> tuple[str, str]:
+    number = seconds / unit
+    return (f"{number:.1f}" if number < 10 and unit > 1 else f"{float(f'{number:.2g}'):,.0f}"), name
+
+
 def size(number: float) -> str:
     """A number of bytes as people read it: 640 B, 3.8 MB, 1.2 GB; 1 kB is 1,000 bytes."""
     units = iter(("B", "kB", "MB", "GB", "TB"))
