@@ -30,6 +30,7 @@ from bigloop.ops.resources import planning_warning, training_batch, training_ste
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
+from bigloop.runtime.job import take_share
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar
@@ -56,6 +57,7 @@ def estimate(
     """Print what an experiment would take here, with jobs of so many threads on so many cores."""
     if warning := planning_warning(experiment):
         report(warning)
+    take_share(threads, None)
     timing = Timing(needs, threads, report=report)
     best, worst = timing.forecast(experiment)
     show(experiment, best, worst, cores, len(visible_gpus()) if timing.device.type == "cuda" else 0, threads)
