@@ -37,5 +37,6 @@ FASHION_MNIST = IdxImages(
         "bag",
         "ankle boot",
     ),
+    counts={"train": (6_000,) * 10, "test": (1_000,) * 10},
     packages={"Debian package dataset-fashion-mnist": debian_package},
 )

@@ -72,7 +72,8 @@ def draw(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The rows of a sampling job and the model's record.
 
-    images: float16 (n, c, h, w); and labels: int64 (n,), of a conditional family: the classes in turn, so that all
+    images: (n, c, h, w), as the loop hands them over: float16 as the model gives them, or uint8, [0, 1] as 0…255 and
+    clipped to it; and labels: int64 (n,), of a conditional family: the classes in turn, so that all
     are equally frequent. state: the file that keeps an unfinished sampling, and the seconds between two saves.
     """
     device = default_device()
@@ -85,7 +86,7 @@ def draw(
     about = record["spec"]
     rows, given = {}, {}
     if entry(about["model"]["family"]).conditional:
-        rows["labels"] = np.arange(spec.n) % len(dataset(about["dataset"]).classes)
+        rows["labels"] = np.arange(spec.n) % max(1, len(dataset(about.dataset).classes))
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
     if not np.isfinite(rows["images"]).all():
