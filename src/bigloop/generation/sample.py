@@ -25,11 +25,12 @@ from bigloop.models.images.neural import NeuralFamily
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import SampleSpec
+from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import digest, parse, to_json
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.devices import default_device
 
+CHUNK = 1_000  # images that are float32 at one time
 SAMPLE_STATE = "sample.state.safetensors"
 
 
@@ -83,15 +84,26 @@ def draw(
     if state and isinstance(trained, NeuralFamily):
         key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
         trained.checkpoint = Checkpoint(state[0], key, state[1], report)
-    about = record["spec"]
+    training = parse(TrainSpec, record["spec"], f"{model / 'model.json'}: spec")
     rows, given = {}, {}
-    if entry(about["model"]["family"]).conditional:
-        rows["labels"] = np.arange(spec.n) % max(1, len(dataset(about.dataset).classes))
+    if entry(training.model.family).conditional:
+        rows["labels"] = np.arange(spec.n) % max(1, len(dataset(training.dataset).classes))
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
     if not np.isfinite(rows["images"]).all():
         raise ArtifactError(f"{model}: the model gives values that are not finite; nothing was written")
+    if spec.handover == "uint8":
+        rows["images"] = as_bytes(rows["images"])
     return rows, record
+
+
+def as_bytes(images: np.ndarray) -> np.ndarray:
+    """Images, floats (n, …) with real data in [0, 1], as uint8: clipped, and rounded to the nearest of 256 levels."""
+    rounded = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK].astype(np.float32)
+        rounded[start : start + CHUNK] = (part.clip(0, 1) * 255).round()
+    return rounded
 
 
 def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[str, np.ndarray], str]:

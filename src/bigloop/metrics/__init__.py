@@ -125,6 +125,11 @@ class Measure:
         return not WITHOUT_ROWS.intersection(self.on)
 
     @property
+    def needs_classes(self) -> bool:
+        """Whether it looks at images through a classifier."""
+        return not {"features", "probabilities"}.isdisjoint(self.on)
+
+    @property
     def of_images(self) -> bool:
         """Whether generated images can be measured so."""
         return OF_IMAGES.issuperset(self.on)

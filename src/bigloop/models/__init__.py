@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -31,12 +31,32 @@ class Entry(NamedTuple):
     stacked: bool = False  # a `Stacked`: of points, many replicates at once
     has_moments: bool = False  # is a Gaussian, whose mean and covariance are known
     sees_density: bool = False  # is fitted to the known density itself, which `fresh` gets
+    multiple: int | str = 1  # of images: both sides are multiples of it, or of the option of this name
+    least: int = 1  # of images: the shortest side that it can make
+
+    def refuses(self, shape: tuple[int, ...], options: Mapping[str, Any]) -> str:
+        """Why it makes no images of this (channels, height, width), in words; empty where it does."""
+        of = options[self.multiple] if isinstance(self.multiple, str) else self.multiple
+        if any(side % of or side < self.least for side in shape[1:]):
+            named = f" ({self.multiple})" if isinstance(self.multiple, str) else ""
+            least = f", at least {self.least}" if self.least > of else ""
+            return f"makes images whose sides are multiples of {of}{named}{least}"
+        return ""
 
 
 FAMILIES = {
     "vae": Entry("bigloop.models.images.vae:VAE", continues=True),
-    "wgan_gp": Entry("bigloop.models.images.wgan_gp:WGANGP", has_critic=True, continues=True),
-    "ddpm": Entry("bigloop.models.images.ddpm:DDPM", conditional=True, continues=True, reaches_modes=False),
+    "wgan_gp": Entry(
+        "bigloop.models.images.wgan_gp:WGANGP", has_critic=True, continues=True, multiple=4, least=12
+    ),
+    "ddpm": Entry(
+        "bigloop.models.images.ddpm:DDPM",
+        conditional=True,
+        continues=True,
+        reaches_modes=False,
+        multiple="patch",
+        least=4,
+    ),
     "gaussian": Entry("bigloop.models.points.gaussian:Gaussian", stacked=True, has_moments=True),
     "projection": Entry(
         "bigloop.models.points.projection:Projection", stacked=True, has_moments=True, sees_density=True
@@ -93,7 +113,7 @@ class Critic(Family, Protocol):
 class Conditional(Protocol):
     """A family that learns and samples images of given classes; what differs from `Family`.
 
-    labels: Tensor (n,), int64, each the class of a row, below `classes`.
+    labels: Tensor (n,), int64, each the class of a row, below `classes`; of images without labels there is one class.
     """
 
     @classmethod
