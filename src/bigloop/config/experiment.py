@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +21,10 @@ import jsonschema
 from bigloop import loops
 from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_moments, check_rows, default_n, measurable
+from bigloop.config.datasets import Images, check_images, configured_images, handed_over, images_named
 from bigloop.config.runs import Run, Simulation, Span
 from bigloop.config.sweep import chosen, loop_defaults, sweep
-from bigloop.data import DATASETS, dataset
+from bigloop.data import SOURCES
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.figures import plot as plot_of
 from bigloop.metrics import MEASURES
@@ -40,7 +41,7 @@ from bigloop.spec.jobs import (
     TableRun,
 )
 from bigloop.spec.options import Scalar, SpecError, misread_number, option, parse, to_dict
-from bigloop.spec.runs import DensitySpec, LoopSpec, ModelSpec, RunSpec
+from bigloop.spec.runs import Data, DensitySpec, LoopSpec, ModelSpec, RunSpec, data_folder
 
 RESERVED = ("real", "data", "classifier", "runs")
 
@@ -63,10 +64,12 @@ class Experiment:
     """A config, resolved: defaults filled in, references followed, every rule between keys checked."""
 
     name: str
-    root: Path | None
     storage: Storage
     runs: dict[str, Run]
-    classifiers: dict[str, ClassifierSpec]  # by dataset of images
+    images: dict[
+        str, Images
+    ]  # datasets of images that some run learns, by the names that the config gives them
+    classifiers: dict[str, ClassifierSpec]  # by dataset of images, of those with classes
     densities: dict[str, DensitySpec]  # by the name that the config gives them
     measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
     critics_n: int
@@ -84,24 +87,27 @@ class Experiment:
             for name, given in config["loops"].items()
         }
         densities = {name: _density(name, given) for name, given in (config.get("densities") or {}).items()}
+        root = Path(config["data"]["root"]) if (config.get("data") or {}).get("root") else None
+        images = configured_images(config.get("datasets") or {}, root)
         runs = {}
         for swept, given in chosen(config).items():
             for name, one, loop in sweep(swept, given, config["loops"]):
                 check_name(name, f"runs.{name}")
                 if name in runs:
                     raise SpecError(f"runs.{swept}.over: makes a second run {name}")
-                runs[name] = _run(
-                    name, one, models, loop_specs if loop is None else {one["loop"]: loop}, densities
-                )
-        used = {run.dataset for run in runs.values() if not run.simulated}
+                known = loop_specs if loop is None else {one["loop"]: loop}
+                runs[name] = _run(name, one, models, known, densities, images, root)
+        used = {run.dataset: run.images for run in runs.values() if run.images}
         classifier = config.get("classifier", {})
         experiment = cls(
             name=config["experiment"],
-            root=Path(config["data"]["root"]) if (config.get("data") or {}).get("root") else None,
             storage=parse(Storage, config.get("storage") or {}, "storage"),
             runs=runs,
+            images=dict(sorted(used.items())),
             classifiers={
-                d: parse(ClassifierSpec, {**classifier, "dataset": d}, "classifier") for d in sorted(used)
+                name: parse(ClassifierSpec, {**classifier, "dataset": to_dict(one.data)}, "classifier")
+                for name, one in sorted(used.items())
+                if one.about.labelled
             },
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
             measures={
@@ -127,7 +133,12 @@ class Experiment:
     def measure(self, run: Run, seed: int, generation: int) -> MeasureSpec:
         """The job that measures one generation."""
         return MeasureSpec(
-            run.spec.dataset, self.resolved(run), self.classifier(run), seed, generation, run.has_critic
+            data_folder(run.spec.dataset),
+            self.resolved(run),
+            self.classifier(run),
+            seed,
+            generation,
+            run.has_critic,
         )
 
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
@@ -146,7 +157,8 @@ class Experiment:
 
     def floor(self, name: str) -> FloorSpec:
         """The job that measures real data against real data, at every n in use."""
-        return FloorSpec(name, self._floors(name), self.classifiers[name].folder)
+        judge = self.classifiers.get(name)
+        return FloorSpec(self.images[name].folder, self._floors(name), judge.folder if judge else None)
 
     def density_floor(self, name: str) -> DensityFloorSpec:
         """The job that measures points of a density against other points of it, at every n in use."""
@@ -191,7 +203,7 @@ class Experiment:
             for r in self.runs.values()
         )
         pairs = tuple(f"{c}-judges-{g}-seed-{s}" for c, g, s in self.critic_pairs())
-        return CollectSpec(self.name, runs, (*self.classifiers, *self.densities), pairs)
+        return CollectSpec(self.name, runs, (*self.images, *self.densities), pairs)
 
     def critic_pairs(self) -> list[tuple[str, str, int]]:
         """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""
@@ -217,9 +229,10 @@ class Experiment:
         """The runs on known densities: blocks of them are simulated by one job each."""
         return [run for run in self.runs.values() if run.simulated]
 
-    def classifier(self, run: Run) -> str:
-        """Folder name of the classifier that judges a run."""
-        return self.classifiers[run.spec.dataset].folder
+    def classifier(self, run: Run) -> str | None:
+        """Folder name of the classifier that judges a run; None for data without classes."""
+        judge = self.classifiers.get(run.dataset)
+        return judge.folder if judge else None
 
     def _check(self) -> None:
         for run in self.runs.values():
@@ -228,7 +241,7 @@ class Experiment:
                     check_rows(name, options, run)
         for name in self.measures:
             if not self._measures_any(name):
-                raise SpecError(f"measures.{name}: cannot be measured of any of these runs; leave it out")
+                raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out")
         for name in self.figures:
             if missing := self._missing(name):
                 raise SpecError(f"figures.{name}: {missing}")
@@ -243,6 +256,12 @@ class Experiment:
     def _measures_any(self, name: str) -> bool:
         return any(measurable(name, run) for run in self.runs.values())
 
+    def _unmeasurable(self, name: str) -> str:
+        """Why a measure cannot be taken of any run, in words."""
+        if MEASURES[name].of_images and MEASURES[name].needs_classes and self.images:
+            return f"needs two classes or more, which {' and '.join(self.images)} have not"
+        return "cannot be measured of any of these runs"
+
     def _missing(self, figure: str) -> str:
         """What a figure shows and this experiment lacks, in words; empty where nothing is missing."""
         needs = plot_of(self.kinds[figure]).needs
@@ -256,6 +275,8 @@ class Experiment:
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
             return "no run has a critic; leave this figure out"
         unmeasured = sorted(needs & MEASURES.keys() - self.measures.keys())
+        if unmeasured and not self._measures_any(unmeasured[0]):
+            return f"needs {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
         return f"needs measures.{unmeasured[0]}; add it, or leave the figure out" if unmeasured else ""
 
 
@@ -354,7 +375,7 @@ def _model(name: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> Mo
 
 def _density(name: str, given: Mapping[str, Any]) -> DensitySpec:
     check_name(name, f"densities.{name}")
-    if name in DATASETS:
+    if name in SOURCES:
         raise SpecError(f"densities.{name}: is the name of a dataset of images; choose another")
     options = {key: value for key, value in given.items() if key != "density"}
     try:
@@ -371,6 +392,8 @@ def _run(
     models: Mapping[str, ModelSpec],
     loop_specs: Mapping[str, LoopSpec],
     densities: Mapping[str, DensitySpec],
+    configured: Mapping[str, Images],
+    root: Path | None,
 ) -> Run:
     where = f"runs.{name}"
     for key, known in (("model", models), ("loop", loop_specs)):
@@ -379,10 +402,8 @@ def _run(
     density = densities.get(given["dataset"])
     if density is None and given["dataset"] in DENSITIES:
         density = resolve_density(given["dataset"], {}, where)
-    try:
-        train_rows = math.inf if density else dataset(given["dataset"]).rows["train"]
-    except SpecError as error:
-        raise SpecError(f"{where}.{error}; or a density: {', '.join(DENSITIES)}") from None
+    images = None if density else images_named(given["dataset"], configured, root, f"{where}.dataset")
+    train_rows = images.about.rows["train"] if images else math.inf
     loop = loop_specs[given["loop"]]
     generations = int(given["generations"])
     family = models[given["model"]].family
@@ -401,6 +422,13 @@ def _run(
         raise SpecError(
             f"loops.{given['loop']}.bias: {family} needs one above 0 (λ = 0 is infinite guidance)"
         )
+    if images:
+        check_images(models[given["model"]], loop, images, where, f"loops.{given['loop']}")
+        loop = replace(loop, handover=handed_over(loop, images))
+    elif loop.handover:
+        raise SpecError(
+            f"loops.{given['loop']}.handover: {given['dataset']} is of points, which are never rounded"
+        )
     loops.check(loop, generations, train_rows, f"loops.{given['loop']}")
     listed = given.get("seeds", [0])
     seeds = tuple(range(listed)) if isinstance(listed, int) else tuple(int(seed) for seed in listed)
@@ -415,7 +443,8 @@ def _run(
     if density is not None and weights:
         raise SpecError(f"{where}.weights: only runs on images can start from imported weights")
     model, checksum = models[given["model"]], file_checksum(weights) if weights else None
-    spec = RunSpec(density.name if density else given["dataset"], model, loop, checksum, density)
+    data: Data = density.name if density else images.data if images else ""
+    spec = RunSpec(data, model, loop, checksum, density)
     run = Run(
         name,
         given.get("label", name),
@@ -426,6 +455,7 @@ def _run(
         generations,
         seeds,
         weights,
+        images,
         parse(Simulation, simulation or {}, f"{where}.simulation"),
     )
     check_moments(run, where)

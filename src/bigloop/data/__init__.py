@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -45,10 +45,14 @@ class SourceOptions:
     classes: tuple[str, ...] = option((), "classes to take, in this order; none: all")
     rows: int | None = option(None, "at most so many images of each split, drawn by seed", minimum=1)
     splits: tuple[Split, ...] = option(
-        ("train",), "splits that are joined as training data; without a test split left, 10 % are held out by seed"
+        ("train",),
+        "splits that are joined as training data; without a test split left, 10 % are held out by seed",
     )
     size: int | None = option(
-        None, "height and width: pictures are scaled to it, and cropped at the centre", minimum=4, maximum=1024
+        None,
+        "height and width: pictures are scaled to it, and cropped at the centre",
+        minimum=4,
+        maximum=1024,
     )
     grey: bool = option(False, "one channel, the luminance, in place of three")
 
@@ -150,6 +154,11 @@ def _bare(name: str) -> DatasetSpec:
 def dataset(data: Data) -> DatasetSpec:
     """Shape, rows and classes of a dataset: of a source's bare name, those of all that it has."""
     return _bare(data) if isinstance(data, str) else data
+
+
+def as_floats(images: np.ndarray) -> np.ndarray:
+    """Stored images as float32: uint8 0…255 becomes [0, 1], floats keep their values."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images.astype(np.float32)
 
 
 def load(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,7 @@
-"""Arrays of images, .npy, .npz or .safetensors, in a stated pixel range; a folder with a file train and one test has splits."""
+"""Arrays of images, .npy, .npz or .safetensors, in a stated pixel range.
+
+A file is one split; a folder with a file called train and one called test has two.
+"""
 
 from __future__ import annotations
 
@@ -59,18 +62,17 @@ class ArrayFile:
             split: numpy_generator(0, 0, "order of pictures").permutation(len(array))
             for split, array in arrays.items()
         }
-        labels = {
-            split: _labels(path, len(arrays[split]))[order[split]] for split, path in files.items()
-        }
+        labels = {split: _labels(path, len(arrays[split]))[order[split]] for split, path in files.items()}
 
         def take(split: str, rows: np.ndarray) -> np.ndarray:
             path, array, chosen = files[split], arrays[split], order[split][rows]
+            low, high = options.range
             (c, h, w), axes = channels_first(array.shape, path)
             images = np.empty((len(rows), c, h, w), np.uint8)
             for start in range(0, len(rows), CHUNK):
                 part = array[chosen[start : start + CHUNK]]
                 part = part[:, None] if axes is None else part.transpose(axes)
-                floats = in_range(part, *options.range, path, "state it as range: [black, white]")  # type: ignore[misc]
+                floats = in_range(part, low, high, path, "state it as range: [black, white]")
                 images[start : start + CHUNK] = (floats.clip(0, 1) * 255).round()
             return images
 
@@ -102,7 +104,9 @@ def _labels(path: Path, n: int) -> np.ndarray:
     if not len(labels):
         return np.zeros(n, np.int64)
     if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise DataError(f"{path}: labels of shape {labels.shape}, {labels.dtype}; expected {n} whole numbers from 0")
+        raise DataError(
+            f"{path}: labels of shape {labels.shape}, {labels.dtype}; expected {n} whole numbers from 0"
+        )
     return labels.astype(np.int64)
 
 

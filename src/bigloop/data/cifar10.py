@@ -42,7 +42,9 @@ class CifarArchive:
 
     def contents(self, options: SourceOptions, root: Path | None) -> Contents:
         """Find and verify the archive: under the root, or the root itself, or torchvision's download."""
-        remedy = f"Put {ARCHIVE} in a folder and name it as root of the dataset, or as data.root, in the config."
+        remedy = (
+            f"Put {ARCHIVE} in a folder and name it as root of the dataset, or as data.root, in the config."
+        )
         raw, origin = found("CIFAR-10", self._read, root, {"torchvision": self._torchvision}, remedy)
         labels = {split: rows[:, 0].astype(np.int64) for split, rows in raw.items()}
 

@@ -1,4 +1,4 @@
-"""Published files: the user's own or a download, held against their MD5s, and missed in one line of all that was tried."""
+"""Published files: the user's own or a download, checked against their MD5s."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 def found(
     name: str, read: Callable[[Path], T], root: Path | None, providers: Mapping[str, Provider], remedy: str
 ) -> tuple[T, str]:
-    """What `read` makes of the folder with the files, and where that is from. Raises DataError naming all that was tried.
+    """What `read` makes of the folder with the files, and where that is from.
 
-    With `root`, only the files under it are used: a damaged file there is an error, not a reason to look elsewhere.
+    Raises DataError, in one line, naming all that was tried. With `root`, only the files under it are used: a damaged file there is an error, not a reason to look elsewhere.
     """
     if root is not None:
         return read(root), f"files under {root}"

@@ -34,7 +34,10 @@ def read_images(path: Path, shape: tuple[int, ...], low: float, high: float) -> 
 
 
 def in_range(images: np.ndarray, low: float, high: float, path: Path, remedy: str) -> np.ndarray:
-    """Pixels as float32 with low … high, or of uint8 0 … 255, mapped to 0 … 1; raises DataError where they do not fit."""
+    """Pixels as float32, low … high, of uint8 always 0 … 255, mapped to 0 … 1.
+
+    Raises DataError, which ends with the remedy, where they do not fit.
+    """
     if images.dtype == np.uint8:
         low, high = 0.0, 255.0
     if images.dtype.kind not in "fiub":
@@ -90,12 +93,14 @@ def array_shape(path: Path) -> tuple[int, ...]:
 def channels_first(shape: tuple[int, ...], path: Path) -> tuple[tuple[int, int, int], tuple[int, ...] | None]:
     """Channels, height and width of images of `shape`, and how their axes are to be moved; None: an axis is missing."""
     if len(shape) == 3:
-        return (1, *shape[1:]), None  # type: ignore[return-value]
+        return (1, *shape[1:]), None
     if len(shape) == 4 and shape[1] in (1, 3):
-        return shape[1:], (0, 1, 2, 3)  # type: ignore[return-value]
+        return shape[1:], (0, 1, 2, 3)
     if len(shape) == 4 and shape[3] in (1, 3):
         return (shape[3], shape[1], shape[2]), (0, 3, 1, 2)
-    raise DataError(f"{path}: an array of shape {shape}, expected (n, h, w), (n, c, h, w) or (n, h, w, c), c 1 or 3")
+    raise DataError(
+        f"{path}: an array of shape {shape}, expected (n, h, w), (n, c, h, w) or (n, h, w, c), c 1 or 3"
+    )
 
 
 @contextmanager
@@ -106,7 +111,14 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+    ) as error:
         raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
 
 
@@ -139,4 +151,6 @@ def _of_shape(array: np.ndarray, shape: tuple[int, ...], path: Path) -> np.ndarr
         return array[:, None]
     if array.shape[1:] == (height, width, channels):
         return array.transpose(0, 3, 1, 2)
-    raise DataError(f"{path}: images of shape {array.shape[1:]}, expected {tuple(shape)} or {(height, width)}")
+    raise DataError(
+        f"{path}: images of shape {array.shape[1:]}, expected {tuple(shape)} or {(height, width)}"
+    )

@@ -27,7 +27,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class IdxImages:
-    """A source of four IDX files. `md5` are of the uncompressed files, by the names in FILES; counts as in a Listing."""
+    """A source of four IDX files. md5: of the uncompressed files, by the names in FILES; counts: as in a Listing."""
 
     torchvision_name: str
     md5: Mapping[str, str]
@@ -47,8 +47,8 @@ class IdxImages:
         """Find and verify the four files. Raises DataError naming all that was tried."""
         providers = {"torchvision": self._torchvision, **self.packages}
         remedy = (
-            f"Put the four IDX files ({', '.join(FILES.values())}, gzipped or not) in a folder and name it as data.root "
-            "in the config."
+            f"Put the four IDX files ({', '.join(FILES.values())}, gzipped or not) in a folder and name it as "
+            "data.root in the config."
         )
         raw, origin = found(self.torchvision_name, self._read, root, providers, remedy)
         images = {split: raw[f"{split} images"].reshape(-1, *self.shape) for split in self.counts}

@@ -1,4 +1,4 @@
-"""A folder of pictures, PNG, JPEG or WebP, of any size; sub-folders train and test, if there are any, are its splits."""
+"""A folder of pictures, PNG, JPEG or WebP, of any size; sub-folders train and test are its splits, if there are any."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class ImageFolder:
         splits = found(root)
         names = [name for several in splits.values() for name in several]
         classes = class_names(splits, root) if options.labels == "folders" else ()
-        in_classes = {split: Counter(_class(name, split) for name in several) for split, several in splits.items()}
+        in_classes = {
+            split: Counter(_class(name, split) for name in several) for split, several in splits.items()
+        }
         counts = {
             split: tuple(several[c] for c in classes) if classes else (several.total(),)
             for split, several in in_classes.items()
@@ -83,9 +85,11 @@ def read(paths: list[Path], size: int | None, grey: bool) -> np.ndarray:
 def found(root: Path) -> dict[str, dict[str, int]]:
     """Of each split, the names of the pictures below the root and their bytes; "train" alone for a plain folder."""
     folders = [split for split in SPLITS if (root / split).is_dir()]
-    splits = {
-        split: dict(walked(root / split, f"{split}/")) for split in folders
-    } if "train" in folders else {"train": dict(walked(root, ""))}
+    splits = (
+        {split: dict(walked(root / split, f"{split}/")) for split in folders}
+        if "train" in folders
+        else {"train": dict(walked(root, ""))}
+    )
     for split, names in splits.items():
         if not names:
             where = root / split if "train" in folders else root
@@ -100,7 +104,9 @@ def class_names(splits: dict[str, dict[str, int]], root: Path) -> tuple[str, ...
         for name in pictures:
             folder = _class(name, split)
             if not folder:
-                raise DataError(f"{root / name}: is in no sub-folder, which would be its class (labels: folders)")
+                raise DataError(
+                    f"{root / name}: is in no sub-folder, which would be its class (labels: folders)"
+                )
             names.add(folder)
     return tuple(sorted(names))
 

@@ -55,7 +55,9 @@ def fitted(images: np.ndarray, size: int | None, grey: bool) -> np.ndarray:
         return images
     scaled = np.empty((n, 1 if grey else channels, size or height, size or width), np.uint8)
     for place, image in enumerate(images):
-        picture = Image.fromarray(image[0] if channels == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+        picture = Image.fromarray(
+            image[0] if channels == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+        )
         scaled[place] = _array(picture, size, grey or channels == 1)
     return scaled
 

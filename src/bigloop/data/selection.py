@@ -44,7 +44,9 @@ def totals(listing: Listing, options: SourceOptions) -> tuple[tuple[str, ...], d
     test = max(1, pool // HELD_OUT) if held else counts["test"]
     train = pool - test if held else pool
     if train < 1 or test < 1:
-        raise SpecError(f"root: holds {pool} pictures to train on and {0 if held else test} to test on; too few")
+        raise SpecError(
+            f"root: holds {pool} pictures to train on and {0 if held else test} to test on; too few"
+        )
     if options.rows and options.rows > train:
         raise SpecError(f"rows: {options.rows} asked for, there are {train} to train on")
     return chosen, {name: min(n, options.rows or n) for name, n in (("train", train), ("test", test))}
@@ -61,7 +63,7 @@ def select(
         split: np.arange(len(all_)) if classes is None else np.flatnonzero(np.isin(all_, classes))
         for split, all_ in labels.items()
     }
-    train = [(split, rows) for split in options.splits for rows in [there[split]]]
+    train: list[tuple[str, np.ndarray]] = [(split, there[split]) for split in options.splits]
     if "test" not in there or "test" in options.splits:
         pool = sum(len(rows) for _, rows in train)
         order = numpy_generator(0, 0, "held-out rows").permutation(pool)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bigloop.artifacts import file_checksum, read_json, write_json, write_tensors
 from bigloop.data import Contents, DataError, SourceOptions, dataset, source
-from bigloop.data.selection import select
 from bigloop.data.pictures import fitted
+from bigloop.data.selection import select
 from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.spec.options import SpecError, digest, parse
 from bigloop.spec.runs import Data, DatasetSpec
@@ -85,9 +84,7 @@ def _identify(contents: Contents, folder: Path, root: Path | None) -> str:
         name: {"sha256": file_checksum(path), "time": path.stat().st_mtime_ns}
         for name, path in contents.files.items()
     }
-    before: Mapping[str, Mapping[str, str]] = (
-        read_json(folder / FILES) if (folder / FILES).is_file() else found
-    )
+    before = read_json(folder / FILES) if (folder / FILES).is_file() else found
     for name, path in contents.files.items():
         if name in before and before[name]["sha256"] != found[name]["sha256"]:
             raise DataError(_changed(path, folder))

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import distance_panel, draw_curves, draw_floors, draw_reference, labelled
-from bigloop.figures.parts.series import Curve, chosen, generations_of, require, run_names, seeds_note
+from bigloop.figures.parts.series import (
+    Curve,
+    chosen,
+    classes_of,
+    generations_of,
+    require,
+    run_names,
+    seeds_note,
+)
 from bigloop.figures.parts.tiles import (
     draw_mosaic,
     generations_with_images,
@@ -61,7 +69,7 @@ def draw(material: Material, options: Options) -> Figure:
 def draw_strips(
     fig: SubFigure, material: Material, shown: dict[str, list[int]], columns: int, side: int
 ) -> None:
-    real, looks = real_images(material), style.looks(material.runs)
+    looks = style.looks(material.runs)
     verdicts = {} if material.verdicts is None else dict(material.verdicts[["run", "verdict"]].to_numpy())
     fig.suptitle(STORY, fontsize=style.SMALL, x=0.01, ha="left")
     grid = fig.add_gridspec(len(shown), columns)
@@ -69,7 +77,7 @@ def draw_strips(
     for row, (run, generations) in enumerate(shown.items()):
         titled = generations != above
         first = fig.add_subplot(grid[row, 0])
-        draw_mosaic(first, real, side, side, "real" if titled else "")
+        draw_mosaic(first, real_images(material, run), side, side, "real" if titled else "")
         name_row(first, looks[run].label, LABEL)
         first.yaxis.label.set(color=looks[run].colour, weight="bold")
         if run in verdicts:
@@ -85,7 +93,7 @@ def draw_strips(
 
 def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
     """Quality (fid), variety (class_entropy), and where it was measured, clarity (confidence) or excess."""
-    digits = all(name.isdigit() for name in material.classes)
+    digits = all(name.isdigit() for names in material.classes.values() for name in names)
     things, kind, kinds = ("digits", "digit", "digits") if digits else ("images", "class", "classes")
     third = [m for m in ("confidence", "wasserstein1_excess") if measured(material, m)][:1]
     axes = [fig.add_subplot(1, 2 + len(third), place + 1) for place in range(2 + len(third))]
@@ -106,9 +114,10 @@ def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
 def draw_variety(ax: Axes, material: Material) -> list[Curve]:
     drawn = draw_curves(ax, material, "class_entropy")
     draw_floors(ax, material, "class_entropy", drawn)
-    k = len(material.classes)
-    draw_reference(ax, math.log(k), f"all {k} classes equally often (ln {k})", linestyle=":")
-    ax.set_ylim(0, math.log(k) * 1.08)
+    several = sorted({len(classes_of(material, c.run)) for c in drawn})
+    for k in several:
+        draw_reference(ax, math.log(k), f"all {k} classes equally often (ln {k})", linestyle=":")
+    ax.set_ylim(0, math.log(several[-1]) * 1.08)
     ax.set_ylabel(labelled("nats", drawn))
     return drawn
 

@@ -29,7 +29,7 @@ class Options:
 
 def draw(material: Material, options: Options) -> Figure:
     """Grids of side × side images, clipped to [0, 1] for display."""
-    real, looks = real_images(material), style.looks(material.runs)
+    looks = style.looks(material.runs)
     shown = {
         run: chosen(options.generations, generations_with_images(material, run), most=4)
         for run in run_names(material)
@@ -42,6 +42,7 @@ def draw(material: Material, options: Options) -> Figure:
         for row, (run, generations) in enumerate(shown.items()):
             titled = generations != above  # the headings of the row above serve while they fit
             first = fig.add_subplot(grid[row, 0])
+            real = real_images(material, run)
             draw_mosaic(first, real, options.side, options.side, "real data" if titled else "")
             name_row(first, looks[run].label, 1.15)
             for column, generation in enumerate(generations, start=1):

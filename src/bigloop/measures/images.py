@@ -57,7 +57,8 @@ def measure(
 ) -> list[Record]:
     """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate.
 
-    classifier: None where the data have no classes, for measures that need none. first: folder of the model of generation 1, for the measures of weights.
+    classifier: None where the data have no classes, for measures that need none. first: folder of the model of
+    generation 1, for the measures of weights.
     """
     preview = samples.with_name("preview.safetensors")
     if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned

@@ -83,7 +83,7 @@ class Timing:
     def pace(self, experiment: Experiment, run: Run) -> Pace:
         """What each job of a run takes."""
         around, step, row, weights = self.model(run)
-        spec = experiment.classifiers[run.spec.dataset]
+        spec = experiment.classifiers[run.dataset]
         measures = experiment.resolved(run)
         seconds = sum(self.measure(name, options, spec) for name, options in measures.items())
         seconds += most_rows(measures, {"features", "probabilities"}) * self.judge(spec)

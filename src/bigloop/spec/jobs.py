@@ -153,6 +153,7 @@ class CollectSpec:
     runs: tuple[TableRun, ...]
     datasets: tuple[str, ...]
     critics: tuple[str, ...]  # stems of the critics' files
+    revision: int = 2  # of the tables' columns
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,7 @@ class LoopSpec:
     budget: Budgets
     bias: float = option(1.0, "sampling bias λ: 1 unbiased, towards 0 at the modes", minimum=0, maximum=1)
     start: Start = "scratch"
-    handover: Handover | None = option(
-        None, "precision in which samples are passed on; the source's own if not given"
-    )
+    handover: Handover | None = None  # precision in which samples are passed on; None: the source's own
 
     @property
     def continues(self) -> bool:

@@ -44,6 +44,11 @@ def dataset_of(material: Material, run: str) -> str:
     return str(material.runs.loc[material.runs["run"] == run, "dataset"].iloc[0])
 
 
+def classes_of(material: Material, run: str) -> tuple[str, ...]:
+    """Names of the classes of the dataset that `run` learns; () where it has none."""
+    return material.classes.get(dataset_of(material, run), ())
+
+
 def selection(material: Material, wanted: Sequence[str]) -> Material:
     """`material` with those runs alone that `wanted` names, in full or by how their names begin; () names all.
 

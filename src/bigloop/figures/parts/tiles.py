@@ -9,7 +9,7 @@ import numpy as np
 
 from bigloop.figures import Material
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import REAL
+from bigloop.figures.parts.series import dataset_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,16 +51,17 @@ def name_row(ax: Axes, label: str, inches: float) -> None:
     ax.set_ylabel(style.wrapped(label, inches), rotation=0, ha="right", va="center", labelpad=6)
 
 
-def real_images(material: Material) -> np.ndarray:
-    """The real images; raises ValueError if there are none."""
-    if (REAL, None) not in material.images:
-        raise ValueError("images of the real data are missing")
-    return material.images[REAL, None]
+def real_images(material: Material, run: str) -> np.ndarray:
+    """Real images of the dataset that `run` learns; raises ValueError if there are none."""
+    dataset = dataset_of(material, run)
+    if dataset not in material.real:
+        raise ValueError(f"images of the real data are missing ({dataset})")
+    return material.real[dataset]
 
 
 def generations_with_images(material: Material, run: str) -> list[int]:
     """The generations of `run` that have images, in order; raises ValueError if there are none."""
-    there = sorted(g for name, g in material.images if name == run and g is not None)
+    there = sorted(g for name, g in material.images if name == run)
     if not there:
         raise ValueError(f"images of run {run} are missing")
     return there
