@@ -22,18 +22,13 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/calls.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/generations.smk"
 include: "workflow/rules/simulations.smk"
 include: "workflow/rules/measures.smk"
 include: "workflow/rules/figures.smk"
-
-
-localrules:
-    all,
-    figures,
-    tables,
-    classifiers,
+include: "workflow/rules/start.smk"
 
 
 rule classifiers:

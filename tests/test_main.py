@@ -151,9 +151,9 @@ def test_missing_inputs_of_each_verb_are_one_line(tmp_path: Path, capsys: pytest
         "classify": ["--spec", '{"dataset":"mnist"}', "--data", no, "--out", out],
         "sample": ["--spec", sampling, "--model", no, "--out", out],
         "measure": ["--spec", measuring, "--samples", no, "--classifier", no, "--data", no, "--out", out],
-        "critics": ["--spec", critics, "--results", no, "--out", out],
-        "collect": ["--spec", collecting, "--results", no],
-        "plot": ["--spec", plotting, "--results", no],
+        "critics": ["--spec", critics, "--home", no / "e", "--out", out],
+        "collect": ["--spec", collecting, "--home", no / "e"],
+        "plot": ["--spec", plotting, "--home", no / "e"],
         "fetch": ["--dataset", "mnist", "--root", no, "--out", out],
     }
     for verb, arguments in calls.items():

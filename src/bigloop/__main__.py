@@ -197,7 +197,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CriticsSpec
 
     spec = _spec(CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.results / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -207,10 +207,11 @@ def collect(options: argparse.Namespace) -> None:
     from bigloop.spec.jobs import CollectSpec
 
     spec = _spec(CollectSpec, options)
-    tables.collect(spec, options.results)
+    results = options.home.parent
+    tables.collect(spec, results)
     for run in spec.runs:
         for seed in run.seeds if not run.blocks else ():
-            lineage = options.results / "runs" / run.spec.folder / f"seed-{seed}"
+            lineage = results / "runs" / run.spec.folder / f"seed-{seed}"
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
@@ -219,7 +220,7 @@ def plot(options: argparse.Namespace) -> None:
     from bigloop.figures.make import render
     from bigloop.spec.jobs import PlotSpec
 
-    render(_spec(PlotSpec, options), options.results)
+    render(_spec(PlotSpec, options), options.home.parent)
 
 
 def bench(options: argparse.Namespace) -> None:
@@ -374,11 +375,11 @@ def _parser() -> argparse.ArgumentParser:
         "--n", type=int, help="for images from elsewhere: rows on each side, for every measure"
     )
 
-    folder(verb(critics), "results", "out")
+    folder(verb(critics), "home", "out")
     added = verb(collect)
-    folder(added, "results")
+    folder(added, "home")
     keep_samples(added)
-    folder(verb(plot), "results")
+    folder(verb(plot), "home")
 
     added = verb(bench, spec=None)
     added.add_argument(

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -134,14 +135,14 @@ def test_a_leased_gpu_hides_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("value", "gpus"), [("", []), ("-1", []), ("NoDevFiles", []), ("0", ["0"]), ("1,3", ["1", "3"])]
+    ("value", "allowed"), [("", []), ("-1", []), ("NoDevFiles", []), ("0", ["0"]), ("1,3", ["1", "3"])]
 )
 def test_what_the_environment_allows_is_visible(
-    value: str, gpus: list[str], monkeypatch: pytest.MonkeyPatch
+    value: str, allowed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert gpus.visible_gpus() == gpus
-    assert gpus.lease_gpu() in ([*gpus, None] if len(gpus) < 2 else gpus)
+    assert gpus.visible_gpus() == allowed
+    assert gpus.lease_gpu() in ([*allowed, None] if len(allowed) < 2 else allowed)
 
 
 def test_without_a_word_in_the_environment_the_driver_lists_the_gpus(
@@ -162,22 +163,75 @@ def test_without_a_word_in_the_environment_the_driver_lists_the_gpus(
 # --- workflows of one directory ---
 
 
-def test_the_locks_of_a_killed_workflow_are_cleared_and_those_of_a_living_one_are_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def workflow(folder: Path, reads: list[str], writes: list[str]) -> subprocess.Popen:
+    """A process that is a workflow of the directory whose workflows are noted in `folder`."""
+    return start(f"with locks.starting(Path({str(folder)!r}), {reads}, {writes}): pass")
+
+
+@pytest.fixture
+def entered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., bool]]:
+    """Enters this process among the workflows of a folder, until the test ends; returns whether it is alone."""
+    monkeypatch.setattr(locks, "held", [])
+
+    def enter(folder: Path, reads: Sequence[str], writes: Sequence[str]) -> bool:
+        with locks.starting(folder, reads, writes) as alone:
+            return alone
+
+    yield enter
+    for file in locks.held:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes", "does"),
+    [([], ["model", "rows"], "writes"), (["model"], [], "writes"), ([], ["data"], "reads")],
+    ids=["both write it", "this one reads what the other writes", "this one writes what the other reads"],
+)
+def test_a_workflow_that_needs_a_file_of_a_living_one_is_refused_and_told_which_and_where(
+    reads: list[str], writes: list[str], does: str, tmp_path: Path, entered: Callable[..., bool]
 ) -> None:
-    monkeypatch.setattr(locks, "PATIENCE_SECONDS", 0.3)
-    living = start(f"locks.register_workflow(Path({str(tmp_path)!r}))")
-    lock = tmp_path / "locks" / "0.output.lock"
-    lock.parent.mkdir()
-    lock.write_text("results/x\n")
-    registered = locks.register_workflow(tmp_path)
-    assert lock.exists()
-    assert not locks.is_alone(registered)
+    living = workflow(tmp_path, ["data"], ["model", "rows"])
+    with pytest.raises(locks.Busy, match=f"process {living.pid} on .* {does} {(reads + writes)[0]}"):
+        entered(tmp_path, reads, writes)
     end(living)
-    assert locks.is_alone(registered)
-    locks.register_workflow(tmp_path)
-    assert lock.exists()  # this process, the first time, is still a workflow of the directory
-    registered.close()
+    assert entered(tmp_path, reads, writes)
+
+
+def test_workflows_that_share_only_what_they_read_are_at_work_side_by_side(
+    tmp_path: Path, entered: Callable[..., bool]
+) -> None:
+    living = workflow(tmp_path, ["data"], ["model"])
+    assert not entered(tmp_path, ["data"], ["other model"])
+    end(living)
+
+
+def test_what_a_killed_workflow_noted_is_cleared_by_the_next_one(
+    tmp_path: Path, entered: Callable[..., bool]
+) -> None:
+    assert not locks.is_working(tmp_path)
+    killed = workflow(tmp_path, ["data"], ["model"])
+    assert locks.is_working(tmp_path)
+    end(killed)
+    assert not locks.is_working(tmp_path)
+    assert entered(tmp_path, ["data"], ["model"])
+    assert locks.is_working(tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def test_a_process_may_enter_for_several_modules(tmp_path: Path, entered: Callable[..., bool]) -> None:
+    assert entered(tmp_path, ["data"], ["model"])
+    assert entered(tmp_path, ["data"], ["model"])
+
+
+def test_nobody_enters_while_another_one_is_about_to(tmp_path: Path, entered: Callable[..., bool]) -> None:
+    with locks.starting(tmp_path, [], ["one"]):
+        enter = f"with locks.starting(Path({str(tmp_path)!r}), [], []): print('in', flush=True); sys.exit()"
+        second = subprocess.Popen(
+            [sys.executable, "-c", HOLD.format(what=enter)], stdout=subprocess.PIPE, text=True
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(timeout=1)
+    assert second.communicate(timeout=60)[0] == "in\n"
 
 
 def test_a_directory_without_cluster_logs_never_asks_the_cluster(

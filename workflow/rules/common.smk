@@ -1,49 +1,23 @@
 # The experiment that the config describes, and how rules find their inputs in it. No rules here.
 
-import os
 import re
 import sys
-from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE, replacing
+from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.figures import plot
-from bigloop.ops import resources, slurm
-from bigloop.runtime import locks, processes
-from bigloop.runtime.gpus import visible_gpus
+from bigloop.ops import resources
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict, to_json
-
-# The jobs' python is the one that runs Snakemake, also where its environment is not activated.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 try:
     with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
         experiment = Experiment.from_config(config, yaml.safe_load(file))
 except SpecError as error:
     sys.exit(f"config error: {error}")
-
-# The locks of a Snakemake that was killed in this directory are cleared here, if no other one is alive.
-if workflow.is_main_process:
-    registered = locks.register_workflow(Path(".snakemake"))
-
-# A job ends when the Snakemake that started it does, however that ends.
-os.environ[processes.WORKFLOW] = str(os.getpid())
-
-# Jobs that gain from a GPU ask for one where there is one; a cluster's profile asks for them. Unless --resources
-# gpu=N says otherwise, as many of them run at once as there are GPUs.
-gpus = visible_gpus()
-GPU = min(1, len(gpus))
-if gpus and "gpu" not in workflow.global_resources:
-    workflow.global_resources["gpu"] = len(gpus)
-
-# What a job is told beside its science. None of it stands in params, for none of it changes a result.
-MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
-SAVE = f"--save-every {experiment.storage.save_every}"
-KEEP = f"--keep-samples {experiment.storage.keep_samples}"
 
 HOME = f"results/{experiment.name}"
 DATA = "results/data/{dataset}"
@@ -113,6 +87,11 @@ def continued_files(wildcards):
     files, folder = model_files(run, wildcards.seed, t), run.spec.model_folder(t)
     optimizer = [] if folder in imported else [generation(folder, wildcards.seed, t, OPTIMIZER_FILE)]
     return files + optimizer
+
+
+def given(file):
+    """A file that the config names: relative to the working directory, also in a module with a prefix."""
+    return local(str(file))
 
 
 def classifier(dataset):
@@ -207,11 +186,3 @@ def previews():
     runs = experiment.trained
     shown = [f for run in runs for f in generations("preview.safetensors", [run], run.seeds[:1])]
     return [*shown, *(data(run, "test") for run in runs)]
-
-
-onstart:
-    # The config as it is run; and a workflow that was killed here may have left jobs on a cluster.
-    with replacing(Path(f"{HOME}/config.yaml")) as temporary:
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    if locks.is_alone(registered):
-        slurm.cancel_leftovers(Path.cwd())

@@ -20,8 +20,8 @@ rule fetch:
         spec="{dataset}",
     shell:
         # Where the files come from is not a param: it changes nothing, their MD5s are checked.
-        "python -m bigloop fetch --dataset {params.spec:q} --out $(dirname {output.train:q}) "
-        + (f"--root {str(experiment.root)!r} " if experiment.root else "")
+        f"python -m bigloop fetch --dataset {{params.spec:q}} --out {folder('output.train')} "
+        + (f"--root {literal(str(experiment.root))} " if experiment.root else "")
         + MACHINE
 
 
@@ -51,6 +51,6 @@ rule classify:
     params:
         spec=lambda wildcards: to_json(experiment.classifiers[wildcards.dataset]),
     shell:
-        "python -m bigloop classify --spec {params.spec:q} --data $(dirname {input.train:q}) "
-        "--out $(dirname {output.model:q}) "
+        "python -m bigloop classify --spec {params.spec:q} "
+        f"--data {folder('input.train')} --out {folder('output.model')} "
         f"{SAVE} {MACHINE}"

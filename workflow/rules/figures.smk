@@ -31,4 +31,4 @@ for figure, options in experiment.figures.items():
         params:
             spec=to_json(PlotSpec(experiment.name, figure, experiment.kinds[figure], to_dict(options))),
         shell:
-            "python -m bigloop plot --spec {params.spec:q} --results results " f"{MACHINE}"
+            "python -m bigloop plot --spec {params.spec:q} " f"--home {folder('output.pdf', up=2)} {MACHINE}"

@@ -45,16 +45,16 @@ for name, folders, outputs in (
         params:
             spec=lambda w: to_json(train_spec(w)),
         shell:
-            "python -m bigloop train --spec {params.spec:q} --data $(dirname {input.data:q}) "
-            "--previews {input.previews:q} --out $(dirname {output.model:q}) "
+            "python -m bigloop train --spec {params.spec:q} --previews {input.previews:q} "
             "--previous {input.previous:q} --outputs {output:q} "
+            f"--data {folder('input.data')} --out {folder('output.model')} "
             f"{SAVE} {KEEP} {MACHINE}"
 
 
 rule import_weights:
     input:
         data=lambda w: ancient(data(imported[w.folder])),
-        weights=lambda w: ancient(str(imported[w.folder].weights)),
+        weights=lambda w: ancient(given(imported[w.folder].weights)),
     output:
         **MODEL,
     log:
@@ -73,8 +73,7 @@ rule import_weights:
         spec=lambda w: to_json(train_spec(w)),
     shell:
         "python -m bigloop import --spec {params.spec:q} --weights {input.weights:q} "
-        "--data $(dirname {input.data:q}) --out $(dirname {output.model:q}) "
-        f"{MACHINE}"
+        f"--data {folder('input.data')} --out {folder('output.model')} {MACHINE}"
 
 
 rule sample:
@@ -99,6 +98,5 @@ rule sample:
     params:
         spec=lambda w: to_json(sample_spec(w)),
     shell:
-        "python -m bigloop sample --spec {params.spec:q} --model $(dirname {input.model[0]:q}) "
-        "--out $(dirname {output.samples:q}) "
-        f"{SAVE} {MACHINE}"
+        "python -m bigloop sample --spec {params.spec:q} "
+        f"--model {folder('input.model[0]')} --out {folder('output.samples')} {SAVE} {MACHINE}"

@@ -27,9 +27,9 @@ rule measure:
         spec=lambda w: to_json(experiment.measure(run_of(w), int(w.seed), int(w.t))),
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
-        "--model $(dirname {input.model[0]:q}) --first $(dirname {input.first[0]:q}) --classifier $(dirname {input.classifier[0]:q}) "
-        "--data $(dirname {input.data[0]:q}) --out {output:q} "
-        f"{MACHINE}"
+        f"--model {folder('input.model[0]')} --first {folder('input.first[0]')} "
+        f"--classifier {folder('input.classifier[0]')} --data {folder('input.data[0]')} "
+        f"--out {{output:q}} {MACHINE}"
 
 
 rule measure_real:
@@ -55,9 +55,8 @@ rule measure_real:
     params:
         spec=lambda w: to_json(experiment.floor(w.dataset)),
     shell:
-        "python -m bigloop measure --floor --spec {params.spec:q} --classifier $(dirname {input.classifier[0]:q}) "
-        "--data $(dirname {input.data[0]:q}) --out {output:q} "
-        f"{MACHINE}"
+        "python -m bigloop measure --floor --spec {params.spec:q} --out {output:q} "
+        f"--classifier {folder('input.classifier[0]')} --data {folder('input.data[0]')} {MACHINE}"
 
 
 rule critics:
@@ -79,7 +78,8 @@ rule critics:
     params:
         spec=lambda w: to_json(experiment.critics(w.critic, w.generator, int(w.seed))),
     shell:
-        "python -m bigloop critics --spec {params.spec:q} --results results --out {output:q} " f"{MACHINE}"
+        "python -m bigloop critics --spec {params.spec:q} --out {output:q} "
+        f"--home {folder('output', up=2)} {MACHINE}"
 
 
 rule collect:
@@ -108,4 +108,5 @@ rule collect:
     params:
         spec=to_json(experiment.collect()),
     shell:
-        "python -m bigloop collect --spec {params.spec:q} --results results " f"{KEEP} {MACHINE}"
+        "python -m bigloop collect --spec {params.spec:q} "
+        f"--home {folder('output.measures', up=2)} {KEEP} {MACHINE}"

@@ -23,8 +23,8 @@ rule simulate:
     params:
         spec=lambda w: to_json(experiment.simulate(*block_of(w))),
     shell:
-        "python -m bigloop simulate --spec {params.spec:q} --out $(dirname {output.state:q}) "
-        f"{SAVE} {MACHINE}"
+        "python -m bigloop simulate --spec {params.spec:q} "
+        f"--out {folder('output.state')} {SAVE} {MACHINE}"
 
 
 rule measure_density:

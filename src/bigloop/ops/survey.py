@@ -7,7 +7,6 @@ Works while the workflow runs, also from another node of a shared disk. Changes 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,13 +176,5 @@ def last_measures(lineage: Lineage) -> str:
 
 def is_alive(results: Path) -> bool:
     """Whether a Snakemake is at work in the directory of these results; True, too, where that cannot be told."""
-    lock = results.absolute().parent / ".snakemake" / "bigloop.lock"
-    try:
-        with lock.open(
-            "r+b" if os.access(lock, os.W_OK) else "rb"
-        ) as file:  # NFS locks only what it may write
-            return not locks.is_alone(file)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    places = results.absolute().parents  # of a module with a prefix, the directory is further up
+    return any(locks.is_working(place / ".snakemake" / "bigloop") for place in places)

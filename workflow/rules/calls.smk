@@ -1,0 +1,36 @@
+# How jobs are called: by which Python, with what beside their science, and with words that no shell takes apart.
+
+import os
+import shlex
+from pathlib import Path
+
+from bigloop.runtime import processes
+from bigloop.runtime.gpus import visible_gpus
+
+# The jobs' python is the one that runs Snakemake, also where its environment is not activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+
+# A job ends when the Snakemake that started it does, however that ends.
+os.environ[processes.WORKFLOW] = str(os.getpid())
+
+# Jobs that gain from a GPU ask for one where there is one; a cluster's profile asks for them. How many of them run at
+# once is the profile's word (resources: gpu), or that of --resources gpu=N.
+GPU = min(1, len(visible_gpus()))
+
+# None of it stands in params, for none of it changes a result.
+MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
+SAVE = f"--save-every {experiment.storage.save_every}"
+KEEP = f"--keep-samples {experiment.storage.keep_samples}"
+
+
+def folder(file, up=1):
+    """The folder that a file of the rule lies in, such as output.model, or one further up, as a word of a shell line."""
+    word = f"{{{file}:q}}"
+    for _ in range(up):
+        word = f'"$(dirname {word})"'
+    return word
+
+
+def literal(text):
+    """A text, whatever is in it, as a word of a shell line."""
+    return shlex.quote(text).replace("{", "{{").replace("}", "}}")

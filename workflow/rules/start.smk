@@ -1,0 +1,22 @@
+# What is done when the first job is about to start, and only then: reading the Snakefile changes nothing.
+#
+# A module's handlers are its own: a workflow that uses this one as a module calls it in `onstart: bigloop.onstart()`.
+
+import yaml
+
+from bigloop.artifacts import replacing
+from bigloop.ops import slurm
+from bigloop.runtime import locks
+
+
+onstart:
+    files = workflow.persistence
+    reads, writes = map(str, files.all_inputfiles()), map(str, files.all_outputfiles())
+    try:
+        with locks.starting(Path(".snakemake", "bigloop"), reads, writes) as alone:
+            if alone:  # a workflow that was killed here may have left jobs on a cluster
+                slurm.cancel_leftovers(Path.cwd())
+    except locks.Busy as error:
+        sys.exit(f"not started: {error}")
+    with replacing(Path(rules.collect.output.measures).parents[1] / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
