@@ -16,11 +16,11 @@ from pathlib import Path
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
-from bigloop.data import DataError, dataset
+from bigloop.data import DataError
 from bigloop.runtime import processes
 from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS
-from bigloop.spec.options import SpecError
+from bigloop.spec.options import SpecError, parse
 
 log = logging.getLogger("bigloop")
 
@@ -81,8 +81,13 @@ def _call(options: argparse.Namespace) -> int:
 
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
-    source = dataset(options.dataset).fetch(options.out, options.root)
-    log.info("%s verified and stored, from %s", options.dataset, source)
+    from bigloop.data.store import fetch as room
+    from bigloop.spec.runs import DatasetSpec, source_of
+
+    data = options.dataset
+    if data.startswith("{"):
+        data = parse(DatasetSpec, json.loads(data), "dataset")
+    log.info("%s verified and stored, from %s", source_of(data), room(data, options.out, options.root))
 
 
 def classify(options: argparse.Namespace) -> None:
@@ -162,15 +167,17 @@ def measure(options: argparse.Namespace) -> None:
         _require(options, "spec")
         records = measure_density(_spec(DensityFloorSpec, options))
     elif options.floor:
-        _require(options, "spec", "classifier", "data")
-        records = images.measure_real(_spec(FloorSpec, options), options.classifier, options.data, log.info)
+        _require(options, "spec", "data")
+        records = images.measure_real(
+            _spec(FloorSpec, options), _folder(options.classifier), options.data, log.info
+        )
     elif options.spec:
-        _require(options, "samples", "classifier", "data")
+        _require(options, "samples", "data")
         records = images.measure(
             _spec(MeasureSpec, options),
             options.samples,
             options.model,
-            options.classifier,
+            _folder(options.classifier),
             options.data,
             log.info,
             options.first,
@@ -182,7 +189,7 @@ def measure(options: argparse.Namespace) -> None:
             options.samples,
             options.dataset,
             options.range,
-            options.classifier,
+            _folder(options.classifier),
             options.data,
             options.n,
             log.info,
@@ -258,6 +265,11 @@ def _status(options: argparse.Namespace) -> None:
         unreferenced.remove_unreferenced(free, yes=options.yes)
 
 
+def _folder(paths: list[Path]) -> Path | None:
+    """The folder that a list of paths names: itself, or that of the files; None for none."""
+    return next((path if path.is_dir() else path.parent for path in paths), None)
+
+
 def _require(options: argparse.Namespace, *names: str) -> None:
     missing = [f"--{name}" for name in names if getattr(options, name) is None]
     if missing:
@@ -265,8 +277,6 @@ def _require(options: argparse.Namespace, *names: str) -> None:
 
 
 def _spec(cls: type, options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from bigloop.spec.options import parse
-
     try:
         return parse(cls, json.loads(options.spec), "spec")
     except json.JSONDecodeError as error:
@@ -311,7 +321,9 @@ def _parser() -> argparse.ArgumentParser:
     added = verb(fetch, spec=None)
     added.add_argument("--dataset", required=True)
     added.add_argument(
-        "--root", type=Path, help="folder with the dataset's files; nothing else is tried then"
+        "--root",
+        type=lambda text: Path(text) if text else None,
+        help="folder with the dataset's files; nothing else is tried then",
     )
     folder(added, "out")
 
@@ -359,7 +371,8 @@ def _parser() -> argparse.ArgumentParser:
 
     added = verb(measure, spec=False)
     folder(added, "out")
-    folder(added, "samples", "model", "first", "classifier", "data", required=False)
+    folder(added, "samples", "model", "first", "data", required=False)
+    files(added, "classifier", "the classifier's folder, or files in it; none for data without classes")
     added.add_argument("--floor", action="store_true", help="measure real data against real data")
     added.add_argument("--density", action="store_true", help="measure a known density against itself")
     added.add_argument("--dataset", help="for images from elsewhere: the real data to compare with")

@@ -35,7 +35,7 @@ def measurable(name: str, run: Run) -> bool:
     measure, density = MEASURES[name], run.density
     if run.images:
         return measure.of_images and (run.images.about.labelled or not measure.needs_classes)
-    if not measure.of_points:
+    if density is None or not measure.of_points:
         return False
     possible = {
         "images": not by_moments(run),

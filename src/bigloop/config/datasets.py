@@ -10,8 +10,8 @@ from typing import Any
 from bigloop.data import SOURCES, configured, dataset, source
 from bigloop.data.densities import DENSITIES
 from bigloop.models import FAMILIES
-from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Data, DatasetSpec, LoopSpec, ModelSpec, data_folder
+from bigloop.spec.options import SpecError, to_json
+from bigloop.spec.runs import Data, DatasetSpec, Handover, LoopSpec, ModelSpec, data_folder
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Images:
     def about(self) -> DatasetSpec:
         """Its shape, rows and classes."""
         return dataset(self.data)
+
+    @property
+    def argument(self) -> str:
+        """What the verb `fetch` is told: a source's name, or the whole spec as JSON."""
+        return self.data if isinstance(self.data, str) else to_json(self.data)
 
     @property
     def folder(self) -> str:
@@ -77,7 +82,7 @@ def check_images(model: ModelSpec, loop: LoopSpec, images: Images, where: str, a
         )
 
 
-def handed_over(loop: LoopSpec, images: Images) -> str | None:
+def handed_over(loop: LoopSpec, images: Images) -> Handover | None:
     """The precision in which samples are passed on, None for float16: as the loop says, or the source."""
     precision = loop.handover or source(images.about.source).handover
     return None if precision == "float16" else precision
