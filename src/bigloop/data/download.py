@@ -26,7 +26,8 @@ def found(
 ) -> tuple[T, str]:
     """What `read` makes of the folder with the files, and where that is from.
 
-    Raises DataError, in one line, naming all that was tried. With `root`, only the files under it are used: a damaged file there is an error, not a reason to look elsewhere.
+    Raises DataError, in one line, naming all that was tried. With `root`, only the files under it are used: a damaged
+    file there is an error, not a reason to look elsewhere.
     """
     if root is not None:
         return read(root), f"files under {root}"
