@@ -322,7 +322,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--dataset", required=True)
     added.add_argument(
         "--root",
-        type=lambda text: Path(text) if text else None,
+        type=Path,
+        nargs="?",
         help="folder with the dataset's files; nothing else is tried then",
     )
     folder(added, "out")
