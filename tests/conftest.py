@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +12,28 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
-from bigloop.artifacts import write_tensors
+from bigloop.artifacts import ArtifactError, write_tensors
 from bigloop.data import dataset, load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+CACHE = REPOSITORY / ".cache" / "tests"
 SPLITS = ("train", "test")
+
+# No test has a deadline: how long an example takes is the machine's business.
+settings.register_profile("bigloop", deadline=None)
+settings.load_profile("bigloop")
 
 
 def pytest_configure() -> None:
-    """On the CPU unless a GPU is named: what the tests ask bit for bit, a GPU gives only to rounding."""
+    """What processes started by tests inherit: no GPU unless one is named, as a GPU repeats itself only to rounding;
+    one thread; and no words or widths of the terminal that the tests are started from."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "SNAKEMAKE_PROFILE"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,19 +41,24 @@ def one_thread() -> Iterator[None]:
     """Sums in a fixed order, and no fight over cores with whatever else runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
 def mnist() -> Path:
     """Folder with MNIST's train.safetensors and test.safetensors; the first test run ever fetches it."""
-    cache = REPOSITORY / ".cache" / "tests" / "data" / "mnist"
-    for folder in (REPOSITORY / "results" / "data" / "mnist", cache):
-        if all((folder / f"{split}.safetensors").is_file() for split in SPLITS):
-            return folder
-    dataset("mnist").fetch(cache, None)
-    return cache
+    folder = CACHE / "data" / "mnist"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "mnist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one fetches
+        try:
+            for split in SPLITS:
+                load(folder, split)
+        except ArtifactError:  # none there, a damaged one, or one that another version stored
+            dataset("mnist").fetch(folder, None)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +82,3 @@ def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config() -> dict[str, Any]:
     """A valid config, the smoke test's, to change at will."""
     return yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
-
-
-@pytest.fixture(scope="session")
-def schema() -> dict[str, Any]:
-    """The config's JSON Schema; not to be changed."""
-    return yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())

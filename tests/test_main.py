@@ -117,18 +117,18 @@ def test_a_missing_classifier_is_one_line(
     [
         ("{", "--spec: not JSON"),
         ("", "--spec: not JSON"),
-        ("[]", "spec: expected a mapping"),
-        ("NaN", "spec: expected a mapping"),
+        ("[]", "spec: expected object"),
+        ("NaN", "spec: expected object"),
         ("{}", "spec.dataset: missing"),
         (
             to_json(SPEC).replace('"seed":0', '"seed":"zero"'),
-            "spec.seed: expected a whole number, got 'zero'",
+            "spec.seed: expected integer, got 'zero'",
         ),
-        (to_json(SPEC).replace('"seed":0', '"seed":NaN'), "spec.seed: expected a whole number, got nan"),
+        (to_json(SPEC).replace('"seed":0', '"seed":NaN'), "spec.seed: expected integer, got nan"),
         (to_json(SPEC).replace('"mnist"', '"cifar"'), "dataset: unknown dataset 'cifar'"),
         (to_json(SPEC).replace('"family":"vae"', '"family":"gan"'), "family: unknown family 'gan'"),
         (to_json(SPEC).replace('"hidden":8', '"hidden":0'), "vae.hidden: expected at least 1, got 0"),
-        (to_json(SPEC).replace('"hidden":8', '"hidden":NaN'), "vae.hidden: expected a whole number, got nan"),
+        (to_json(SPEC).replace('"hidden":8', '"hidden":NaN'), "vae.hidden: expected integer, got nan"),
     ],
 )
 def test_a_broken_spec_is_one_line(

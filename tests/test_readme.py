@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bigloop.generation.store import new_model
-from bigloop.models import FAMILIES, Entry, resolve
+from bigloop.models import FAMILIES, resolve
 from bigloop.seeding import torch_generator
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
@@ -27,7 +27,7 @@ def pca(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("bigloop.models.pca")
     monkeypatch.setitem(sys.modules, "bigloop.models.pca", module)
     exec(compile(code, "README.md", "exec"), module.__dict__)
-    monkeypatch.setitem(FAMILIES, "pca", Entry("bigloop.models.pca:PCA"))
+    monkeypatch.setitem(FAMILIES, "pca", "bigloop.models.pca:PCA")
 
 
 @pytest.mark.usefixtures("pca")

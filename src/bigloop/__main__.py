@@ -250,8 +250,7 @@ def _status(options: argparse.Namespace) -> None:
     from bigloop.ops import status as view
     from bigloop.ops import survey, unreferenced
 
-    schema = survey.read_schema()
-    experiment = survey.load(options.configfile, schema)
+    experiment = survey.load(options.configfile)
     if options.estimate:
         from bigloop.ops import probes
 
@@ -260,7 +259,7 @@ def _status(options: argparse.Namespace) -> None:
         probes.show(experiment, timing.forecast(experiment), timing, options.cores)
         return
     view.show(survey.survey(experiment, options.results))
-    free = unreferenced.show_unreferenced(experiment, options.results, schema)
+    free = unreferenced.show_unreferenced(experiment, options.results)
     if options.remove_unreferenced:
         unreferenced.remove_unreferenced(free, yes=options.yes)
 
@@ -268,6 +267,14 @@ def _status(options: argparse.Namespace) -> None:
 def _folder(paths: list[Path]) -> Path | None:
     """The folder that a list of paths names: itself, or that of the files; None for none."""
     return next((path if path.is_dir() else path.parent for path in paths), None)
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""
+    from bigloop.ops.schema import generate
+
+    for path in generate(check=options.check):
+        log.info("%s written", path)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:
@@ -394,6 +401,9 @@ def _parser() -> argparse.ArgumentParser:
     folder(added, "home")
     keep_samples(added)
     folder(verb(plot), "home")
+
+    added = verb(schema, spec=None)
+    added.add_argument("--check", action="store_true", help="write nothing; fail where a file is not current")
 
     added = verb(bench, spec=None)
     added.add_argument(

@@ -11,14 +11,17 @@ for more generations never changes the rows of earlier ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import TrainSpec
-from bigloop.spec.options import SpecError
-from bigloop.spec.runs import LoopSpec, Synthetic
+from bigloop.spec.options import SpecError, parse
+from bigloop.spec.registry import Registry
+from bigloop.spec.runs import LoopSpec, RuleSpec, Synthetic
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,42 @@ class Composition:
 
     def __len__(self) -> int:
         return len(self.real) + sum(map(len, self.synthetic.values()))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A key of a loop that changes what its later generations train on.
+
+    function(composition, options, seed, generation, generator) returns the composition that is trained on instead:
+    of the same real rows and of samples of the same generations, or of some of them. `generator`, a NumPy generator,
+    is this rule's own for the seed and the generation. `revision` is raised when a change of code changes that.
+    """
+
+    function: Callable[[Composition, Any, int, int, np.random.Generator], Composition]
+    Options: type
+    revision: int = 1
+
+
+RULES = Registry("rules", {})
+
+
+def follow(rules: Iterable[RuleSpec], composition: Composition, seed: int, generation: int) -> Composition:
+    """What a generation trains on, by the rules of its loop, one after another."""
+    for spec in rules:
+        rule = RULES[spec.name]
+        if rule.revision != spec.revision:
+            raise SpecError(
+                f"{spec.name}: revision {spec.revision} asked for, the code is at {rule.revision}"
+            )
+        options = parse(rule.Options, spec.options, spec.name)
+        generator = numpy_generator(seed, generation, f"rule {spec.name}")
+        changed = rule.function(composition, options, seed, generation, generator)
+        if not len(changed) or not changed.synthetic.keys() <= composition.synthetic.keys():
+            raise SpecError(
+                f"{spec.name}: left generation {generation} no rows, or asks for samples that are not there"
+            )
+        composition = changed
+    return composition
 
 
 def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> None:
@@ -72,7 +111,8 @@ def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
     fresh = order[np.arange(start, start + spec.real.fresh) % train_rows]
     real = np.concatenate([order[: spec.real.fixed], fresh])
     wanted = spec.synthetic.rows(len(real))
-    return Composition(real, synthetic_rows(spec.synthetic, wanted, spec.seed, spec.generation, samples))
+    composed = Composition(real, synthetic_rows(spec.synthetic, wanted, spec.seed, spec.generation, samples))
+    return follow(spec.rules, composed, spec.seed, spec.generation)
 
 
 def synthetic_rows(

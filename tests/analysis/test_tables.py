@@ -27,8 +27,8 @@ def measures_of(run: str, seed: int, generation: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def spec(config: dict[str, Any], schema: dict[str, Any]) -> CollectSpec:
-    return Experiment.from_config(config, schema).collect()
+def spec(config: dict[str, Any]) -> CollectSpec:
+    return Experiment.from_config(config).collect()
 
 
 @pytest.fixture
@@ -122,12 +122,10 @@ def test_the_critics_table_has_a_row_a_judgement(spec: CollectSpec, results: Pat
     assert set(critics["fake_share"]) == {EXACT}
 
 
-def test_without_critics_their_table_is_empty_with_its_columns(
-    config: dict[str, Any], schema: dict[str, Any], results: Path
-) -> None:
+def test_without_critics_their_table_is_empty_with_its_columns(config: dict[str, Any], results: Path) -> None:
     config["runs"] = {"vae": config["runs"]["vae"]}
     config["figures"] = {}
-    alone = Experiment.from_config(config, schema).collect()
+    alone = Experiment.from_config(config).collect()
     collect(alone, results)
     critics = table(results, alone, "critics")
     assert list(critics) == CRITIC_COLUMNS

@@ -131,7 +131,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "1e-4, a word in YAML": (
         put("models/vae-tiny/learning_rate", "1e-4"),
-        "models.vae-tiny.learning_rate: expected number, got '1e-4' (a word in YAML; write 1.0e-04)",
+        "models.vae-tiny.learning_rate: expected number, got '1e-4' (a word in YAML; write 1.0e-4)",
     ),
     "the word nan": (
         put("models/vae-tiny/learning_rate", "nan"),
@@ -150,12 +150,12 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "a fraction of a unit": (put("models/vae-tiny/hidden", 32.5), "models.vae-tiny.hidden: expected integer"),
     "half a generation": (put("runs/vae/generations", 2.5), "runs.vae.generations: expected integer"),
-    "no seeds": (put("runs/vae/seeds", 0), "runs.vae.seeds: 0 is less than the minimum of 1"),
+    "no seeds": (put("runs/vae/seeds", 0), "runs.vae.seeds: expected at least 1, got 0"),
     "a seed that is a word": (put("runs/vae/seeds", [0, "one"]), "runs.vae.seeds.1: expected integer"),
     "a list for a mapping": (put("models", ["vae"]), "models: expected object"),
     "a list for a run": (put("runs/vae", ["mnist"]), "runs.vae: expected object"),
     "a word for a loop": (put("loops/fully-synthetic", "replace"), f"{LOOP}: expected object"),
-    "nothing for the models": (put("models", None), "models: expected object, got None"),
+    "nothing for the models": (put("models", None), "models: expected object, got nothing"),
     "nothing for a model": (put("models/vae-tiny", None), "models.vae-tiny: expected object"),
     "nothing for the measures": (put("measures", None), "measures: expected object"),
     "nothing for a family": (put("models/vae-tiny/family", None), "models.vae-tiny.family: expected string"),
@@ -324,30 +324,30 @@ BROKEN: dict[str, tuple[Break, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_config_is_one_line_that_names_the_key(name: str, config: Config, schema: Config) -> None:
+def test_a_broken_config_is_one_line_that_names_the_key(name: str, config: Config) -> None:
     change, message = BROKEN[name]
     change(config)
     with pytest.raises(SpecError) as raised:
-        Experiment.from_config(config, schema)
+        Experiment.from_config(config)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("config", [None, [], "smoke", 3, True])
-def test_a_config_that_is_not_a_mapping_is_refused(config: Any, schema: Config) -> None:
+def test_a_config_that_is_not_a_mapping_is_refused(config: Any) -> None:
     with pytest.raises(SpecError, match=r"\Aconfig: expected object, got [^\n]+\Z"):
-        Experiment.from_config(config, schema)
+        Experiment.from_config(config)
 
 
-def test_an_empty_config_lacks_its_name(schema: Config) -> None:
+def test_an_empty_config_lacks_its_name() -> None:
     with pytest.raises(SpecError, match=r"^experiment: missing$"):
-        Experiment.from_config({}, schema)
+        Experiment.from_config({})
 
 
-def test_the_config_that_these_tests_break_is_sound(config: Config, schema: Config) -> None:
-    Experiment.from_config(config, schema)
+def test_the_config_that_these_tests_break_is_sound(config: Config) -> None:
+    Experiment.from_config(config)
 
 
-def test_a_vae_alone_is_sound(config: Config, schema: Config) -> None:
+def test_a_vae_alone_is_sound(config: Config) -> None:
     vae_alone(lambda config: None)(config)
-    Experiment.from_config(config, schema)
+    Experiment.from_config(config)

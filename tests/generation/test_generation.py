@@ -17,10 +17,9 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 import torch
-from bigloop.generation.sample.sample import read_samples, recall_samples, sample
-from bigloop.generation.train.train import import_weights, train
 
 from bigloop.artifacts import (
+    MODEL_FILES,
     OPTIMIZER_FILE,
     PREVIEW_ROWS,
     ArtifactError,
@@ -32,22 +31,24 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.data import load, load_verified
-from bigloop.generation import MODEL_FILES
 from bigloop.generation.rows import training_set
+from bigloop.generation.sample import read_samples, recall_samples, sample
 from bigloop.generation.store import STATE, load_model, parameters
+from bigloop.generation.train import import_weights, train
 from bigloop.loops import compose
-from bigloop.models import FAMILIES, Entry, resolve
+from bigloop.models import FAMILIES, resolve
 from bigloop.models import family as family_of
 from bigloop.models.images.wgan_gp import WGANGP as WGAN_FAMILY
 from bigloop.runtime.signals import Interrupted
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
 from bigloop.training import checkpoint
 from bigloop.training.loop import DivergedError
 
 CPU = torch.device("cpu")
-OF_IMAGES = [name for name, entry in FAMILIES.items() if not entry.stacked]
+OF_IMAGES = [name for name, about in declared("families").items() if not about.stacked]
 VAE = {"hidden": 16, "latent": 3, "batch_size": 32}
 WGAN = {"width": 2, "latent": 4, "critic_iterations": 1, "batch_size": 32}
 DDPM = {"width": 8, "blocks": 1, "patch": 2, "timesteps": 10, "batch_size": 32, "sampling_steps": 5}
@@ -561,7 +562,7 @@ def test_every_seed_generation_and_purpose_has_a_stream_of_its_own(
 ) -> None:
     (tmp_path / "probe_family.py").write_text(PROBE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(FAMILIES, "probe", Entry("probe_family:Probe"))
+    monkeypatch.setitem(FAMILIES, "probe", "probe_family:Probe")
     run = replace(run_spec(), model=resolve("probe", {}, "models.probe"))
     streams = []
     for seed, generation in ((0, 1), (0, 2), (1, 1), (1, 2)):
@@ -616,7 +617,7 @@ def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
 ) -> None:
     (tmp_path / "pixels_family.py").write_text(GAUSSIAN)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(FAMILIES, "pixels", Entry("pixels_family:Gaussian"))
+    monkeypatch.setitem(FAMILIES, "pixels", "pixels_family:Gaussian")
     run = replace(run_spec(), model=resolve("pixels", {}, "models.pixels"))
     images = lineage(tmp_path / "runs", run, 0, 3, small_mnist).astype(float)
     real = training_set(TrainSpec.of(run, 0, 1), small_mnist, (), quiet).images.numpy()

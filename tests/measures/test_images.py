@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bigloop.generation.sample.sample import read_samples, sample
-from bigloop.generation.train.train import train
-from bigloop.measures.classify.classify import classify, load_classifier
-from bigloop.measures.critics.critics import critics, load_critic
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json, write_table, write_tensors
 from bigloop.data import load
+from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.store import load_model, new_model, parameters
+from bigloop.generation.train import train
+from bigloop.measures.classify import classify, load_classifier
+from bigloop.measures.critics import critics, load_critic
 from bigloop.measures.images import (
     critic_on_test,
     measure,
@@ -420,7 +420,7 @@ def test_two_jobs_that_keep_the_same_array_at_once_do_no_harm(
         monkeypatch.setattr(artifacts.safetensors.numpy, "save_file", save_and_wait)
         return write(path, *content)
 
-    monkeypatch.setattr("bigloop.measures.write_tensors", overtaken)
+    monkeypatch.setattr("bigloop.measures.records.write_tensors", overtaken)
     np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: array), array)
     before = len(lines)
     np.testing.assert_array_equal(kept.get("radii", {"n": 5}, lambda: np.zeros(5)), array)
@@ -437,7 +437,7 @@ def test_inception_features_of_real_rows_are_computed_once_for_each_file_of_weig
         seen.append(images.tobytes())
         return images.reshape(len(images), -1)[:, 300:310] + float(Path(weights).read_text())
 
-    monkeypatch.setattr("bigloop.measures.inception_features", features)
+    monkeypatch.setattr("bigloop.measures.records.inception_features", features)
     weights = tmp_path / "weights.pth"
     options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 20, "weights": str(weights)}}
     first, second = two_generations(small_mnist)

@@ -27,8 +27,8 @@ PACE = Pace(start=2.0, around=1.0, step=0.5, row=0.01, measure=7.0, weights=1_00
 
 
 @pytest.fixture
-def experiment(config: dict[str, Any], schema: dict[str, Any]) -> Experiment:
-    return Experiment.from_config(config, schema)
+def experiment(config: dict[str, Any]) -> Experiment:
+    return Experiment.from_config(config)
 
 
 def loop(synthetic: Synthetic) -> LoopSpec:
@@ -56,13 +56,13 @@ def test_a_chain_ends_with_the_last_measurement_whichever_it_is() -> None:
     assert chain(loop(Synthetic(n=10)), {1: (10.0, 2.0, 100.0), 2: (10.0, 2.0, 5.0)}) == 112
 
 
-def test_steps_follow_the_budget_and_the_rows_of_a_growing_pool(config, schema) -> None:
+def test_steps_follow_the_budget_and_the_rows_of_a_growing_pool(config) -> None:
     config["loops"]["fully-synthetic"] |= {
         "synthetic": {"n": 640, "from": "all"},
         "samples": 640,
         "budget": {"initial": {"images": 1280}, "retrain": {"epochs": 2}},
     }
-    spec = Experiment.from_config(config, schema).runs["vae"].spec
+    spec = Experiment.from_config(config).runs["vae"].spec
     assert [training_steps(TrainSpec.of(spec, 0, t)) for t in (1, 2, 3)] == [20, 20, 40]  # of 64 images each
 
 
@@ -77,11 +77,11 @@ def test_a_forecast_adds_up_what_each_job_takes(experiment: Experiment) -> None:
     assert found.other == pytest.approx(10 * measure + 30)
 
 
-def test_what_runs_share_is_counted_once(config, schema) -> None:
-    alone = forecast(Experiment.from_config(config, schema), dict.fromkeys(config["runs"], PACE), {}, 0, 0)
+def test_what_runs_share_is_counted_once(config) -> None:
+    alone = forecast(Experiment.from_config(config), dict.fromkeys(config["runs"], PACE), {}, 0, 0)
     config["loops"]["other"] = deepcopy(config["loops"]["fully-synthetic"]) | {"samples": 700}
     config["runs"]["second"] = config["runs"]["vae"] | {"loop": "other"}
-    both = forecast(Experiment.from_config(config, schema), dict.fromkeys(config["runs"], PACE), {}, 0, 0)
+    both = forecast(Experiment.from_config(config), dict.fromkeys(config["runs"], PACE), {}, 0, 0)
     second = both.runs["second"]
     first_generations = 2 * (2 + 1 + 0.5 * 20)  # of two seeds; their weights do not depend on the loop
     assert both.trained == pytest.approx(alone.trained + second.train + second.sample - first_generations)
@@ -111,12 +111,12 @@ def test_the_time_is_that_of_the_work_shared_out_or_of_the_longest_chain(cores, 
 
 
 @pytest.mark.parametrize(("keep", "kept"), [(1, 3), (2, 2), (0, 1), (3, 1)])
-def test_disk_is_counted_in_bytes_with_the_samples_that_are_kept(config, schema, keep, kept) -> None:
+def test_disk_is_counted_in_bytes_with_the_samples_that_are_kept(config, keep, kept) -> None:
     config["storage"] = {"keep_samples": keep}
     config["runs"] = {"vae": config["runs"]["vae"]}  # three generations, two seeds
     config["loops"]["fully-synthetic"] |= {"samples": 1_500}
     config["figures"] = {"losses": None}
-    counted = disk(Experiment.from_config(config, schema), {"vae": 1_000})
+    counted = disk(Experiment.from_config(config), {"vae": 1_000})
     row = 28 * 28 * 2  # float16
     assert counted["samples"] == 2 * kept * 1_500 * row
     assert counted["previews"] == 6 * 1_000 * row
@@ -174,9 +174,9 @@ def test_a_measure_that_takes_long_is_timed_at_a_smaller_n_and_scaled(
     assert largest**2.5 * 1e-8 <= calibrate.PATIENCE
 
 
-def test_timing_a_tiny_experiment_gives_a_whole_forecast(config, schema, capsys) -> None:
+def test_timing_a_tiny_experiment_gives_a_whole_forecast(config, capsys) -> None:
     config["runs"] = {"wgan": config["runs"]["wgan-1"] | {"seeds": [0, 1]}}
-    experiment = Experiment.from_config(config, schema)
+    experiment = Experiment.from_config(config)
     run = experiment.runs["wgan"]
     timing = calibrate.Timing()
     pace = timing.pace(experiment, run)
@@ -194,14 +194,14 @@ def test_timing_a_tiny_experiment_gives_a_whole_forecast(config, schema, capsys)
     assert max(map(len, printed.splitlines())) <= 120
 
 
-def test_a_loop_that_continues_keeps_its_optimisers_and_waits_for_the_training_before(config, schema) -> None:
+def test_a_loop_that_continues_keeps_its_optimisers_and_waits_for_the_training_before(config) -> None:
     config["runs"] = {"vae": config["runs"]["vae"] | {"seeds": [0]}}  # three generations
     config["figures"] = {"losses": None}
     loop = config["loops"]["fully-synthetic"]
     loop |= {"real": {"fixed": 600}, "synthetic": {"n": 0}, "start": "continue"}
-    experiment = Experiment.from_config(config, schema)
+    experiment = Experiment.from_config(config)
     assert disk(experiment, {"vae": 1_000})["optimiser states"] == 3 * 2_000
     seconds = dict.fromkeys((1, 2, 3), (10.0, 2.0, 1.0))
     assert chain(experiment.runs["vae"].spec.loop, seconds) == 3 * 10 + 2 + 1
     loop["start"] = "scratch"  # then nothing waits for anything
-    assert chain(Experiment.from_config(config, schema).runs["vae"].spec.loop, seconds) == 10 + 2 + 1
+    assert chain(Experiment.from_config(config).runs["vae"].spec.loop, seconds) == 10 + 2 + 1

@@ -29,7 +29,6 @@ from bigloop.generation.store import STATE
 from bigloop.ops import status, survey, unreferenced
 from bigloop.ops.standing import Job, generations, remaining
 from bigloop.runtime.progress import Progress
-from bigloop.spec.options import SpecError
 from bigloop.training.checkpoint import Checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
@@ -40,15 +39,15 @@ RECORD = {"n": 100, "k": None, "detail": ""}
 class Tree:
     """Results of an experiment with one run of three generations, made file by file. All is an hour old."""
 
-    def __init__(self, results: Path, config: dict[str, Any], schema: dict[str, Any]) -> None:
-        self.results, self.schema = results, schema
+    def __init__(self, results: Path, config: dict[str, Any]) -> None:
+        self.results = results
         self.config = deepcopy(config)
         self.config["runs"] = {"vae": config["runs"]["vae"] | {"seeds": [0]}}
         self.config["figures"] = {"losses": None}
 
     @property
     def experiment(self) -> Experiment:
-        return Experiment.from_config(self.config, self.schema)
+        return Experiment.from_config(self.config)
 
     @property
     def run(self) -> Run:
@@ -123,8 +122,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def tree(tmp_path: Path, config: dict[str, Any], schema: dict[str, Any]) -> Tree:
-    return Tree(tmp_path / "results", config, schema)
+def tree(tmp_path: Path, config: dict[str, Any]) -> Tree:
+    return Tree(tmp_path / "results", config)
 
 
 # What is done, and what it measured
@@ -364,7 +363,7 @@ def write_config(tree: Tree, name: str, config: object) -> None:
 
 
 def references(tree: Tree) -> tuple[set[str], list[str]]:
-    return unreferenced.referenced(tree.experiment, tree.results, tree.schema)
+    return unreferenced.referenced(tree.experiment, tree.results)
 
 
 def test_a_run_refers_to_its_own_folder_its_first_generations_and_its_classifiers(tree: Tree) -> None:
@@ -409,9 +408,9 @@ def test_a_config_that_cannot_be_understood_is_named_and_protects_everything(tre
     old = tree.results / "runs" / "vae-mnist-00000000"
     old.mkdir(parents=True)
     aged(old)
-    assert unreferenced.show_unreferenced(tree.experiment, tree.results, tree.schema) == [old]
+    assert unreferenced.show_unreferenced(tree.experiment, tree.results) == [old]
     write_config(tree, "other", text)
-    assert unreferenced.show_unreferenced(tree.experiment, tree.results, tree.schema) == []
+    assert unreferenced.show_unreferenced(tree.experiment, tree.results) == []
     (fault,) = references(tree)[1]
     assert fault.startswith(f"{tree.results}/other/config.yaml: ")
     assert "\n" not in fault
@@ -430,8 +429,7 @@ def test_an_experiment_without_its_config_protects_everything(tree: Tree) -> Non
 
 @pytest.fixture
 def place(tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the workflow's schema, config.yaml, results, and a folder that nothing refers to."""
-    (tmp_path / "workflow").symlink_to(REPOSITORY / "workflow")
+    """A working directory with config.yaml, results, and a folder that nothing refers to."""
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree.config))
     tree.generation(1)
     old = tree.results / "runs" / "vae-mnist-00000000"
@@ -503,7 +501,7 @@ def test_with_yes_what_is_listed_is_removed_and_nothing_else(place: Path, tree: 
     [
         (["--configfile", "none.yaml"], "none.yaml: cannot be read (No such file or directory)"),
         (["--configfile", "broken.yaml"], "broken.yaml: runs.vae.generations: "),
-        (["--configfile", "empty.yaml"], "empty.yaml: config: expected object, got None"),
+        (["--configfile", "empty.yaml"], "empty.yaml: config: expected object, got nothing"),
     ],
 )
 def test_a_config_at_fault_ends_in_one_line(place: Path, tree: Tree, capsys, arguments, line) -> None:
@@ -515,9 +513,3 @@ def test_a_config_at_fault_ends_in_one_line(place: Path, tree: Tree, capsys, arg
     assert printed.err.startswith(f"error: {line}")
     assert printed.err.count("\n") == 1
     assert printed.out == ""
-
-
-def test_elsewhere_than_beside_the_snakefile_the_place_is_named(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError, match=r"\Aworkflow/schemas/config.schema.yaml: not found; run this .*\Z"):
-        survey.read_schema()

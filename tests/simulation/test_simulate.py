@@ -19,12 +19,13 @@ from bigloop.artifacts import UNFINISHED, read_table, read_tensors
 from bigloop.data.densities import resolve_density
 from bigloop.measures.points import Judge
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
-from bigloop.models import FAMILIES, resolve
+from bigloop.models import resolve
 from bigloop.runtime.signals import Interrupted
 from bigloop.simulation.lineages import Lineages
 from bigloop.simulation.simulate import STATE, beginnings, key_of, simulate
 from bigloop.spec.jobs import SimulateSpec
 from bigloop.spec.options import parse
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import LoopSpec, RunSpec
 
 EPOCH = {"initial": {"epochs": 1}, "retrain": {"epochs": 1}}
@@ -122,14 +123,14 @@ def test_a_scratch_loop_begins_anew_and_a_continuing_one_goes_on_from_its_weight
     assert moved["continue"] < 0.01 < 0.1 < moved["scratch"]
 
 
-@pytest.mark.parametrize("family", [name for name, entry in FAMILIES.items() if entry.stacked])
+@pytest.mark.parametrize("family", [name for name, about in declared("families").items() if about.stacked])
 def test_every_registered_family_of_points_goes_through_a_loop(family: str) -> None:
     tiny = {"hidden": 8, "batch_size": 16, "components": 3, "timesteps": 5, "sampling_steps": 4}
     options = {k: v for k, v in tiny.items() if k in resolve(family, {}, "").options | {"sampling_steps": 0}}
     if family != "otcfm":
         options.pop("sampling_steps")
     density = "bimodal" if family == "projection" else "ring"
-    start = "continue" if FAMILIES[family].continues else "scratch"
+    start = "continue" if declared("families")[family].continues else "scratch"
     block = advanced(run_of(MIXED | {"start": start}, family, density, options), 2, 3)
     points = block.pool[3]["points"]
     assert points.shape == (2, 60, block.density.dimension)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bigloop.spec.hints import schema_of
 from bigloop.spec.jobs import ClassifierSpec, PlotSpec, SampleSpec, TrainSpec
-from bigloop.spec.options import SpecError, digest, option, parse, schema_of, to_dict, to_json
+from bigloop.spec.options import SpecError, digest, option, parse, to_dict, to_json
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, ModelSpec, Real, RunSpec, Synthetic
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -107,35 +108,38 @@ def test_json_of_a_number_that_is_not_finite_is_refused(value: float) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "spec: expected a mapping, got []"),
-        (None, "spec: expected a mapping, got nothing"),
+        ([], "spec: expected object, got []"),
+        (None, "spec: expected object, got nothing"),
         ({}, "spec.count: missing"),
         (
             {"count": 1, "cuont": 1},
             "spec.cuont: unknown key (known: count, rate, kind, on, inner, ks, maybe)",
         ),
         ({"count": 0}, "spec.count: expected at least 1, got 0"),
-        ({"count": 1.5}, "spec.count: expected a whole number, got 1.5"),
-        ({"count": "1"}, "spec.count: expected a whole number, got '1' (in YAML, write 1.0e+00)"),
-        ({"count": True}, "spec.count: expected a whole number, got True"),
-        ({"count": None}, "spec.count: expected a whole number, got nothing"),
-        ({"count": math.nan}, "spec.count: expected a whole number, got nan"),
-        ({"count": math.inf}, "spec.count: expected a whole number, got inf"),
-        ({"count": 1, "rate": 0}, "spec.rate: expected above 0, got 0.0"),
-        ({"count": 1, "rate": "1e-4"}, "spec.rate: expected a number, got '1e-4' (in YAML, write 1.0e-04)"),
-        ({"count": 1, "rate": "fast"}, "spec.rate: expected a number, got 'fast'"),
-        ({"count": 1, "rate": "nan"}, "spec.rate: expected a number, got 'nan'"),
-        ({"count": 1, "rate": math.nan}, "spec.rate: expected a number, got nan"),
-        ({"count": 1, "rate": math.inf}, "spec.rate: expected a number, got inf"),
-        ({"count": 1, "rate": False}, "spec.rate: expected a number, got False"),
+        ({"count": 1.5}, "spec.count: expected integer, got 1.5"),
+        ({"count": "1"}, "spec.count: expected integer, got '1' (a word in YAML; write 1)"),
+        ({"count": True}, "spec.count: expected integer, got True"),
+        ({"count": None}, "spec.count: expected integer, got nothing"),
+        ({"count": math.nan}, "spec.count: expected integer, got nan"),
+        ({"count": math.inf}, "spec.count: expected integer, got inf"),
+        ({"count": 1, "rate": 0}, "spec.rate: expected above 0, got 0"),
+        (
+            {"count": 1, "rate": "1e-4"},
+            "spec.rate: expected number, got '1e-4' (a word in YAML; write 1.0e-4)",
+        ),
+        ({"count": 1, "rate": "fast"}, "spec.rate: expected number, got 'fast'"),
+        ({"count": 1, "rate": "nan"}, "spec.rate: expected number, got 'nan'"),
+        ({"count": 1, "rate": math.nan}, "spec.rate: expected number, got nan"),
+        ({"count": 1, "rate": math.inf}, "spec.rate: expected number, got inf"),
+        ({"count": 1, "rate": False}, "spec.rate: expected number, got False"),
         ({"count": 1, "kind": "c"}, "spec.kind: expected one of a, b, got 'c'"),
         ({"count": 1, "kind": ["a"]}, "spec.kind: expected one of a, b, got ['a']"),
-        ({"count": 1, "on": 1}, "spec.on: expected true or false, got 1"),
-        ({"count": 1, "inner": 3}, "spec.inner: expected a mapping, got 3"),
-        ({"count": 1, "inner": {"share": 1}}, "spec.inner.share: expected below 1, got 1.0"),
+        ({"count": 1, "on": 1}, "spec.on: expected boolean, got 1"),
+        ({"count": 1, "inner": 3}, "spec.inner: expected object, got 3"),
+        ({"count": 1, "inner": {"share": 1}}, "spec.inner.share: expected below 1, got 1"),
         ({"count": 1, "inner": {"shar": 1}}, "spec.inner.shar: unknown key (known: share)"),
-        ({"count": 1, "ks": 3}, "spec.ks: expected a list, got 3"),
-        ({"count": 1, "ks": [1, "x"]}, "spec.ks[1]: expected a whole number, got 'x'"),
+        ({"count": 1, "ks": 3}, "spec.ks: expected list, got 3"),
+        ({"count": 1, "ks": [1, "x"]}, "spec.ks.1: expected integer, got 'x'"),
         ({"count": 1, "maybe": 0}, "spec.maybe: expected at least 1, got 0"),
     ],
 )
@@ -152,14 +156,22 @@ def test_a_fault_is_one_line_that_names_the_key(given: Any, message: str) -> Non
         (
             "synthetic",
             {"n": 1, "from": 0},
-            "loop.synthetic.from: expected 1 or more generations, or all, got 0",
+            "loop.synthetic.from: expected integer of at least 1 or all, got 0",
         ),
-        ("synthetic", {"n": 1, "from": "some"}, "loop.synthetic.from: expected one of all, got 'some'"),
-        ("budget", {"initial": {}, "retrain": {"epochs": 1}}, "loop.budget.initial: give exactly one of"),
+        (
+            "synthetic",
+            {"n": 1, "from": "some"},
+            "loop.synthetic.from: expected integer of at least 1 or all, got 'some'",
+        ),
+        (
+            "budget",
+            {"initial": {}, "retrain": {"epochs": 1}},
+            "loop.budget.initial: is empty, give epochs or images",
+        ),
         (
             "budget",
             {"initial": {"images": 1}, "retrain": {"images": 1, "epochs": 1}},
-            "loop.budget.retrain: give",
+            "loop.budget.retrain: give only one of",
         ),
         ("start", "warm", "loop.start: expected one of scratch, continue, got 'warm'"),
     ],

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from bigloop.generation.sample.sample import sample
-from bigloop.generation.train.train import train
 
 from bigloop.analysis import tables
 from bigloop.artifacts import ArtifactError
 from bigloop.config.experiment import Experiment
 from bigloop.figures.make import render
+from bigloop.generation.sample import sample
+from bigloop.generation.train import train
 from bigloop.measures import critics, images
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import to_dict
@@ -47,8 +47,7 @@ def shop(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     results = tmp_path_factory.mktemp("damage") / "results"
     shutil.copytree(finished / "results", results, symlinks=True)
     config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
-    schema = yaml.safe_load((REPOSITORY / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    return Shop(results, Experiment.from_config(config, schema))
+    return Shop(results, Experiment.from_config(config))
 
 
 # --- who reads what: each writes below `out` ---

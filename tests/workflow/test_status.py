@@ -13,7 +13,7 @@ import yaml
 
 from bigloop.generation.store import new_model
 from bigloop.ops.forecast import disk
-from bigloop.ops.survey import load, read_schema, survey
+from bigloop.ops.survey import load, survey
 
 pytestmark = pytest.mark.workflow
 
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def status(workplace, checkout, monkeypatch):
     """`python -m bigloop status` of the workplace; returns what it printed."""
-    monkeypatch.chdir(checkout)  # where the schema lies
+    monkeypatch.chdir(checkout)
 
     def call(*arguments):
         config = workplace.directory / "config.yaml"
@@ -79,7 +79,7 @@ def test_the_estimate_of_the_disk_is_what_it_takes(workplace, checkout, monkeypa
     monkeypatch.chdir(checkout)
     config = workplace.directory / "config.yaml"
     config.write_text(yaml.safe_dump(workplace.config))
-    experiment = load(config, read_schema())
+    experiment = load(config)
     weights = {
         name: sum(
             array.nbytes for array in new_model(run.spec.model, (1, 28, 28), 0, 1, CPU).state()[0].values()

@@ -6,12 +6,16 @@ from pathlib import Path
 
 from bigloop.runtime import processes
 from bigloop.runtime.gpus import visible_gpus
+from bigloop.spec.registry import PLUGINS
 
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
 
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())
+
+# Every job imports the plugins that the config, or an installed package, names.
+os.environ[PLUGINS] = ",".join(experiment.plugins)
 
 # Jobs that gain from a GPU ask for one where there is one; a cluster's profile asks for them. How many of them run at
 # once is the profile's word (resources: gpu), or that of --resources gpu=N.
@@ -20,6 +24,7 @@ GPU = min(1, len(visible_gpus()))
 # None of it stands in params, for none of it changes a result.
 MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
 SAVE = f"--save-every {experiment.storage.save_every}"
+GRES = "--gres {resources.gres:q}"  # for jobs that gain from a GPU: a profile may ask for it as gres, too
 KEEP = f"--keep-samples {experiment.storage.keep_samples}"
 
 

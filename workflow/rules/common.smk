@@ -3,20 +3,18 @@
 import re
 import sys
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
-from bigloop.figures import plot
 from bigloop.ops import resources
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict, to_json
 from bigloop.spec.runs import data_folder
+from bigloop.spec.registry import declared
 
 try:
-    with open(workflow.source_path("../schemas/config.schema.yaml")) as file:
-        experiment = Experiment.from_config(config, yaml.safe_load(file))
+    experiment = Experiment.from_config(config)
 except SpecError as error:
     sys.exit(f"config error: {error}")
 

@@ -7,15 +7,19 @@ for figure, options in experiment.figures.items():
             f"plot_{figure}"
         input:
             tables=rules.collect.output,
-            previews=ancient(previews() if "images" in plot(experiment.kinds[figure]).needs else []),
+            previews=ancient(
+                previews() if "images" in declared("figures")[experiment.kinds[figure]].needs else []
+            ),
             points=(
-                block_files("points.safetensors") if "points" in plot(experiment.kinds[figure]).needs else []
+                block_files("points.safetensors")
+                if "points" in declared("figures")[experiment.kinds[figure]].needs
+                else []
             ),
         output:
             pdf=f"{HOME}/figures/{figure}.pdf",
             png=report(
                 f"{HOME}/figures/{figure}.png",
-                caption=f"../report/{experiment.kinds[figure]}.rst",
+                caption="../report/figure.rst",
                 category="Figures",
                 labels={"figure": figure.replace("_", " ")},
             ),
@@ -30,5 +34,6 @@ for figure, options in experiment.figures.items():
             attempt=lambda w, attempt: attempt,
         params:
             spec=to_json(PlotSpec(experiment.name, figure, experiment.kinds[figure], to_dict(options))),
+            caption=declared("figures")[experiment.kinds[figure]].caption,  # for the report
         shell:
             "python -m bigloop plot --spec {params.spec:q} " f"--home {folder('output.pdf', up=2)} {MACHINE}"

@@ -48,7 +48,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     generations = 2 if setting.quick else GENERATIONS
     config = small_experiment(read_config("config.yaml"), generations, quick=setting.quick)
     place = setting.scratch / "loop"
-    shutil.copytree(setting.data, place / "results" / "data" / "mnist")
+    logs = shutil.ignore_patterns("*.log")  # of the job that fetched the data, before
+    shutil.copytree(setting.data, place / "results" / "data" / "mnist", ignore=logs)
     doing("training the classifier")
     before = snakemake(config, place, "--", "classifiers")
     once = job_times(place / "results")

@@ -14,8 +14,8 @@ from bigloop.bench.steps import CLASSES, DDPM
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.data import load
 from bigloop.metrics import MEASURES
-from bigloop.models import FAMILIES
 from bigloop.seeding import numpy_generator
+from bigloop.spec.registry import declared
 
 FEATURES = 84  # as many as the shipped classifiers have
 # Measure: what it is shown here, and the n on each side.
@@ -86,7 +86,7 @@ def _measure(name: str, n: int, data: Path) -> tuple[float, float]:
 def _sample(name: str, options: dict[str, Any], n: int, kind: str, threads: int) -> tuple[float, float]:
     torch.set_num_threads(threads)
     device = CPU if kind == "cpu" else torch.device(kind)
-    conditional = FAMILIES[name].conditional
+    conditional = declared("families")[name].conditional
     model, generator = image_model(name, options, device, CLASSES if conditional else None)
     labels = {"labels": torch.arange(n) % CLASSES} if conditional else {}
     return seconds(lambda: model.sample(n, 1.0, generator, **labels).cpu()), peak_gib()

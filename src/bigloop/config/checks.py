@@ -6,16 +6,15 @@ import sys
 from collections.abc import Mapping
 
 from bigloop.config.runs import Run, by_moments
-from bigloop.metrics import MEASURES, Measure
-from bigloop.models import FAMILIES
 from bigloop.spec.options import Scalar, SpecError
+from bigloop.spec.registry import Declared, declared
 
 
 def check_moments(run: Run, where: str) -> None:
     """A Gaussian that draws moments instead of rows has no rows of which some could be taken."""
     if (
         run.density is not None
-        and FAMILIES[run.spec.model.family].sees_density
+        and declared("families")[run.spec.model.family].sees_density
         and run.density.dimension != 1
     ):
         raise SpecError(f"{where}.dataset: {run.spec.model.family} is for densities of one dimension")
@@ -26,13 +25,17 @@ def check_moments(run: Run, where: str) -> None:
         raise SpecError(f"{where}.dataset: draws: moments knows the exact laws for the density gaussian only")
     if loop.real.fixed not in (0, loop.initial.n):
         raise SpecError(f"loops.{run.loop}.real.fixed: with draws: moments, all rows of generation 1 or none")
+    if loop.rules:
+        raise SpecError(
+            f"loops.{run.loop}.{loop.rules[0].name}: with draws: moments, there are no rows to choose"
+        )
     if loop.synthetic.from_ == "all":
         raise SpecError(f"loops.{run.loop}.synthetic.from: with draws: moments, a number of generations")
 
 
 def measurable(name: str, run: Run) -> bool:
     """Whether a measure can be taken of a run."""
-    measure, density = MEASURES[name], run.density
+    measure, density = declared("measures")[name], run.density
     if run.images:
         return measure.of_images and (run.images.about.labelled or not measure.needs_classes)
     if density is None or not measure.of_points:
@@ -42,7 +45,7 @@ def measurable(name: str, run: Run) -> bool:
         "features": not by_moments(run),
         "cells": density.dimension <= 2 and not by_moments(run),
         "modes": density.modes is not None and not by_moments(run),
-        "moments": FAMILIES[run.spec.model.family].has_moments and hasattr(density, "covariance"),
+        "moments": declared("families")[run.spec.model.family].has_moments and hasattr(density, "covariance"),
         "history": True,
     }
     return all(possible[view] for view in measure.on)
@@ -50,14 +53,14 @@ def measurable(name: str, run: Run) -> bool:
 
 def default_n(name: str, run: Run) -> int:
     """The rows on each side that a measure takes where the config does not say."""
-    measure = MEASURES[name]
+    measure = declared("measures")[name]
     available = min(run.spec.loop.samples, _real_rows(measure, run))
     return min(measure.limit, available // measure.per_side)
 
 
 def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
     """Raise SpecError where a measure asks for more rows, or more neighbours, than there are."""
-    measure, n, samples = MEASURES[name], int(options["n"]), run.spec.loop.samples
+    measure, n, samples = declared("measures")[name], int(options["n"]), run.spec.loop.samples
     wanted, k = measure.per_side * n, int(options.get("k", 0))
     if n < 2:
         raise SpecError(
@@ -78,7 +81,7 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
         raise SpecError(f"measures.{name}.n: {n} takes {needed}")
 
 
-def _real_rows(measure: Measure, run: Run) -> int:
+def _real_rows(measure: Declared, run: Run) -> int:
     """The real rows that there are for a side of the floor: half the training set, or the test set."""
     if run.images is None:
         return sys.maxsize

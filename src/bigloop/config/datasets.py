@@ -9,9 +9,8 @@ from typing import Any
 
 from bigloop.data import SOURCES, configured, dataset, source
 from bigloop.data.densities import DENSITIES
-from bigloop.models import FAMILIES
 from bigloop.spec.options import SpecError, to_json
-from bigloop.spec.runs import Data, DatasetSpec, Handover, LoopSpec, ModelSpec, data_folder
+from bigloop.spec.runs import Data, DatasetSpec, Handover, LoopSpec, data_folder
 
 
 @dataclass(frozen=True)
@@ -38,51 +37,34 @@ class Images:
         return data_folder(self.data)
 
 
-def configured_images(section: Mapping[str, Any], root: Path | None) -> dict[str, Images]:
-    """The datasets of the config's section `datasets`; root: where published files lie, for those that name no own."""
-    found = {}
-    for name, given in section.items():
-        where = f"datasets.{name}"
-        if name in SOURCES or name in DENSITIES:
-            raise SpecError(f"{where}: {name} is the name of a registered {kind_of(name)}; choose another")
-        spec, own = configured(given, where)
-        found[name] = Images(name, spec, own or (None if spec.files else root))
-    return found
+def images_of(name: str, of: str, given: Mapping[Any, Any], root: Path | None) -> Images:
+    """The dataset that an entry of the config's section `datasets` describes: of a source, with these options.
 
-
-def kind_of(name: str) -> str:
-    """Whether a registered name is that of a source of images or of a density."""
-    return "source" if name in SOURCES else "density"
+    root: where published files lie, if the entry names no place of its own.
+    """
+    where = f"datasets.{name}"
+    if name in SOURCES or name in DENSITIES:
+        kind = "source of images" if name in SOURCES else "density"
+        raise SpecError(f"{where}: is the name of a registered {kind}; choose another")
+    spec, own = configured(of, given, where)
+    return Images(name, spec, own or (None if spec.files else root))
 
 
 def images_named(name: str, known: Mapping[str, Images], root: Path | None, where: str) -> Images:
-    """The dataset that a run names; raises SpecError for an unknown one."""
+    """The dataset that a run names: a configured one, or all of a source; raises SpecError for an unknown one."""
     if name in known:
         return known[name]
     if name not in SOURCES:
         names = ", ".join([*known, *SOURCES])
+        densities = ", ".join(DENSITIES)
         raise SpecError(
-            f"{where}: unknown dataset {name!r} (known: {names}); or a density: {', '.join(DENSITIES)}"
+            f"{where}.dataset: unknown dataset {name!r} (known: {names}); or a density: {densities}"
         )
-    dataset(name)  # whose files must be named under `datasets`, if they are the user's
+    dataset(name)  # says so where the source's files are the user's, and have to be named under `datasets`
     return Images(name, name, root)
 
 
-def check_images(model: ModelSpec, loop: LoopSpec, images: Images, where: str, at_loop: str) -> None:
-    """Raise SpecError where a family cannot make a dataset's images, or lacks the classes that its bias needs."""
-    about, entry = images.about, FAMILIES[model.family]
-    options = model.options | (model.sampler or {})
-    if reason := entry.refuses(about.shape, options):
-        height, width = about.shape[1:]
-        raise SpecError(f"{where}.model: {model.family} {reason}; {images.name} has {height}×{width}")
-    if entry.conditional and loop.bias != 1 and not about.labelled:
-        raise SpecError(
-            f"{at_loop}.bias: {model.family} is biased by guidance towards classes, and {images.name} has "
-            f"{len(about.classes) or 'none'}; give 1"
-        )
-
-
 def handed_over(loop: LoopSpec, images: Images) -> Handover | None:
-    """The precision in which samples are passed on, None for float16: as the loop says, or the source."""
+    """The precision in which samples are passed on, None for float16: as the loop says, or else the source."""
     precision = loop.handover or source(images.about.source).handover
     return None if precision == "float16" else precision

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bigloop.config.datasets import Images
 from bigloop.data.densities import Density, known_density
-from bigloop.models import FAMILIES
 from bigloop.spec.options import option
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import RunSpec
 
 
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def has_critic(self) -> bool:
-        return FAMILIES[self.spec.model.family].has_critic
+        return declared("families")[self.spec.model.family].has_critic
 
     @property
     def density(self) -> Density | None:
@@ -76,6 +76,12 @@ class Run:
     def jobs(self) -> Iterator[tuple[int, int]]:
         """(seed, generation) of everything that is sampled and measured."""
         return product(self.seeds, range(1, self.generations + 1))
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks there are, without listing them."""
+        by, long = self.simulation.block_seeds, self.simulation.block_generations
+        return len({seed // by for seed in self.seeds}) * -(-self.generations // long)
 
     def blocks(self) -> list[Span]:
         """The jobs of a simulated run. Their bounds are multiples of the block's size: more seeds or generations

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from bigloop.spec.options import SpecError, parse
-from bigloop.spec.runs import LoopSpec
+from bigloop.config.declared import Config, Loop, RunEntry
+from bigloop.spec.options import SpecError, parse, to_dict
+from bigloop.spec.registry import declared
+from bigloop.spec.runs import LoopSpec, RuleSpec
 
-
-def loop_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"real": {}, "synthetic": {}, **given}
-
+MOST_RUNS = 10_000  # of an experiment, sweeps taken apart
 
 # A swept key of a loop as a run's name has it, and as its label has it.
 SWEPT = {
@@ -28,56 +29,94 @@ SWEPT = {
 }
 
 
-def chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep, or an entry that sweeps over nothing.
+
+    sweep: the label of the config's entry; loop: None where it is the config's own.
+    """
+
+    name: str
+    label: str
+    sweep: str
+    entry: RunEntry
+    loop: LoopSpec | None = None
+
+
+def loop_of(given: Mapping[Any, Any], where: str) -> LoopSpec:
+    """A loop of a config: its own keys, and a key for each registered rule that it follows."""
+    rules = declared("rules")
+    own: Any = parse(Loop, {key: value for key, value in given.items() if key not in rules}, where)
+    followed = tuple(
+        RuleSpec(name, about.revision, to_dict(parse(about.Options, given[name] or {}, f"{where}.{name}")))
+        for name, about in sorted(rules.items())
+        if given.get(name, False) is not False
+    )
+    return LoopSpec(**vars(own), rules=followed)
+
+
+def chosen(config: Config) -> dict[str, Any]:
     """The runs of a config, by the names given there: those that `only` names, or all."""
-    runs, only = config["runs"], config.get("only") or []
-    only = [only] if isinstance(only, str) else only
+    only = [config.only] if isinstance(config.only, str) else config.only or []
     for name in only:
-        if name not in runs:
-            raise SpecError(f"only: unknown run {name!r}; there are {', '.join(runs)}")
-    return {name: given for name, given in runs.items() if not only or name in only}
+        if name not in config.runs:
+            raise SpecError(f"only: unknown run {name!r}; there are {', '.join(map(str, config.runs))}")
+    return {name: given for name, given in config.runs.items() if not only or name in only}
 
 
-def sweep(
-    name: str, given: Mapping[str, Any], loops_given: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any], LoopSpec | None]]:
+def points(name: str, entry: RunEntry, loops_given: Mapping[Any, Any]) -> Iterator[Point]:
     """The runs that an entry of `runs` stands for: itself, or one for each combination of what it sweeps `over`.
 
-    Each is (name, entry, loop), the loop None where it is the config's own. `over` is a list of axes: all
-    combinations of one value of each; the keys of one axis go together.
+    `over` is a list of axes: all combinations of one value of each; the keys of one axis go together. Raises
+    SpecError where there are too many.
     """
-    axes = [
-        [dict(zip(axis, values, strict=True)) for values in _together(axis, f"runs.{name}.over[{i}]")]
-        for i, axis in enumerate(given.get("over") or [])
-    ]
-    entry = {key: value for key, value in given.items() if key != "over"}
+    label = entry.label or name
+    axes = [_axis(axis, f"runs.{name}.over.{i}") for i, axis in enumerate(entry.over or ())]
     if not axes:
-        yield name, entry, None
+        yield Point(name, label, label, entry)
         return
-    if given["loop"] not in loops_given:
-        raise SpecError(
-            f"runs.{name}.loop: no loop named {given['loop']!r} (known: {', '.join(loops_given)})"
-        )
-    for chosen in product(*axes):
-        loop = copy.deepcopy(loop_defaults(loops_given[given["loop"]]))
-        words, label = [name], [str(given.get("label", name))]
-        for point in chosen:
+    if entry.loop not in loops_given:
+        known = ", ".join(map(str, loops_given))
+        raise SpecError(f"runs.{name}.loop: no loop named {entry.loop!r} (known: {known})")
+    if (several := math.prod(map(len, axes))) > MOST_RUNS:
+        raise SpecError(f"runs.{name}.over: stands for {several} runs, expected at most {MOST_RUNS}")
+    for combination in product(*axes):
+        loop: Any = copy.deepcopy(dict(loops_given[entry.loop]))
+        words, labels = [name], [label]
+        for point in combination:
             for key, value in point.items():
-                *parents, last = key.split(".")
-                place = loop
-                for parent in parents:
-                    place = place.setdefault(parent, {})
-                place[last] = value
+                _put(loop, key, value, f"loops.{entry.loop}")
             key, value = next(iter(point.items()))
-            shown = int(value) if isinstance(value, float) and value == int(value) else value
-            words.append(f"{SWEPT[key][0]}{shown}")
-            label.append(f"{SWEPT[key][1]} = {shown}")
+            shown = int(value) if isinstance(value, float) and value.is_integer() else value
+            word, symbol = SWEPT.get(key, (key.split(".")[-1],) * 2)
+            words.append(f"{word}{shown}")
+            labels.append(f"{symbol} = {shown}")
         full = "-".join(words)
-        spec = parse(LoopSpec, loop, f"runs.{full}: loop")
-        yield full, entry | {"label": ", ".join(label), "sweep": label[0]}, spec
+        spec = loop_of(loop, f"runs.{full}: loop")
+        yield Point(full, ", ".join(labels), label, entry, spec)
 
 
-def _together(axis: Mapping[str, list[Any]], where: str) -> Iterator[tuple[Any, ...]]:
+def _axis(axis: Mapping[str, tuple[Any, ...]], where: str) -> list[dict[str, Any]]:
+    """The points of an axis: for each its keys and their values."""
+    rules = declared("rules")
+    for key in axis:
+        if key not in SWEPT and key.split(".")[0] not in rules:
+            raise SpecError(f"{where}.{key}: unknown key (known: {', '.join([*SWEPT, *rules])})")
+    if not axis or not all(axis.values()):
+        raise SpecError(f"{where}: is empty, expected at least 1 entry")
     if len({len(values) for values in axis.values()}) != 1:
         raise SpecError(f"{where}: the lists of one axis go together and must be equally long")
-    return zip(*axis.values(), strict=True)
+    return [dict(zip(axis, values, strict=True)) for values in zip(*axis.values(), strict=True)]
+
+
+def _put(loop: dict[Any, Any], key: str, value: Any, where: str) -> None:
+    """Set a key such as real.fixed, in a loop as the config gives it."""
+    *parents, last = key.split(".")
+    place = loop
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise SpecError(f"{where}.{parent}: expected object, got {place!r}")
+    place[last] = value

@@ -1,6 +1,6 @@
 """Real images. A source is one file here and one line in SOURCES; a dataset is a source and what is chosen of it.
 
-    spec, root = configured({"source": "cifar10", "classes": ["horse"]}, "datasets.horses")
+    spec, root = configured("cifar10", {"classes": ["horse"]}, "datasets.horses")
     fetch(spec, Path("results/data") / data_folder(spec), root)
     images, labels = load(Path("results/data") / data_folder(spec), "train")   # uint8 (4500, 3, 32, 32), int64 (4500,)
 
@@ -9,7 +9,6 @@ Planning looks at names, sizes and headers of files and decodes no picture. Impo
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,15 +19,19 @@ import numpy as np
 
 from bigloop.artifacts import read_tensors
 from bigloop.spec.options import SpecError, digest, option, parse, to_dict
+from bigloop.spec.registry import Registry
 from bigloop.spec.runs import Data, DatasetSpec, Handover
 
-SOURCES = {
-    "mnist": "bigloop.data.mnist:MNIST",
-    "fashion_mnist": "bigloop.data.fashion_mnist:FASHION_MNIST",
-    "cifar10": "bigloop.data.cifar10:CIFAR10",
-    "images": "bigloop.data.images:IMAGES",
-    "arrays": "bigloop.data.arrays:ARRAYS",
-}
+SOURCES = Registry(
+    "sources",
+    {
+        "mnist": "bigloop.data.mnist:MNIST",
+        "fashion_mnist": "bigloop.data.fashion_mnist:FASHION_MNIST",
+        "cifar10": "bigloop.data.cifar10:CIFAR10",
+        "images": "bigloop.data.images:IMAGES",
+        "arrays": "bigloop.data.arrays:ARRAYS",
+    },
+)
 
 Split = Literal["train", "test"]
 
@@ -89,10 +92,12 @@ class Contents:
 class Source(Protocol):
     """What the workflow asks of a source of images.
 
-    `Options` are SourceOptions, or more than these; `revision` is raised when a change of code gives other images for
+    `about` says what it is; `Options` are SourceOptions, or more than these; `revision` is raised when a change of code gives other images for
     the same options; `handover` is the precision in which loops on it pass samples on, unless they say otherwise.
     """
 
+    @property
+    def about(self) -> str: ...
     @property
     def Options(self) -> type[SourceOptions]: ...
     @property
@@ -111,24 +116,18 @@ class Source(Protocol):
 
 def source(name: str) -> Source:
     """A registered source; raises SpecError for an unknown name. Imports nothing heavy."""
-    if name not in SOURCES:
-        raise SpecError(f"dataset: unknown dataset {name!r} (known: {', '.join(SOURCES)})")
-    module, _, attribute = SOURCES[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return SOURCES[name]
 
 
-def configured(given: Mapping[str, Any], where: str) -> tuple[DatasetSpec, Path | None]:
-    """The dataset that an entry of the config describes, and where its files lie.
+def configured(name: str, given: Mapping[Any, Any], where: str) -> tuple[DatasetSpec, Path | None]:
+    """The dataset that a source's name and options describe, and where the user's files of it lie.
 
     Looks at the user's files, but into none of them. Raises SpecError, in one line that names the key below `where`.
     """
     from bigloop.data.selection import totals
 
-    name = given.get("source")
-    if name not in SOURCES:
-        raise SpecError(f"{where}.source: unknown source {name!r} (known: {', '.join(SOURCES)})")
     about = source(name)
-    options = parse(about.Options, {k: v for k, v in given.items() if k != "source"}, where)
+    options = parse(about.Options, given, where)
     root = Path(options.root) if options.root else None
     try:
         listing = about.listing(options, root)
@@ -147,8 +146,7 @@ def configured(given: Mapping[str, Any], where: str) -> tuple[DatasetSpec, Path 
 
 @cache
 def _bare(name: str) -> DatasetSpec:
-    source(name)
-    return configured({"source": name}, f"dataset {name}")[0]
+    return configured(name, {}, f"dataset {name}")[0]
 
 
 def dataset(data: Data) -> DatasetSpec:

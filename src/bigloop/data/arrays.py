@@ -35,6 +35,7 @@ class ArrayFile:
     """Images (n, h, w), (n, c, h, w) or (n, h, w, c); an array called labels, whole numbers (n,), gives the classes."""
 
     Options = ArrayOptions
+    about = __doc__ or ""
     revision = 1
     handover: Handover = "uint8"
 

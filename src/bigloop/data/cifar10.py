@@ -32,6 +32,7 @@ class CifarArchive:
     md5: str
     classes: tuple[str, ...]
     counts: Mapping[str, tuple[int, ...]]
+    about: str = ""
     revision: int = 1
     handover: Handover = "uint8"
     Options: type[SourceOptions] = SourceOptions
@@ -94,4 +95,5 @@ CIFAR10 = CifarArchive(
     md5="c32a1d4ab5d03f1284b67883e8d87530",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     counts={"train": (5_000,) * 10, "test": (1_000,) * 10},
+    about=__doc__ or "",
 )

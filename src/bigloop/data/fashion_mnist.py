@@ -38,5 +38,6 @@ FASHION_MNIST = IdxImages(
         "ankle boot",
     ),
     counts={"train": (6_000,) * 10, "test": (1_000,) * 10},
+    about=__doc__ or "",
     packages={"Debian package dataset-fashion-mnist": debian_package},
 )

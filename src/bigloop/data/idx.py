@@ -34,6 +34,7 @@ class IdxImages:
     classes: tuple[str, ...]
     counts: Mapping[str, tuple[int, ...]]
     packages: Mapping[str, Provider] = field(default_factory=dict)
+    about: str = ""
     shape: tuple[int, int, int] = (1, 28, 28)
     revision: int = 1
     handover: Handover = "float16"

@@ -30,6 +30,7 @@ class ImageFolder:
     """Three channels, or one with `grey`. Without `size`, all pictures must have one size."""
 
     Options = ImageOptions
+    about = __doc__ or ""
     revision = 1
     handover: Handover = "uint8"
 

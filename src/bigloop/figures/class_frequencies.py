@@ -98,4 +98,10 @@ def draw_shares(ax: Axes, material: Material, run: str, norm: Normalize) -> None
     ax.tick_params(length=0)
 
 
-PLOT = Plot(draw, needs=frozenset({"classes"}))
+CAPTION = (
+    "Share of the images of each generation that a classifier trained on real data assigns to each class, "
+    "beside the shares among real images; the colour scale follows the square root, so that rare classes "
+    "can be told apart."
+)
+
+PLOT = Plot(draw, needs=frozenset({"classes"}), caption=CAPTION)

@@ -138,4 +138,10 @@ def head(ax: Axes, word: str, explanation: str) -> None:
     ax.set_title(f"$\\mathbf{{{word}}}$\n{explanation}")
 
 
-PLOT = Plot(draw, Options, frozenset({"images", "fid", "classes"}))
+CAPTION = (
+    "Model collapse at a glance: images from real data to the last generation of each model, and how "
+    "their quality (distance to real images), their variety (entropy of the predicted classes) and their "
+    "clarity change from generation to generation."
+)
+
+PLOT = Plot(draw, Options, frozenset({"images", "fid", "classes"}), caption=CAPTION)

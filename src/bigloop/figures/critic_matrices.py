@@ -89,4 +89,11 @@ def draw_matrix(ax: Axes, pair: pd.DataFrame) -> None:
     ax.spines[:].set_visible(False)
 
 
-PLOT = Plot(draw, needs=frozenset({"critics"}))
+CAPTION = (
+    "Share of the images of each generation of each generator (downwards) that the critic of each "
+    "generation (rightwards) calls fake; a critic was trained on the images of the generation before its "
+    "own, just right of the diagonal; the threshold is 0.5 for a sigmoid critic, and for a linear one the "
+    "midpoint between its mean scores on its own training images and on its own generator's images."
+)
+
+PLOT = Plot(draw, needs=frozenset({"critics"}), caption=CAPTION)

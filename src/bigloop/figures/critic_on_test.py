@@ -28,4 +28,10 @@ def draw(material: Material, options: NoOptions) -> Figure:
     return fig
 
 
-PLOT = Plot(draw, needs=frozenset({"critics"}))
+CAPTION = (
+    "Share of the real test images, which no critic was trained on, that the critic of each generation "
+    "calls real: scores above 0.5 for a sigmoid critic, and for a linear one above the midpoint between "
+    "its mean scores on its own training images and on its own generator's images."
+)
+
+PLOT = Plot(draw, needs=frozenset({"critics"}), caption=CAPTION)

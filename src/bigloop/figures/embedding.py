@@ -115,4 +115,9 @@ def draw_points(ax: Axes, points: np.ndarray, colour: str, gid: str) -> None:
     ax.scatter(points[:, 0], points[:, 1], s=4, color=colour, linewidths=0, gid=gid)
 
 
-PLOT = Plot(draw, Options, frozenset({"images"}))
+CAPTION = (
+    "Images of selected generations (in colour) among real images (grey), placed by one t-SNE of the "
+    "pixels of all of them, so that positions can be compared between panels."
+)
+
+PLOT = Plot(draw, Options, frozenset({"images"}), caption=CAPTION)

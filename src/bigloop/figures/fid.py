@@ -29,4 +29,9 @@ def draw(material: Material, options: NoOptions) -> Figure:
     return fig
 
 
-PLOT = Plot(draw, needs=frozenset({"fid"}))
+CAPTION = (
+    "Fréchet distance between the features of generated and of real images per generation; the dashed "
+    "line is what real images score against other real images."
+)
+
+PLOT = Plot(draw, needs=frozenset({"fid"}), caption=CAPTION)

@@ -48,4 +48,6 @@ def family_of(material: Material, run: str) -> str:
     return str(material.runs.loc[material.runs["run"] == run, "family"].iloc[0])
 
 
-PLOT = Plot(draw)
+CAPTION = "Losses at the end of the training of each generation, a row a model family."
+
+PLOT = Plot(draw, caption=CAPTION)

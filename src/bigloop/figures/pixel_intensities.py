@@ -88,4 +88,9 @@ def log_density(densities: dict[float, float]) -> tuple[np.ndarray, np.ndarray]:
     return heights, np.append(centres - half, centres[-1] + half)
 
 
-PLOT = Plot(draw, Options, frozenset({"pixels"}))
+CAPTION = (
+    "Distribution of pixel intensities in the images of selected generations of each model, not clipped, "
+    "and in real images (grey)."
+)
+
+PLOT = Plot(draw, Options, frozenset({"pixels"}), caption=CAPTION)

@@ -108,4 +108,10 @@ def draw_points(ax: Axes, points: np.ndarray, box: np.ndarray, colour: str, gid:
         ax.set_xlabel(f"{outside:.0%} outside", size=style.SMALL, labelpad=2)
 
 
-PLOT = Plot(draw, Options, frozenset({"points"}))
+CAPTION = (
+    "Points of the true density of each run (grey) and points that selected generations of its first seed "
+    "made (in colour), within limits that the true points set for the whole row; below a panel stands the "
+    "share of its points that lie outside, where it is 1 % or more."
+)
+
+PLOT = Plot(draw, Options, frozenset({"points"}), caption=CAPTION)

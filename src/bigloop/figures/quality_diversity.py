@@ -114,4 +114,11 @@ def sizes_note(material: Material, measures: Iterable[str]) -> str:
     return "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items() if note)
 
 
-PLOT = Plot(draw, Options, frozenset({"fid", "precision", "recall"}))
+CAPTION = (
+    "Fréchet distance (FID), quality (precision: the share of generated images that lie among real ones), "
+    "diversity (recall: the share of real images that lie among generated ones) and, where asked for, "
+    "further measures per generation; the dashed grey line is what real images score against other real "
+    "images."
+)
+
+PLOT = Plot(draw, Options, frozenset({"fid", "precision", "recall"}), caption=CAPTION)

@@ -53,4 +53,9 @@ def draw(material: Material, options: Options) -> Figure:
     return fig
 
 
-PLOT = Plot(draw, Options, frozenset({"images"}))
+CAPTION = (
+    "Images made by selected generations of each model, in the order in which they were sampled and "
+    "clipped to [0, 1] for display, beside images of the real data."
+)
+
+PLOT = Plot(draw, Options, frozenset({"images"}), caption=CAPTION)

@@ -55,4 +55,9 @@ def common_columns(material: Material, wanted: Sequence[int], most: int) -> list
     return chosen(wanted, there, most)
 
 
-PLOT = Plot(draw, Options, frozenset({"images"}))
+CAPTION = (
+    "Images made by selected generations of each run, in the order in which they were sampled and clipped "
+    "to [0, 1] for display, after a column of real images."
+)
+
+PLOT = Plot(draw, Options, frozenset({"images"}), caption=CAPTION)

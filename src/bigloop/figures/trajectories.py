@@ -220,4 +220,10 @@ def scale_y(ax: Axes, measure: str, drawn: list[Curve], others: list[float], log
         ax.set_ylim(bottom=0)
 
 
-PLOT = Plot(draw, Options)
+CAPTION = (
+    "Measures of each run over the generations, mean and one standard deviation over its seeds, beside "
+    "what theory expects where it is known (dotted, in the colour of the run) and what real data score "
+    "against other real data (dashed)."
+)
+
+PLOT = Plot(draw, Options, caption=CAPTION)

@@ -18,10 +18,10 @@ from bigloop.artifacts import (
 from bigloop.data import dataset, load_verified, source
 from bigloop.generation.sample import recall_samples
 from bigloop.loops import Composition, compose
-from bigloop.models import entry
 from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.registry import declared
 from bigloop.training.loop import as_floats
 
 
@@ -70,7 +70,7 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
         if any(part.dtype != torch.uint8 for part in parts) or source(about.source).handover == "float16":
             parts = [as_floats(part) for part in parts]
     classes = None
-    if entry(spec.model.family).conditional:
+    if declared("families")[spec.model.family].conditional:
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
     return TrainingSet(torch.cat(parts), classes, composition, inputs)

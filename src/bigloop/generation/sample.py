@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,13 +20,13 @@ from bigloop.artifacts import (
 )
 from bigloop.data import dataset
 from bigloop.generation.store import STATE, check_place, load_model
-from bigloop.models import entry
-from bigloop.models.images.neural import NeuralFamily
+from bigloop.models import Continuing
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import digest, parse, to_json
+from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.devices import default_device
 
@@ -81,12 +81,13 @@ def draw(
     trained, record = load_model(model, device, spec.sampler)
     check_place(model, record, spec.seed, spec.generation)
     generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
-    if state and isinstance(trained, NeuralFamily):
-        key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
-        trained.checkpoint = Checkpoint(state[0], key, state[1], report)
     training = parse(TrainSpec, record["spec"], f"{model / 'model.json'}: spec")
+    can = declared("families")[training.model.family]
+    if state and can.continues:
+        key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
+        cast(Continuing, trained).checkpoint = Checkpoint(state[0], key, state[1], report)
     rows, given = {}, {}
-    if entry(training.model.family).conditional:
+    if can.conditional:
         rows["labels"] = np.arange(spec.n) % max(1, len(dataset(training.dataset).classes))
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()

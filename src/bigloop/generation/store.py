@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,11 @@ from bigloop.artifacts import (
 )
 from bigloop.data import dataset
 from bigloop.loops import Composition
-from bigloop.models import Family, entry, family
-from bigloop.models.images.neural import NeuralFamily
+from bigloop.models import Continuing, Family, family
 from bigloop.seeding import torch_generator
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import Scalar, SpecError, digest, parse, to_dict
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import ModelSpec
 from bigloop.training.checkpoint import pack
 from bigloop.training.devices import describe, versions
@@ -64,7 +64,7 @@ def new_model(
     if cls.revision != spec.revision:
         raise SpecError(f"{spec.family}: revision {spec.revision} asked for, the code is at {cls.revision}")
     options: Any = parse(cls.Options, spec.options | (spec.sampler or {}), spec.family)
-    given = {"classes": classes} if entry(spec.family).conditional else {}
+    given = {"classes": classes} if declared("families")[spec.family].conditional else {}
     return cls.fresh(options, shape, torch_generator(seed, generation, "weights", device=device), **given)
 
 
@@ -103,10 +103,7 @@ def fresh_model(spec: TrainSpec, device: torch.device) -> Family:
 
 def parameters(model: Family) -> np.ndarray:
     """All that training moves in a model, as one vector, float64 (p,): of networks their parameters."""
-    if isinstance(model, NeuralFamily):
-        parts = [p.detach().cpu().numpy() for net in model.networks.values() for p in net.parameters()]
-    else:
-        parts = list(model.state()[0].values())
+    parts = model.parameters() if hasattr(model, "parameters") else list(model.state()[0].values())
     return np.concatenate([part.ravel().astype(np.float64) for part in parts])
 
 
@@ -125,8 +122,8 @@ def write_model(
         raise ArtifactError(f"{out}: the weights are not finite; nothing was written")
     header = {"spec": digest(spec), "family": spec.model.family}
     checksum = write_tensors(out / "model.safetensors", tensors, header)
-    if keep_optimizer and isinstance(model, NeuralFamily):
-        states, tree = pack({name: part.state_dict() for name, part in model.optimizers.items()})
+    if keep_optimizer and declared("families")[spec.model.family].continues:
+        states, tree = pack(cast(Continuing, model).optimizer_state())
         write_tensors(out / OPTIMIZER_FILE, states, {"model": checksum, "tree": tree})
     chosen = {"real": composition.real, **{str(g): rows for g, rows in composition.synthetic.items()}}
     numbers = {name: rows.astype(np.int32) for name, rows in chosen.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,13 @@ from bigloop.artifacts import (
 from bigloop.generation.rows import training_set
 from bigloop.generation.store import STATE, check_place, fresh_model, load_model, write_model
 from bigloop.loops import Composition
-from bigloop.models import Family
-from bigloop.models.images.neural import NeuralFamily
+from bigloop.models import Continuing, Family
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import SpecError, digest, to_dict
+from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint, unpack
 from bigloop.training.devices import default_device
 
@@ -61,8 +62,8 @@ def train(
     generator = torch_generator(spec.seed, spec.generation, "training", device=device)
     key = digest({"spec": spec, "inputs": rows.inputs, "device": device.type}, digits=64)
     checkpoint = Checkpoint(out / STATE, key, save_seconds, report)
-    if isinstance(model, NeuralFamily):
-        model.checkpoint = checkpoint
+    if declared("families")[spec.model.family].continues:
+        cast(Continuing, model).checkpoint = checkpoint
     given = {} if rows.labels is None else {"labels": rows.labels}
     history = model.fit(rows.images, spec.budget, generator, report, **given)
     facts = {"rows": len(rows.images), "inputs": rows.inputs, "resumed_at": checkpoint.resumed_at}
@@ -83,8 +84,8 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
         raise ArtifactError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     device = default_device()
     model = fresh_model(spec, device)
-    if not isinstance(model, NeuralFamily):
-        raise SpecError(f"{spec.model.family}: only families of networks can start from imported weights")
+    if not declared("families")[spec.model.family].continues:
+        raise SpecError(f"{spec.model.family}: only families that continue can start from imported weights")
     expected, _ = model.state()
     for name in sorted(expected.keys() | tensors.keys()):
         wanted, found = (side[name].shape if name in side else "none" for side in (expected, tensors))
@@ -94,7 +95,9 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
                 f"{spec.model.family} with these options"
             )
     rows = training_set(spec, data, (), report)
-    model.adopt(tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device))
+    cast(Continuing, model).adopt(
+        tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device)
+    )
     report(f"weights of generation 1 taken from {weights}")
     facts = {"rows": 0, "inputs": {**rows.inputs, "weights": spec.weights}, "resumed_at": []}
     none = Composition(np.zeros(0, np.int64), {})
@@ -103,19 +106,20 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
 
 def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Report) -> dict[str, str]:
     """Give `model` the weights and the optimisers' state of the generation before; returns their SHA-256."""
-    if not isinstance(model, NeuralFamily):
-        raise SpecError(f"{spec.model.family}: only families of networks can continue from earlier weights")
+    if not declared("families")[spec.model.family].continues:
+        raise SpecError(f"{spec.model.family}: cannot continue from earlier weights")
+    going_on = cast(Continuing, model)
     before, record = load_model(previous, torch.device("cpu"))
     check_place(previous, record, spec.seed, spec.generation - 1)
     inputs = {"model": record["sha256"]}
     if record["spec"].get("weights"):
         report("the weights of generation 1 were imported: the optimiser starts anew")
-        model.resume_from(before.state()[0], {})
+        going_on.resume_from(before.state()[0], {})
         return inputs
     tensors, header = read_tensors(previous / OPTIMIZER_FILE)
     if header.get("model") != record["sha256"]:
         raise ArtifactError(f"{previous / OPTIMIZER_FILE}: does not belong to the model beside it; {REBUILD}")
-    model.resume_from(before.state()[0], unpack(tensors, header["tree"]))
+    going_on.resume_from(before.state()[0], unpack(tensors, header["tree"]))
     return inputs | {"optimizer": header["sha256"]}
 
 

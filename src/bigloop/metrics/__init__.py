@@ -2,7 +2,7 @@
 
     MEASURES["fid"].function(features_of_generated, features_of_real)       # -> 12.3
 
-Adding a measure is one file with its function and one line in MEASURES.
+Adding a measure is one file with its function and its `Measure`, and one line in MEASURES.
 """
 
 from __future__ import annotations
@@ -13,17 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from bigloop.metrics.classes import class_statistics
-from bigloop.metrics.divergences import divergences
-from bigloop.metrics.frechet import frechet_distance
-from bigloop.metrics.histories import training_statistics
-from bigloop.metrics.modes import intra_class_variance, mode_statistics, total_variance
-from bigloop.metrics.moments import moment_statistics
-from bigloop.metrics.neighbours import ball_radii, coverage, density, nearest, precision, recall
-from bigloop.metrics.parameters import parameter_distance
-from bigloop.metrics.pixels import pixel_statistics
-from bigloop.metrics.wasserstein import own_wasserstein1, wasserstein1, wasserstein1_excess, wasserstein2
 from bigloop.spec.options import option
+from bigloop.spec.registry import Registry
+from bigloop.spec.runs import MOST_ROWS
 
 
 @dataclass(frozen=True)
@@ -31,47 +23,11 @@ class MeasureOptions:
     """What a config may say of every measure."""
 
     n: int | None = option(
-        None, "rows on each side; by default as many as there are, up to a limit", minimum=2
+        None,
+        "rows on each side; by default as many as there are, up to a limit",
+        minimum=2,
+        maximum=MOST_ROWS,
     )
-
-
-@dataclass(frozen=True)
-class InceptionOptions(MeasureOptions):
-    """Options of fid_inception."""
-
-    weights: str = option(
-        "", "file with torch-fidelity's FID-Inception weights; empty: torch-fidelity fetches them"
-    )
-
-
-@dataclass(frozen=True)
-class PixelOptions(MeasureOptions):
-    """Options of pixels."""
-
-    bins: int = option(200, "equal bins of the histogram over [-1, 1]", minimum=2)
-
-
-@dataclass(frozen=True)
-class NeighbourOptions(MeasureOptions):
-    """Options of precision, recall, density and coverage."""
-
-    k: int = option(5, "a row's ball reaches to its k-th nearest other row", minimum=1)
-
-
-@dataclass(frozen=True)
-class ModeOptions(MeasureOptions):
-    """Options of modes."""
-
-    least: float = option(
-        0.1, "a covered mode has at least this part of its fair share of n as good samples", above=0
-    )
-
-
-@dataclass(frozen=True)
-class DivergenceOptions(MeasureOptions):
-    """Options of divergences."""
-
-    bins: int = option(32, "equal cells along each dimension of the density's box", minimum=2)
 
 
 @dataclass(frozen=True)
@@ -118,6 +74,7 @@ class Measure:
     of_real: Callable[..., np.ndarray | float] | None = None
     consumed: frozenset[str] = frozenset()  # options that the making of its views uses up
     only_images: bool = False  # means nothing of points
+    power: float = 1.0  # of n, as which its time grows, where both sides have n rows
 
     @property
     def has_rows(self) -> bool:
@@ -140,36 +97,27 @@ class Measure:
         return OF_POINTS.issuperset(self.on) and self.against == "subset" and not self.only_images
 
 
-MEASURES = {
-    "wasserstein1": Measure(wasserstein1, ("images",), limit=500),
-    "wasserstein1_excess": Measure(
-        wasserstein1_excess, ("images",), limit=2_000, per_side=2, of_real=own_wasserstein1
-    ),
-    "wasserstein2": Measure(wasserstein2, ("images",), limit=500),
-    "fid": Measure(frechet_distance, ("features",), limit=10_000),
-    "fid_inception": Measure(
-        frechet_distance,
-        ("inception",),
-        limit=1_000,
-        Options=InceptionOptions,
-        consumed=frozenset({"weights"}),
-    ),
-    "precision": Measure(
-        precision, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii
-    ),
-    "recall": Measure(recall, ("features",), limit=10_000, Options=NeighbourOptions),
-    "density": Measure(density, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii),
-    "coverage": Measure(coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii),
-    "classes": Measure(class_statistics, ("probabilities",), limit=10_000),
-    "intra_class_variance": Measure(intra_class_variance, ("features", "probabilities"), limit=10_000),
-    "variance": Measure(total_variance, ("images",), limit=10_000),
-    "modes": Measure(mode_statistics, ("modes",), limit=10_000, Options=ModeOptions),
-    "divergences": Measure(
-        divergences, ("cells",), limit=10_000, Options=DivergenceOptions, consumed=frozenset({"bins"})
-    ),
-    "pixels": Measure(pixel_statistics, ("images",), limit=10_000, Options=PixelOptions, only_images=True),
-    "nearest_real": Measure(nearest, ("images",), limit=1_000, against="training"),
-    "parameter_distance": Measure(parameter_distance, ("parameters",), Options=NoOptions),
-    "moments": Measure(moment_statistics, ("moments",), Options=NoOptions),
-    "training": Measure(training_statistics, ("history",), Options=NoOptions),
-}
+MEASURES = Registry(
+    "measures",
+    {
+        "wasserstein1": "bigloop.metrics.wasserstein:WASSERSTEIN1",
+        "wasserstein1_excess": "bigloop.metrics.wasserstein:EXCESS",
+        "wasserstein2": "bigloop.metrics.wasserstein:WASSERSTEIN2",
+        "fid": "bigloop.metrics.frechet:FID",
+        "fid_inception": "bigloop.metrics.frechet:INCEPTION",
+        "precision": "bigloop.metrics.neighbours:PRECISION",
+        "recall": "bigloop.metrics.neighbours:RECALL",
+        "density": "bigloop.metrics.neighbours:DENSITY",
+        "coverage": "bigloop.metrics.neighbours:COVERAGE",
+        "classes": "bigloop.metrics.classes:CLASSES",
+        "intra_class_variance": "bigloop.metrics.modes:WITHIN_CLASSES",
+        "variance": "bigloop.metrics.modes:VARIANCE",
+        "modes": "bigloop.metrics.modes:MODES",
+        "divergences": "bigloop.metrics.divergences:DIVERGENCES",
+        "pixels": "bigloop.metrics.pixels:PIXELS",
+        "nearest_real": "bigloop.metrics.neighbours:NEAREST",
+        "parameter_distance": "bigloop.metrics.parameters:PARAMETERS",
+        "moments": "bigloop.metrics.moments:MOMENTS",
+        "training": "bigloop.metrics.histories:TRAINING",
+    },
+)

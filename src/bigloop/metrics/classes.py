@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bigloop.metrics import Measure
+
 
 def class_statistics(generated: np.ndarray, real: np.ndarray) -> list[tuple[str, float, str]]:
     """Class histogram of generated images and its summaries, from class probabilities (n, classes) of both sides.
@@ -31,3 +33,6 @@ def entropy(frequencies: np.ndarray) -> float:
     """Shannon entropy −Σ p ln p in nats; 0 ln 0 = 0."""
     p = frequencies[frequencies > 0]
     return float(-(p * np.log(p)).sum() + 0.0)
+
+
+CLASSES = Measure(class_statistics, ("probabilities",), limit=10_000)

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+
+from bigloop.metrics import Measure, MeasureOptions
+from bigloop.spec.options import option
 
 SKEW = 1e-3  # share of the real law that is mixed into the generated one for the forward divergence
 
@@ -93,3 +97,15 @@ def _kl(p: np.ndarray, q: np.ndarray) -> float:
 def _require_few_dimensions(d: int) -> None:
     if d > 2:
         raise ValueError(f"cells: expected at most 2 dimensions, got {d}")
+
+
+@dataclass(frozen=True)
+class DivergenceOptions(MeasureOptions):
+    """Options of divergences."""
+
+    bins: int = option(32, "equal cells along each dimension of the density's box", minimum=2, maximum=4096)
+
+
+DIVERGENCES = Measure(
+    divergences, ("cells",), limit=10_000, Options=DivergenceOptions, consumed=frozenset({"bins"})
+)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from bigloop.metrics import Measure, MeasureOptions
+from bigloop.spec.options import option
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -33,3 +38,22 @@ def frechet_from_statistics(
     cross = np.sqrt(np.linalg.eigvalsh(root @ covariance_y @ root).clip(min=0)).sum()
     distance = np.sum((mean_x - mean_y) ** 2) + np.trace(covariance_x) + np.trace(covariance_y) - 2 * cross
     return float(max(distance, 0.0))
+
+
+@dataclass(frozen=True)
+class InceptionOptions(MeasureOptions):
+    """Options of fid_inception."""
+
+    weights: str = option(
+        "", "file with torch-fidelity's FID-Inception weights; empty: torch-fidelity fetches them"
+    )
+
+
+FID = Measure(frechet_distance, ("features",), limit=10_000)
+INCEPTION = Measure(
+    frechet_distance,
+    ("inception",),
+    limit=1_000,
+    Options=InceptionOptions,
+    consumed=frozenset({"weights"}),
+)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from bigloop.metrics import Measure, MeasureOptions
+from bigloop.spec.options import option
 
 
 def intra_class_variance(
@@ -59,3 +64,17 @@ def total_variance(points: np.ndarray, real: np.ndarray) -> float:
     if len(points) < 2:
         raise ValueError(f"points: expected n ≥ 2 rows, got {len(points)}")
     return float(np.asarray(points, dtype=np.float64).reshape(len(points), -1).var(axis=0, ddof=1).sum())
+
+
+@dataclass(frozen=True)
+class ModeOptions(MeasureOptions):
+    """Options of modes."""
+
+    least: float = option(
+        0.1, "a covered mode has at least this part of its fair share of n as good samples", above=0
+    )
+
+
+WITHIN_CLASSES = Measure(intra_class_variance, ("features", "probabilities"), limit=10_000)
+VARIANCE = Measure(total_variance, ("images",), limit=10_000)
+MODES = Measure(mode_statistics, ("modes",), limit=10_000, Options=ModeOptions)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from bigloop.metrics import Measure, NoOptions
 from bigloop.metrics.frechet import frechet_from_statistics
 
 Moments = tuple[np.ndarray, np.ndarray]
@@ -38,3 +39,6 @@ def moment_statistics(generated: Moments, real: Moments) -> list[tuple[str, floa
 def _float64(moments: Moments) -> Moments:
     mean, covariance = moments
     return np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+
+
+MOMENTS = Measure(moment_statistics, ("moments",), Options=NoOptions)

@@ -7,8 +7,12 @@ k-th nearest other row of the same set, and ask which rows of the other set it h
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+
+from bigloop.metrics import Measure, MeasureOptions
+from bigloop.spec.options import option
 
 BLOCK = 500  # rows at a time: the distances held at once are a few times this × the other set's rows
 MANY = 0.1  # share of a row from which picking the columns costs more than it saves
@@ -143,3 +147,23 @@ def _require_rows(least: int, *sets: np.ndarray) -> None:
     for rows in map(len, sets):
         if rows < least:
             raise ValueError(f"neighbours: expected n ≥ {least} rows in each set, got {rows}")
+
+
+@dataclass(frozen=True)
+class NeighbourOptions(MeasureOptions):
+    """Options of precision, recall, density and coverage."""
+
+    k: int = option(5, "a row's ball reaches to its k-th nearest other row", minimum=1)
+
+
+PRECISION = Measure(
+    precision, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
+)
+RECALL = Measure(recall, ("features",), limit=10_000, Options=NeighbourOptions, power=2.0)
+DENSITY = Measure(
+    density, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
+)
+COVERAGE = Measure(
+    coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
+)
+NEAREST = Measure(nearest, ("images",), limit=1_000, against="training", power=2.0)

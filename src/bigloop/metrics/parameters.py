@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bigloop.metrics import Measure, NoOptions
+
 
 def parameter_distance(
     parameters: np.ndarray, first: np.ndarray, initial: np.ndarray
@@ -23,3 +25,6 @@ def parameter_distance(
         ("parameter_distance", float(np.linalg.norm(now - first)) / now.size, ""),
         ("parameter_distance_initial", float(np.linalg.norm(first - initial)) / now.size, ""),
     ]
+
+
+PARAMETERS = Measure(parameter_distance, ("parameters",), Options=NoOptions)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from bigloop.metrics import Measure, MeasureOptions
+from bigloop.spec.options import option
 
 LOW, HIGH = -1.0, 1.0  # a tanh's range; real data fill [0, 1]
 
@@ -23,3 +28,13 @@ def pixel_statistics(
         ("negative_share", float((values < 0).mean()), ""),
         *(("pixel_intensity", float(d), f"{c:.6g}") for c, d in zip(centres, density, strict=True)),
     ]
+
+
+@dataclass(frozen=True)
+class PixelOptions(MeasureOptions):
+    """Options of pixels."""
+
+    bins: int = option(200, "equal bins of the histogram over [-1, 1]", minimum=2)
+
+
+PIXELS = Measure(pixel_statistics, ("images",), limit=10_000, Options=PixelOptions, only_images=True)

@@ -9,72 +9,47 @@ To add a family, write a file like vae.py and add its line to FAMILIES.
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-from collections.abc import Callable, Container, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from bigloop.spec.options import SpecError, parse, to_dict
+from bigloop.spec.options import parse, to_dict
+from bigloop.spec.registry import Registry, declared
 from bigloop.spec.runs import ModelSpec
 
-
-class Entry(NamedTuple):
-    """Where a family's class is, and what its models can do beside a `Family`'s duties."""
-
-    path: str
-    has_critic: bool = False  # a `Critic`
-    conditional: bool = False  # a `Conditional`
-    continues: bool = False  # can go on from another's weights and optimisers, as every `NeuralFamily` can
-    reaches_modes: bool = True  # can be sampled with bias λ = 0
-    stacked: bool = False  # a `Stacked`: of points, many replicates at once
-    has_moments: bool = False  # is a Gaussian, whose mean and covariance are known
-    sees_density: bool = False  # is fitted to the known density itself, which `fresh` gets
-    multiple: int | str = 1  # of images: both sides are multiples of it, or of the option of this name
-    least: int = 1  # of images: the shortest side that it can make
-
-    def refuses(self, shape: tuple[int, ...], options: Mapping[str, Any]) -> str:
-        """Why it makes no images of this (channels, height, width), in words; empty where it does."""
-        of = options[self.multiple] if isinstance(self.multiple, str) else self.multiple
-        if any(side % of or side < self.least for side in shape[1:]):
-            named = f" ({self.multiple})" if isinstance(self.multiple, str) else ""
-            least = f", at least {self.least}" if self.least > of else ""
-            return f"makes images whose sides are multiples of {of}{named}{least}"
-        return ""
-
-
-FAMILIES = {
-    "vae": Entry("bigloop.models.images.vae:VAE", continues=True),
-    "wgan_gp": Entry(
-        "bigloop.models.images.wgan_gp:WGANGP", has_critic=True, continues=True, multiple=4, least=12
-    ),
-    "ddpm": Entry(
-        "bigloop.models.images.ddpm:DDPM",
-        conditional=True,
-        continues=True,
-        reaches_modes=False,
-        multiple="patch",
-        least=4,
-    ),
-    "gaussian": Entry("bigloop.models.points.gaussian:Gaussian", stacked=True, has_moments=True),
-    "projection": Entry(
-        "bigloop.models.points.projection:Projection", stacked=True, has_moments=True, sees_density=True
-    ),
-    "gmm": Entry("bigloop.models.points.gmm:GMM", stacked=True, continues=True),
-    "mlp_gan": Entry("bigloop.models.points.mlp_gan:MLPGAN", stacked=True, continues=True),
-    "glow": Entry("bigloop.models.points.glow:Glow", stacked=True, continues=True),
-    "otcfm": Entry("bigloop.models.points.otcfm:OTCFM", stacked=True, continues=True),
-    "mlp_ddpm": Entry("bigloop.models.points.mlp_ddpm:MLPDDPM", stacked=True, continues=True),
-}
+FAMILIES = Registry(
+    "families",
+    {
+        "vae": "bigloop.models.images.vae:VAE",
+        "wgan_gp": "bigloop.models.images.wgan_gp:WGANGP",
+        "ddpm": "bigloop.models.images.ddpm:DDPM",
+        "gaussian": "bigloop.models.points.gaussian:Gaussian",
+        "projection": "bigloop.models.points.projection:Projection",
+        "gmm": "bigloop.models.points.gmm:GMM",
+        "mlp_gan": "bigloop.models.points.mlp_gan:MLPGAN",
+        "glow": "bigloop.models.points.glow:Glow",
+        "otcfm": "bigloop.models.points.otcfm:OTCFM",
+        "mlp_ddpm": "bigloop.models.points.mlp_ddpm:MLPDDPM",
+    },
+)
 
 
 class Family(Protocol):
     """What the loop asks of a generative model.
 
-    A class has `Options`, a frozen dataclass of its hyperparameters declared with `spec.option`, and
-    `revision`, raised when a change of code changes what the same options learn. Torch types are not named
-    here, so that planning a workflow does not have to import torch.
+    A class has `Options`, a frozen dataclass of its hyperparameters declared with `spec.option`, and `revision`,
+    raised when a change of code changes what the same options learn. What it can do besides, it says in class
+    attributes, which planning reads from spec/registered.json:
+
+    conditional      a `Conditional`                    has_critic     a `Critic`
+    continues        a `Continuing`                     stacked        a `Stacked`: of points, many replicates at once
+    reaches_modes    can be sampled with bias λ = 0; True unless it says otherwise
+    has_moments      is a Gaussian, with `mean`, `covariance` and `by_moments`
+    sees_density     is fitted to the known density itself, which `fresh` gets
+    multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
+
+    Torch types are not named here, so that planning a workflow does not have to import torch.
     """
 
     Options: ClassVar[type]
@@ -113,7 +88,7 @@ class Critic(Family, Protocol):
 class Conditional(Protocol):
     """A family that learns and samples images of given classes; what differs from `Family`.
 
-    labels: Tensor (n,), int64, each the class of a row, below `classes`; of images without labels there is one class.
+    labels: Tensor (n,), int64, each the class of a row, below `classes`.
     """
 
     @classmethod
@@ -124,6 +99,31 @@ class Conditional(Protocol):
     ) -> list[dict]: ...
 
     def sample(self, n: int, bias: float, generator: Any, labels: Any) -> Any: ...
+
+
+class Continuing(Protocol):
+    """A family whose training can be left and taken up again, by itself or by the next generation's model.
+
+    checkpoint: training.checkpoint.Checkpoint, where the next `fit` or `sample` keeps its state, or None.
+    """
+
+    checkpoint: Any
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The state of the optimisers, tensors in a tree, by name."""
+        ...
+
+    def resume_from(self, tensors: dict[str, np.ndarray], optimizers: dict[str, Any]) -> None:
+        """Begin the next `fit` with these weights and states of the optimisers, those of another model's end."""
+        ...
+
+    def adopt(self, tensors: dict[str, np.ndarray], rows: Any, generator: Any) -> None:
+        """Take over weights that were trained elsewhere, and note what there is to note of the training rows."""
+        ...
+
+    def parameters(self) -> list[np.ndarray]:
+        """All that training moves."""
+        ...
 
 
 class Stacked(Protocol):
@@ -162,28 +162,27 @@ class Stacked(Protocol):
         ...
 
 
-def entry(name: str) -> Entry:
-    """The entry of a registered family; raises SpecError for an unknown name."""
-    if name not in FAMILIES:
-        raise SpecError(f"family: unknown family {name!r} (known: {', '.join(FAMILIES)})")
-    return FAMILIES[name]
-
-
 def family(name: str) -> type[Family]:
     """The class of a registered family; raises SpecError for an unknown name."""
-    module, _, attribute = entry(name).path.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return FAMILIES[name]
 
 
 def resolve(name: str, given: dict[str, Any], where: str) -> ModelSpec:
     """The complete ModelSpec of a family with the options `given`; raises SpecError naming the key below `where`."""
-    cls = family(name)
-    values = to_dict(parse(cls.Options, given, where))
-    sampling = {f.name for f in dataclasses.fields(cls.Options) if f.metadata.get("sampling")}
-    return model_spec(name, cls.revision, values, sampling)
+    about = declared("families")[name]
+    values = to_dict(parse(about.Options, given, where))
+    sampler = {k: v for k, v in values.items() if about.options[k].get("sampling")}
+    return ModelSpec(
+        name, about.revision, {k: v for k, v in values.items() if k not in sampler}, sampler or None
+    )
 
 
-def model_spec(name: str, revision: int, values: dict[str, Any], sampling: Container[str]) -> ModelSpec:
-    """The ModelSpec of resolved options, of which those in `sampling` matter to sampling alone."""
-    sampler = {k: v for k, v in values.items() if k in sampling}
-    return ModelSpec(name, revision, {k: v for k, v in values.items() if k not in sampling}, sampler or None)
+def refuses(name: str, shape: tuple[int, ...], options: Mapping[str, Any]) -> str:
+    """Why a family makes no images of this (channels, height, width), in words; empty where it does."""
+    about = declared("families")[name]
+    of = options[about.multiple] if isinstance(about.multiple, str) else about.multiple
+    if not any(side % of or side < about.least for side in shape[1:]):
+        return ""
+    named = f" ({about.multiple})" if isinstance(about.multiple, str) else ""
+    least = f", at least {about.least}" if about.least > of else ""
+    return f"makes images whose sides are multiples of {of}{named}{least}"

@@ -26,7 +26,7 @@ from bigloop.generation.store import new_model
 from bigloop.measures.points import Judge
 from bigloop.measures.records import most_rows
 from bigloop.metrics import MEASURES
-from bigloop.models import FAMILIES, Critic
+from bigloop.models import Critic
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.ops.forecast import Forecast, Pace, RunForecast, forecast
 from bigloop.ops.resources import training_rows, training_steps
@@ -35,6 +35,7 @@ from bigloop.runtime.words import duration, size
 from bigloop.simulation.lineages import Lineages
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar, digest
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget
 from bigloop.training.devices import default_device
 
@@ -162,7 +163,7 @@ class Timing:
             images = torch.rand(rows, *dataset(run.spec.dataset).shape)
             batch = cast(int, run.spec.model.options.get("batch_size", 1))
             labels = torch.zeros(rows, dtype=torch.int64)
-            conditional = FAMILIES[run.spec.model.family].conditional
+            conditional = declared("families")[run.spec.model.family].conditional
             learn, draw = ({"labels": labels}, {"labels": labels[:CHUNK]}) if conditional else ({}, {})
             around, step = self._per_step(
                 lambda n: model.fit(images, Budget(images=n * batch), generator, lambda line: None, **learn)

@@ -1,6 +1,6 @@
 """Where a long experiment stands, from its files: what is done, what runs, when it ends.
 
-    survey(load(Path("config.yaml"), read_schema()), Path("results"))
+    survey(load(Path("config.yaml")), Path("results"))
 
 Works while the workflow runs, also from another node of a shared disk. Changes nothing and imports no torch.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -22,9 +21,6 @@ from bigloop.ops.forecast import chain
 from bigloop.ops.standing import Job, Lineage, block_jobs, generations, other_jobs, remaining
 from bigloop.runtime import locks
 from bigloop.spec.options import SpecError
-
-SCHEMA = Path("workflow/schemas/config.schema.yaml")
-
 
 WIDTH = 100  # columns
 
@@ -99,17 +95,10 @@ class Survey:
         return sum(run.generations * len(run.seeds) for run in self.experiment.runs.values())
 
 
-def read_schema() -> Mapping[str, Any]:
-    """The config's JSON Schema; raises SpecError where the working directory is not the workflow's."""
-    if not SCHEMA.is_file():
-        raise SpecError(f"{SCHEMA}: not found; run this in the folder of bigloop's Snakefile (see --results)")
-    return yaml.safe_load(SCHEMA.read_text())
-
-
-def load(config: Path, schema: Mapping[str, Any]) -> Experiment:
+def load(config: Path) -> Experiment:
     """The experiment in a config file; raises SpecError, one line, where it cannot be read or is not valid."""
     try:
-        return Experiment.from_config(yaml.safe_load(config.read_text()), schema)
+        return Experiment.from_config(yaml.safe_load(config.read_text()))
     except OSError as error:
         raise SpecError(f"{config}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError) as error:  # SpecError and UnicodeDecodeError among them

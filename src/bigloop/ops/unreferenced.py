@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bigloop.config.experiment import Experiment
 from bigloop.ops import disk
@@ -14,9 +13,7 @@ from bigloop.runtime.words import size
 from bigloop.spec.options import SpecError
 
 
-def referenced(
-    experiment: Experiment, results: Path, schema: Mapping[str, Any]
-) -> tuple[set[str], list[str]]:
+def referenced(experiment: Experiment, results: Path) -> tuple[set[str], list[str]]:
     """Names of the folders that a config refers to, and a line for each config that cannot be understood.
 
     Configs are that of `experiment`, and those that the workflow wrote to results/*/config.yaml when it ran. The one
@@ -30,7 +27,7 @@ def referenced(
         if own and not config.exists():
             continue
         try:
-            written = folder_names(load(config, schema))
+            written = folder_names(load(config))
         except SpecError as error:
             faults.append(str(error))
             continue
@@ -47,9 +44,9 @@ def folder_names(experiment: Experiment) -> set[str]:
     return classifiers | {spec.folder for spec in specs} | {spec.first.folder for spec in specs}
 
 
-def show_unreferenced(experiment: Experiment, results: Path, schema: Mapping[str, Any]) -> list[Path]:
+def show_unreferenced(experiment: Experiment, results: Path) -> list[Path]:
     """Print, and return, the folders that no config refers to: none where a config cannot be understood."""
-    names, faults = referenced(experiment, results, schema)
+    names, faults = referenced(experiment, results)
     for fault in faults:
         print(
             f"\n{fault}\n    Until it can be read, it may refer to any folder: none is listed for deletion."

@@ -33,12 +33,13 @@ from bigloop.data.densities import Density, known_density
 from bigloop.loops import synthetic_rows
 from bigloop.measures.points import Generated, Judge
 from bigloop.measures.records import Record
-from bigloop.models import entry, family
-from bigloop.models.points.gaussian import Gaussian, Moments
+from bigloop.models import family
+from bigloop.models.points.gaussian import Moments
 from bigloop.models.points.stacked import Streams
 from bigloop.runtime.progress import Report
 from bigloop.seeding import numpy_generator
 from bigloop.spec.options import parse
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import RunSpec, Synthetic
 
 Pool = dict[int, dict[str, np.ndarray]]  # generation → what it left: its points, or its moments; seed first
@@ -106,7 +107,7 @@ class Lineages:
             self.points[str(t)] = made[0, :PREVIEW_ROWS].astype(np.float32)
 
     def _moments(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
-        if not isinstance(self.model, Gaussian):
+        if not declared("families")[self.run.model.family].has_moments:
             return None
         return self.model.mean[index].numpy(), self.model.covariance[index].numpy()
 
@@ -235,13 +236,13 @@ def new_models(run: RunSpec, seeds: Sequence[int], generation: int) -> Any:
     options = parse(cls.Options, run.model.options | (run.model.sampler or {}), run.model.family)
     density = known_density(run.density.name, run.density.options)
     streams = Streams([numpy_generator(seed, generation, "weights") for seed in seeds])
-    given = {"density": density} if entry(run.model.family).sees_density else {}
+    given = {"density": density} if declared("families")[run.model.family].sees_density else {}
     return cls.fresh(options, density.dimension, streams, **given)
 
 
 def by_moments(model: Any) -> bool:
     """Whether a model takes and gives moments instead of rows."""
-    return isinstance(model, Gaussian) and model.by_moments
+    return getattr(model, "by_moments", False)
 
 
 def _below(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from bigloop.spec.options import Scalar, digest, option
 from bigloop.spec.runs import (
+    MOST_EPOCHS,
+    MOST_ROWS,
     Budget,
     Data,
     DensitySpec,
@@ -14,6 +16,7 @@ from bigloop.spec.runs import (
     Initial,
     ModelSpec,
     Real,
+    RuleSpec,
     RunSpec,
     Start,
     Synthetic,
@@ -35,6 +38,7 @@ class TrainSpec:
     synthetic: Synthetic | None = None
     start: Start | None = None
     weights: str | None = None  # of a first generation that is imported
+    rules: tuple[RuleSpec, ...] = option((), neutral=())
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
@@ -44,7 +48,7 @@ class TrainSpec:
             budget = loop.budget.initial
             return cls(run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights)
         given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
-        return cls(run.dataset, model, seed, generation, *given)
+        return cls(run.dataset, model, seed, generation, *given, rules=loop.rules)
 
     @property
     def continues(self) -> bool:
@@ -58,7 +62,7 @@ class SampleSpec:
 
     seed: int
     generation: int
-    n: int = option(description="rows to generate", minimum=1)
+    n: int = option(description="rows to generate", minimum=1, maximum=MOST_ROWS)
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
     sampler: dict[str, Scalar] | None = None
     handover: Handover | None = None  # None: float16
@@ -171,15 +175,17 @@ class ClassifierSpec:
     """The CNN that predicts classes and gives the features of the distances, and its training."""
 
     dataset: Data
-    width: int = option(32, "channels of the first convolution", minimum=1)
-    features: int = option(84, "units of the penultimate layer, the features of fid", minimum=1)
-    epochs: int = option(12, "passes over the real training set", minimum=1)
+    width: int = option(32, "channels of the first convolution", minimum=1, maximum=4096)
+    features: int = option(
+        84, "units of the penultimate layer, the features of fid", minimum=1, maximum=65_536
+    )
+    epochs: int = option(12, "passes over the real training set", minimum=1, maximum=MOST_EPOCHS)
     batch_size: int = option(128, "images a step", minimum=1)
-    learning_rate: float = option(2e-3, "peak of the one-cycle schedule (AdamW)", above=0)
-    shift: int = option(2, "training images are shifted by up to this many pixels", minimum=0)
+    learning_rate: float = option(2e-3, "peak of the one-cycle schedule (AdamW)", above=0, maximum=1e6)
+    shift: int = option(2, "training images are shifted by up to this many pixels", minimum=0, maximum=1024)
     dropout: float = option(0.2, "share of features dropped in training", minimum=0, below=1)
-    seed: int = option(0, "seed of the weights, the order and the shifts", minimum=0)
-    revision: int = option(1, "revision of the classifier's code", minimum=1)
+    seed: int = option(0, "seed of the weights, the order and the shifts", minimum=0, maximum=2**53)
+    revision: int = 1  # of the code
 
     @property
     def folder(self) -> str:

@@ -1,10 +1,10 @@
-"""What a job is told: frozen dataclasses, parsed strictly from JSON.
+"""What a job is told: frozen dataclasses, declared once, parsed strictly by pydantic, digested canonically.
 
     run = parse(RunSpec, json.loads(text), where="run")
     run.folder      # "vae-mnist-1f0c9a42": the same words for the same science, whatever the run is called
 
-A dataclass field is declared with `option(default, description, minimum=…)`; `parse` checks type and range
-and names the key at fault, `schema_of` turns the same declaration into JSON Schema.
+A field is declared with `option(default, description, minimum=…)`. Parsing, the schema, the shipped declarations and
+the error messages are all made from that.
 """
 
 from __future__ import annotations
@@ -12,21 +12,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal, TypeVar
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic_core import SchemaValidator, ValidationError
+
+from bigloop.spec.faults import SpecError, in_words, shown
+from bigloop.spec.hints import Scalar, core_of, key_of, typed_fields
 
 T = TypeVar("T")
-
-
-Scalar = bool | int | float | str
-
-
-class SpecError(ValueError):
-    """A configuration or spec that cannot be run. The message is one line that names the key."""
 
 
 def option(
@@ -37,46 +33,51 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    each: tuple[float, float] | None = None,
+    at_most: str = "",
+    where: Mapping[str, Scalar] | None = None,
     sampling: bool = False,
+    neutral: Any = dataclasses.MISSING,
 ) -> Any:
     """A dataclass field with a description and a range: minimum ≤ value ≤ maximum, above < value < below.
 
-    `sampling` marks an option of a family that training does not depend on.
+    Of a list, a mapping or a word, minimum and maximum bound the length, and `each` the numbers in a list. `at_most`
+    names another option that this one may not exceed, `where` other options have the given values. `sampling` marks
+    an option of a family that training does not depend on. An option that is younger than finished results declares
+    the value at which it changes nothing, its default, as `neutral`: there it is left out of canonical JSON.
     """
+    if neutral is not dataclasses.MISSING and neutral != default:
+        raise ValueError(f"neutral={neutral!r} is not the default, {default!r}: old configs would change")
     bounds = {"minimum": minimum, "maximum": maximum, "exclusiveMinimum": above, "exclusiveMaximum": below}
-    given = {k: v for k, v in bounds.items() if v is not None}
-    return field(
-        default=default, metadata={"description": description, "bounds": given, "sampling": sampling}
-    )
+    metadata: dict[str, Any] = {
+        "description": description,
+        "bounds": {k: v for k, v in bounds.items() if v is not None},
+    }
+    more = {"each": each, "at_most": at_most, "where": where and dict(where), "sampling": sampling}
+    metadata |= {k: v for k, v in more.items() if v}
+    if neutral is not dataclasses.MISSING:
+        metadata["neutral"] = neutral
+    return field(default=default, metadata=metadata)
 
 
 def parse(cls: type[T], data: Any, where: str) -> T:
-    """`data` (as json.loads returns it) as a `cls`; raises SpecError naming the key below `where`."""
-    if not isinstance(data, Mapping):
-        raise SpecError(f"{where}: expected a mapping, got {_shown(data)}")
-    hints = typing.get_type_hints(cls)
-    fields = {_key(f): f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in data:
-        if key not in fields:
-            raise SpecError(f"{where}.{key}: unknown key (known: {', '.join(fields)})")
-    values = {}
-    for key, declared in fields.items():
-        if key in data:
-            values[declared.name] = _convert(hints[declared.name], data[key], f"{where}.{key}")
-            _check_bounds(declared, values[declared.name], f"{where}.{key}")
-        elif declared.default is dataclasses.MISSING:
-            raise SpecError(f"{where}.{key}: missing")
+    """`data` (as json.loads or YAML returns it) as a `cls`; raises SpecError naming the key below `where`.
+
+    Whole floats are taken for integers, and integers for floats; words and true or false are taken for neither.
+    """
     try:
-        return cls(**values)
-    except SpecError as error:  # a rule between keys; the dataclass does not know where it stands
-        raise SpecError(where + str(error).removeprefix(cls.__name__.lower())) from None
+        spec = _validator(cls).validate_python(data)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SpecError(in_words(error, where)) from None
+    _check_order(spec, where)
+    return spec
 
 
 def to_dict(spec: Any) -> dict[str, Any]:
-    """The JSON form of a spec; fields that are None are left out, so that `parse` gives the spec back."""
+    """The JSON form of a spec; fields that are None or neutral are left out, so that `parse` gives the spec back."""
     if dataclasses.is_dataclass(spec):
-        items = {_key(f): getattr(spec, f.name) for f in dataclasses.fields(spec)}
-        return {k: to_dict(v) for k, v in items.items() if v is not None}
+        items = [(key, getattr(spec, name), neutral) for key, name, neutral in _members(type(spec))]  # type: ignore[arg-type]
+        return {k: to_dict(v) for k, v, neutral in items if v is not None and v != neutral}
     if isinstance(spec, Mapping):
         return {k: to_dict(v) for k, v in spec.items()}
     if isinstance(spec, list | tuple):
@@ -94,103 +95,33 @@ def digest(spec: Any, digits: int = 8) -> str:
     return hashlib.sha256(to_json(spec).encode()).hexdigest()[:digits]
 
 
-def schema_of(cls: type) -> dict[str, Any]:
-    """JSON Schema of the options declared by the dataclass `cls`, all of them optional."""
-    hints = typing.get_type_hints(cls)
-    properties = {}
-    for f in dataclasses.fields(cls):
-        if "description" not in f.metadata:  # not declared by `option`: no key of a config
-            continue
-        entry: dict[str, Any] = {"description": f.metadata["description"]}
-        if typing.get_origin(hints[f.name]) is Literal:
-            entry["enum"] = list(typing.get_args(hints[f.name]))
-        else:
-            entry["type"] = {int: "integer", float: "number", str: "string", bool: "boolean"}[hints[f.name]]
-        entry |= f.metadata["bounds"] | {"default": f.default}
-        properties[f.name] = entry | ({"sampling": True} if f.metadata["sampling"] else {})
-    return properties
+def without(cls: type, *names: str) -> type:
+    """The dataclass `cls` with fewer fields: what a config may say of it, where the rest is not the config's."""
+    kept = [(f.name, hint, _copy(f)) for f, hint in typed_fields(cls) if f.name not in names]
+    return dataclasses.make_dataclass(cls.__name__, kept, frozen=True)
 
 
-def _key(declared: dataclasses.Field) -> str:
-    return declared.name.rstrip("_")  # `from_` stands for the key "from"
+def _copy(f: dataclasses.Field) -> Any:
+    return field(default=f.default, metadata=f.metadata)
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if hint == Scalar:
-        if isinstance(value, Scalar):
-            return value
-        raise SpecError(f"{where}: expected a number, a word or true/false, got {_shown(value)}")
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        *others, last = (a for a in args if a is not type(None))
-        for other in others:
-            try:
-                return _convert(other, value, where)
-            except SpecError:
-                continue
-        return _convert(last, value, where)
-    if origin is Literal:
-        if value not in args or isinstance(value, bool) != any(isinstance(a, bool) for a in args):
-            raise SpecError(f"{where}: expected one of {', '.join(map(str, args))}, got {_shown(value)}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise SpecError(f"{where}: expected a list, got {_shown(value)}")
-        return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise SpecError(f"{where}: expected a mapping, got {_shown(value)}")
-        return {str(k): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
-    if dataclasses.is_dataclass(hint):
-        return parse(hint, value, where)  # type: ignore[arg-type]
-    return _convert_scalar(hint, value, where)
+@cache
+def _validator(cls: type) -> SchemaValidator:
+    return SchemaValidator(core_of(cls))
 
 
-def _convert_scalar(hint: type, value: Any, where: str) -> Any:
-    if hint is bool and isinstance(value, bool):
-        return value
-    if hint is str and isinstance(value, str):
-        return value
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    finite = number and math.isfinite(value)
-    if hint is int and finite and value == int(value):
-        return int(value)
-    if hint is float and finite:
-        return float(value)
-    expected = {bool: "true or false", str: "a word", int: "a whole number", float: "a number"}[hint]
-    misread = misread_number(value)
-    advice = "" if misread is None else f" (in YAML, write {misread:.1e})"
-    raise SpecError(f"{where}: expected {expected}, got {_shown(value)}{advice}")
+@cache
+def _members(cls: type) -> list[tuple[str, str, Any]]:
+    """Key, name and neutral value of each field; an object that equals nothing else where it has none."""
+    return [(key_of(f), f.name, f.metadata.get("neutral", cls)) for f in dataclasses.fields(cls)]
 
 
-def misread_number(value: Any) -> float | None:
-    """The finite number in a word, such as the 1e-4 that YAML 1.1 takes for one; None for anything else."""
-    try:
-        number = float(value) if isinstance(value, str) else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _check_bounds(declared: dataclasses.Field, value: Any, where: str) -> None:
-    bounds = declared.metadata.get("bounds", {})
-    if not bounds or value is None:
-        return
-    tests = {
-        "minimum": ("at least", lambda v, b: v >= b),
-        "maximum": ("at most", lambda v, b: v <= b),
-        "exclusiveMinimum": ("above", lambda v, b: v > b),
-        "exclusiveMaximum": ("below", lambda v, b: v < b),
-    }
-    for name, bound in bounds.items():
-        words, holds = tests[name]
-        if not holds(value, bound):
-            raise SpecError(f"{where}: expected {words} {bound}, got {value}")
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else repr(value)
+def _check_order(spec: Any, where: str) -> None:
+    """Hold the options to what `at_most` says of them."""
+    for f in dataclasses.fields(spec):
+        limit = f.metadata.get("at_most")
+        conditions = f.metadata.get("where") or {}
+        if limit and all(getattr(spec, key) == value for key, value in conditions.items()):
+            value, most = getattr(spec, f.name), getattr(spec, limit)
+            if value > most:
+                raise SpecError(f"{where}.{key_of(f)}: expected at most {limit}, {most}, got {shown(value)}")

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from bigloop.spec.options import Scalar, SpecError, digest, option
@@ -76,20 +77,27 @@ def data_folder(data: Data) -> str:
 Start = Literal["scratch", "continue"]
 Handover = Literal["float16", "uint8"]
 
+MOST_ROWS = 10**9  # that a training set, a samples file or a measure may have
+MOST_EPOCHS = 10**6
+MOST_IMAGES = 10**13
+MOST_GENERATIONS = 10**6
+
 
 @dataclass(frozen=True)
 class Initial:
     """Generation 1: how many real rows it trains on."""
 
-    n: int = option(description="real rows that generation 1 trains on", minimum=1)
+    n: int = option(description="real rows of generation 1", minimum=1, maximum=MOST_ROWS)
 
 
 @dataclass(frozen=True)
 class Real:
     """Real rows in the training set of the later generations; both kinds may be given, they add up."""
 
-    fixed: int = option(0, "rows of generation 1 that stay in the training set", minimum=0)
-    fresh: int = option(0, "real rows that no earlier generation has seen, each generation anew", minimum=0)
+    fixed: int = option(0, "rows of generation 1 that stay", minimum=0, maximum=MOST_ROWS)
+    fresh: int = option(
+        0, "rows that no earlier generation has seen, each generation anew", minimum=0, maximum=MOST_ROWS
+    )
     reuse: bool = option(False, "start over when the fresh rows are used up, instead of stopping")
 
 
@@ -101,15 +109,18 @@ class Synthetic:
     "all", for n rows of every earlier generation: a pool that grows (ibid., §4).
     """
 
-    n: int | None = option(None, "synthetic rows", minimum=0)
-    ratio: float | None = option(None, "synthetic rows as a multiple of the real rows", minimum=0)
-    from_: int | Literal["all"] = option(1, "the last K generations, or all of them")
+    n: int | None = option(None, "synthetic rows", minimum=0, maximum=MOST_ROWS)
+    ratio: float | None = option(None, "instead of n: a multiple of the real rows", minimum=0, maximum=1e6)
+    from_: int | Literal["all"] = option(
+        1,
+        "K, for n rows in total from the last K generations, or all, for n rows of each earlier one",
+        minimum=1,
+        maximum=MOST_GENERATIONS,
+    )
 
     def __post_init__(self) -> None:
         if self.n is not None and self.ratio is not None:
             raise SpecError("synthetic: give n or ratio, not both")
-        if self.from_ != "all" and self.from_ < 1:
-            raise SpecError(f"synthetic.from: expected 1 or more generations, or all, got {self.from_}")
 
     def rows(self, real_rows: int) -> int:
         """Synthetic rows beside `real_rows` real ones: in total, or of each earlier generation for "all"."""
@@ -127,12 +138,16 @@ class Synthetic:
 class Budget:
     """How long to train: passes over the training set, or images seen. Exactly one is given."""
 
-    epochs: float | None = option(None, "passes over the training set", above=0)
-    images: int | None = option(None, "training images seen, repetitions counted", minimum=1)
+    epochs: float | None = option(None, "passes over the training set", above=0, maximum=MOST_EPOCHS)
+    images: int | None = option(
+        None, "training images seen, repetitions counted", minimum=1, maximum=MOST_IMAGES
+    )
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.images is None):
-            raise SpecError("budget: give exactly one of epochs, images")
+        if self.epochs is None and self.images is None:
+            raise SpecError("budget: is empty, give epochs or images")
+        if self.epochs is not None and self.images is not None:
+            raise SpecError("budget: give only one of epochs, images")
 
     def steps(self, rows: int, batch_size: int) -> int:
         """Optimiser steps of `batch_size` images that spend this budget on a set of `rows` images, at least 1."""
@@ -144,22 +159,39 @@ class Budget:
 class Budgets:
     """The budget of generation 1 and of each later one."""
 
-    initial: Budget
-    retrain: Budget
+    initial: Budget = option(description="of generation 1")
+    retrain: Budget = option(description="of each later generation")
+
+
+@dataclass(frozen=True)
+class RuleSpec:
+    """A registered rule of a loop, the revision of its code, and its options."""
+
+    name: str
+    revision: int
+    options: dict[str, Scalar]
 
 
 @dataclass(frozen=True)
 class LoopSpec:
-    """A self-consuming loop: what each generation trains on and what it hands over."""
+    """A self-consuming loop: what each generation trains on and what it hands over.
 
-    initial: Initial
-    samples: int
-    real: Real
-    synthetic: Synthetic
-    budget: Budgets
+    `rules`, by name: each is a key of the loop, and left out where none is given.
+    """
+
+    initial: Initial = option(description="Generation 1, which trains on real rows alone.")
+    samples: int = option(description="rows that each generation generates", minimum=1, maximum=MOST_ROWS)
+    real: Real = option(description="Real rows in the training sets of the later generations.")
+    synthetic: Synthetic = option(description="Generated rows in the training sets of the later generations.")
+    budget: Budgets = option(description="How long generation 1 and each later one train.")
     bias: float = option(1.0, "sampling bias λ: 1 unbiased, towards 0 at the modes", minimum=0, maximum=1)
-    start: Start = "scratch"
-    handover: Handover | None = None  # precision in which samples are passed on; None: the source's own
+    start: Start = option(
+        "scratch", "from new weights, or from those and the optimiser's state of the generation before"
+    )
+    handover: Handover | None = option(
+        None, "precision in which samples are passed on; if not given, that of the dataset's source"
+    )
+    rules: tuple[RuleSpec, ...] = option((), neutral=())
 
     @property
     def continues(self) -> bool:
@@ -177,7 +209,7 @@ class FirstSpec:
     budget: Budget
     weights: str | None = None  # SHA-256 of a file with weights that were trained elsewhere
 
-    @property
+    @cached_property
     def folder(self) -> str:
         return f"{self.model.family}-{source_of(self.dataset)}-{digest(self)}"
 
@@ -197,13 +229,13 @@ class RunSpec:
     weights: str | None = None
     density: DensitySpec | None = None
 
-    @property
+    @cached_property
     def first(self) -> FirstSpec:
         """Generation 1, which all loops that begin alike have in common."""
         loop = self.loop
         return FirstSpec(self.dataset, self.model.trained, loop.initial, loop.budget.initial, self.weights)
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Name of the run's folder under results/runs."""
         return f"{self.model.family}-{source_of(self.dataset)}-{digest(self)}"

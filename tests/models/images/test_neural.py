@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from bigloop.artifacts import read_tensors, write_json, write_tensors
-from bigloop.models import FAMILIES, family
+from bigloop.models import family
 from bigloop.models.images import neural
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.runtime.signals import Interrupted
 from bigloop.spec.options import SpecError
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint
 
@@ -63,7 +64,7 @@ def fresh(kind: str, seed: int = 0) -> Any:
 
 
 def labels(kind: str, n: int) -> torch.Tensor | None:
-    return torch.arange(n) % CLASSES if FAMILIES[OPTIONS[kind][0]].conditional else None
+    return torch.arange(n) % CLASSES if declared("families")[OPTIONS[kind][0]].conditional else None
 
 
 def drawn(kind: str, model: NeuralFamily, n: int, seed: int, bias: float = 1.0) -> torch.Tensor:
@@ -83,7 +84,9 @@ def same(first: NeuralFamily, second: NeuralFamily) -> bool:
 
 
 def test_every_registered_family_is_tested_here() -> None:
-    assert {name for name, _ in OPTIONS.values()} == {n for n, entry in FAMILIES.items() if not entry.stacked}
+    assert {name for name, _ in OPTIONS.values()} == {
+        n for n, about in declared("families").items() if not about.stacked
+    }
 
 
 @KINDS

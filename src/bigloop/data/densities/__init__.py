@@ -8,23 +8,26 @@ To add one, write a class like those in mixtures.py and add its line to DENSITIE
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from bigloop.spec.options import SpecError, parse, to_dict
+from bigloop.spec.options import parse, to_dict
+from bigloop.spec.registry import Registry
 from bigloop.spec.runs import DensitySpec
 
-DENSITIES = {
-    "gaussian": "bigloop.data.densities.gaussian:Gaussian",
-    "grid": "bigloop.data.densities.mixtures:Grid",
-    "ring": "bigloop.data.densities.mixtures:Ring",
-    "gaussians8": "bigloop.data.densities.mixtures:Gaussians8",
-    "bimodal": "bigloop.data.densities.mixtures:Bimodal",
-    "moons": "bigloop.data.densities.moons:Moons",
-    "rosenbrock": "bigloop.data.densities.rosenbrock:Rosenbrock",
-}
+DENSITIES = Registry(
+    "densities",
+    {
+        "gaussian": "bigloop.data.densities.gaussian:Gaussian",
+        "grid": "bigloop.data.densities.mixtures:Grid",
+        "ring": "bigloop.data.densities.mixtures:Ring",
+        "gaussians8": "bigloop.data.densities.mixtures:Gaussians8",
+        "bimodal": "bigloop.data.densities.mixtures:Bimodal",
+        "moons": "bigloop.data.densities.moons:Moons",
+        "rosenbrock": "bigloop.data.densities.rosenbrock:Rosenbrock",
+    },
+)
 
 
 class Density(Protocol):
@@ -54,17 +57,10 @@ class Density(Protocol):
 
 def resolve_density(name: str, given: dict[str, Any], where: str) -> DensitySpec:
     """The complete DensitySpec of a registered density; raises SpecError naming the key below `where`."""
-    return DensitySpec(name, to_dict(parse(_class(name).Options, given, where)))
+    return DensitySpec(name, to_dict(parse(DENSITIES[name].Options, given, where)))
 
 
 def known_density(name: str, options: dict[str, Any]) -> Density:
     """A registered density with these options; raises SpecError for an unknown name or option."""
-    cls = _class(name)
+    cls = DENSITIES[name]
     return cls(parse(cls.Options, options, f"densities.{name}"))
-
-
-def _class(name: str) -> type[Density]:
-    if name not in DENSITIES:
-        raise SpecError(f"density: unknown density {name!r} (known: {', '.join(DENSITIES)})")
-    module, _, attribute = DENSITIES[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)

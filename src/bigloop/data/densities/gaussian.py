@@ -15,7 +15,7 @@ class Gaussian:
 
     @dataclass(frozen=True)
     class Options:
-        dimension: int = option(1, "dimension d", minimum=1)
+        dimension: int = option(1, "dimension d", minimum=1, maximum=1_000)
 
     def __init__(self, options: Options) -> None:
         self.dimension = d = options.dimension

@@ -54,7 +54,7 @@ class Grid(Mixture):
 
     @dataclass(frozen=True)
     class Options:
-        side: int = option(5, "modes along each side", minimum=1)
+        side: int = option(5, "modes along each side", minimum=1, maximum=100)
         spacing: float = option(2.0, "distance between neighbouring modes", above=0)
         sd: float = option(0.05, "standard deviation of each mode", above=0)
 
@@ -68,7 +68,7 @@ class Ring(Mixture):
 
     @dataclass(frozen=True)
     class Options:
-        modes: int = option(8, "modes on the circle", minimum=1)
+        modes: int = option(8, "modes on the circle", minimum=1, maximum=10_000)
         radius: float = option(2.0, "radius of the circle", above=0)
         variance: float = option(0.05, "variance of each mode in every direction", above=0)
 

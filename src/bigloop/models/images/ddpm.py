@@ -40,6 +40,9 @@ class DDPM(NeuralFamily):
     """
 
     revision = 1
+    conditional = True
+    reaches_modes = False
+    multiple, least = "patch", 4
 
     @dataclass(frozen=True)
     class Options:
@@ -62,14 +65,15 @@ class DDPM(NeuralFamily):
         decay: Literal["none", "linear"] = option("linear", "of the learning rate, to 0 in each training")
         average_decay: float = option(0.999, "decay of the weights' moving average", minimum=0, below=1)
         sampler: Literal["ddpm", "ddim"] = option("ddpm", "ancestral, or deterministic", sampling=True)
-        sampling_steps: int = option(50, "steps of ddim; ddpm makes all T", minimum=1, sampling=True)
+        sampling_steps: int = option(
+            50,
+            "steps of ddim; ddpm makes all T",
+            minimum=1,
+            at_most="timesteps",
+            where={"sampler": "ddim"},
+            sampling=True,
+        )
         clip: bool = option(True, "clip the predicted image to the data's range at every step", sampling=True)
-
-        def __post_init__(self) -> None:
-            if self.sampler == "ddim" and self.sampling_steps > self.timesteps:
-                raise SpecError(
-                    f"options.sampling_steps: {self.sampling_steps} exceeds timesteps, {self.timesteps}"
-                )
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None

@@ -31,6 +31,7 @@ class NeuralFamily:
 
     Options: ClassVar[type]
     revision: ClassVar[int]
+    continues: ClassVar[bool] = True
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
@@ -168,6 +169,14 @@ class NeuralFamily:
             mine = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in mine.items()})
         self.facts = dict(facts)
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The state of the optimisers, by name."""
+        return {name: part.state_dict() for name, part in self.optimizers.items()}
+
+    def parameters(self) -> list[np.ndarray]:
+        """The parameters of all networks."""
+        return [p.detach().cpu().numpy() for net in self.networks.values() for p in net.parameters()]
 
     def resume_from(self, tensors: dict[str, np.ndarray], optimizers: dict[str, Any]) -> None:
         """Begin the next `fit` with these weights and states of the optimisers, those of another model's end."""

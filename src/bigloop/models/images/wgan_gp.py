@@ -34,6 +34,8 @@ class WGANGP(NeuralFamily):
     """
 
     revision = 2
+    has_critic = True
+    multiple, least = 4, 12
 
     @dataclass(frozen=True)
     class Options:

@@ -88,6 +88,8 @@ class Gaussian:
     """Points of R^d. Sampling bias λ: from N(μ, λΣ)."""
 
     revision: ClassVar[int] = 1
+    stacked: ClassVar[bool] = True
+    has_moments: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.float64
 
     @dataclass(frozen=True)

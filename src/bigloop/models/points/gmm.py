@@ -55,6 +55,8 @@ class GMM:
     """Points of R^d. Sampling bias λ: a component by its weight, then N(μ_k, λΣ_k)."""
 
     revision: ClassVar[int] = 1
+    stacked: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.float64
 
     @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Projection(Gaussian):
     """Points of R^1. Sampling bias λ: from N(μ, λσ²)."""
 
     revision = 1
+    sees_density = True
 
     @dataclass(frozen=True)
     class Options:

@@ -110,6 +110,8 @@ class StackedFamily:
 
     Options: ClassVar[type]
     revision: ClassVar[int]
+    stacked: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.float32  # of the rows it trains on and gives
 
     def __init__(self, options: Any, dimension: int, streams: Streams) -> None:

@@ -133,8 +133,10 @@ def test_a_critic_that_is_flat_everywhere_pays_the_penalty_of_slope_0_and_gets_n
     last.zero_()
     real = images_last(drawn(N, *made.shape, seed=0))
     loss, penalty = passes(made).critic_loss(real, real, drawn(N, seed=1), FACTOR)
-    assert (loss.item(), penalty.item()) == (FACTOR, 1.0)
-    assert all((gradient == 0).all() for gradient in gradients(made.networks["critic"]))
+    # The gradients are differences of two equal sums, one of real and one of generated images, which need not be
+    # added up in one order: the fast convolutions' 1e-12, as above.
+    assert (loss.item(), penalty.item()) == pytest.approx((FACTOR, 1.0), abs=1e-12)
+    assert max(gradient.abs().max().item() for gradient in gradients(made.networks["critic"])) < 1e-11
 
 
 @torch.no_grad()

@@ -1,0 +1,170 @@
+"""What a config may say: every key declared once, with its type, range, default and description."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bigloop.config.runs import Simulation
+from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.options import SpecError, option, without
+from bigloop.spec.runs import MOST_GENERATIONS, MOST_ROWS, LoopSpec
+
+RESERVED = ("real", "data", "classifier", "runs")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
+LONGEST_NAME = 64
+LONGEST_PATH = 4096
+MOST_SEEDS = 100_000
+LARGEST_SEED = 2**53
+
+Entry = dict[Any, Any] | Literal[False] | None  # of a measure or a figure: options, left out, or all defaults
+Classifier = without(ClassifierSpec, "dataset", "revision")  # the rest is not the config's to say
+Loop = without(LoopSpec, "rules")  # each rule is a key of its own
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where real data may be found."""
+
+    root: str | None = option(
+        None,
+        "folder with the dataset's own files, gzipped or not; null looks for a download",
+        maximum=LONGEST_PATH,
+    )
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What is kept on disk. None of it changes a result or makes a job run again."""
+
+    save_every: float = option(
+        SAVE_SECONDS, "seconds between two saves of a training's state", above=0, maximum=10**9
+    )
+    keep_samples: int = option(
+        1, "keep the samples of every k-th generation and of the last; 0: of the last only", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class Critics:
+    """The critic × generator matrices, for runs that have a critic."""
+
+    n: int = option(1000, "images of each generation that each critic judges", minimum=1, maximum=MOST_ROWS)
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """One run, or with `over` several."""
+
+    dataset: str = option(
+        description="one of datasets or of densities, or a source of published data or a registered density by its name"
+    )
+    model: str = option(description="one of models")
+    loop: str = option(description="one of loops")
+    generations: int = option(
+        description="how far the loop goes; the first trains on real data",
+        minimum=1,
+        maximum=MOST_GENERATIONS,
+    )
+    seeds: tuple[int, ...] | int = option(
+        (0,),
+        "one replicate for each seed; a number n stands for the seeds 0 to n − 1",
+        minimum=1,
+        maximum=MOST_SEEDS,
+        each=(0, LARGEST_SEED),
+    )
+    label: str | None = option(None, "name in figures; by default the run's own", minimum=1, maximum=200)
+    over: tuple[dict[str, tuple[Any, ...]], ...] | None = option(
+        None,
+        "sweep: one run for each combination of one value of each axis; an axis is keys of the loop with a list of "
+        "values each, and the keys of one axis go together",
+        minimum=1,
+        maximum=16,
+    )
+    simulation: Simulation | None = option(
+        None, "of a run on a known density: how it is cut into jobs, and how often it is measured"
+    )
+    weights: str | None = option(
+        None,
+        "safetensors file with weights trained elsewhere, imported as generation 1 instead of training it",
+        minimum=1,
+        maximum=LONGEST_PATH,
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A complete experiment: datasets and models are put together to runs, each run is a self-consuming loop.
+
+    Only science stands here; threads, memory and GPUs belong to the profile.
+    """
+
+    experiment: str = option(description="Name of the experiment and of its folder under results.")
+    models: dict[Any, dict[Any, Any]] = option(
+        description="Model presets by name; a family and its hyperparameters.", minimum=1, maximum=10_000
+    )
+    loops: dict[Any, dict[Any, Any]] = option(
+        description="Self-consuming loops by name.", minimum=1, maximum=10_000
+    )
+    runs: dict[Any, dict[Any, Any]] = option(
+        description="Runs by name, in the order in which figures show them.", minimum=1, maximum=10_000
+    )
+    measures: dict[Any, Entry] = option(
+        description="What is measured of every generation. An empty entry takes the defaults; false leaves it out."
+    )
+    figures: dict[Any, Entry] = option(
+        description="Figures to draw, each with its own options; an empty entry takes the defaults, false leaves it "
+        'out. The key names the files; with "figure" among the options it is free, so that one kind of figure is drawn '
+        "several times.",
+        maximum=1_000,
+    )
+    datasets: dict[Any, dict[Any, Any]] | None = option(
+        None,
+        "Datasets of images by name: a source, and what is chosen of it. A run may name a source of published data "
+        "itself, with all that it has.",
+        maximum=1_000,
+    )
+    data: Data | None = option(None, "Where real data may be found.")
+    storage: Storage | None = option(
+        None, "What is kept on disk. None of it changes a result or makes a job run again."
+    )
+    classifier: Classifier | None = option(  # type: ignore[valid-type]
+        None, "The CNN that predicts classes and gives the features of fid, one for each dataset."
+    )
+    densities: dict[Any, dict[Any, Any]] | None = option(
+        None,
+        "Known densities by name, as the data of simulated runs: a registered density and its parameters. A run may "
+        "name a registered density itself, with all its defaults.",
+    )
+    critics: Critics | None = option(None, "The critic × generator matrices, for runs that have a critic.")
+    only: str | tuple[str, ...] | None = option(
+        None,
+        "These runs and no others, a name or a list of names; what no run of them has is left out of the measures and "
+        "figures. Meant for the command line, --config only=NAME.",
+    )
+    plugins: tuple[str, ...] = option(
+        (),
+        "Modules, importable from the working directory, with families, measures, figures and so on of your own.",
+        maximum=100,
+    )
+
+
+def check_names(given: Config) -> None:
+    """Raise SpecError for the first name that could not be part of a path."""
+    check_name(given.experiment, "experiment", shown=True)
+    for section in ("datasets", "densities", "models", "loops", "runs"):
+        for name in getattr(given, section) or {}:
+            check_name(name, f"{section}.{name}", reserved=section in ("datasets", "densities", "runs"))
+
+
+def check_name(name: Any, where: str, *, shown: bool = False, reserved: bool = True) -> None:
+    """Raise SpecError where `name`, which stands at `where`, could not be part of a path, or is `reserved`."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or not NAME.fullmatch(name):
+        told = f"{name!r} " if shown or str(name) != str(name).strip() else ""
+        raise SpecError(
+            f"{where.strip()}: {told}is not a name (up to 64 letters, digits, _ and ., with single - between)"
+        )
+    if reserved and name in RESERVED:
+        raise SpecError(f"{where}: {name!r} is a reserved name ({', '.join(RESERVED)})")

@@ -1,0 +1,210 @@
+"""The entries of a config, with their defaults filled in and their references followed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bigloop import loops
+from bigloop.artifacts import file_checksum
+from bigloop.config.checks import check_moments
+from bigloop.config.datasets import Images, handed_over, images_named, images_of
+from bigloop.config.declared import Config, RunEntry, check_name
+from bigloop.config.runs import Run, Simulation
+from bigloop.config.sweep import Point, chosen, loop_of, points
+from bigloop.data import SOURCES
+from bigloop.data.densities import DENSITIES, resolve_density
+from bigloop.models import refuses, resolve
+from bigloop.spec.faults import shown
+from bigloop.spec.options import Scalar, SpecError, parse, to_dict
+from bigloop.spec.registry import Declared, declared
+from bigloop.spec.runs import DensitySpec, LoopSpec, ModelSpec, RunSpec
+
+MOST_RUNS = 10_000  # of an experiment, sweeps taken apart
+MOST_JOBS = (
+    1_000_000  # generations that are trained one by one, or blocks that are simulated, in an experiment
+)
+
+
+def runs_of(config: Config) -> dict[str, Run]:
+    """The runs that an experiment consists of, by name."""
+    models = {name: _model(name, given) for name, given in config.models.items()}
+    loop_specs = {name: loop_of(given, f"loops.{name}") for name, given in config.loops.items()}
+    densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
+    root = Path(config.data.root) if config.data and config.data.root else None
+    images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
+    runs: dict[str, Run] = {}
+    for swept, given in chosen(config).items():
+        entry = parse(RunEntry, given, f"runs.{swept}")
+        for point in points(swept, entry, config.loops):
+            check_name(point.name, f"runs.{point.name}")
+            if point.name in runs:
+                raise SpecError(f"runs.{swept}.over: makes a second run {point.name}")
+            if len(runs) == MOST_RUNS:
+                raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
+            known = loop_specs if point.loop is None else {entry.loop: point.loop}
+            runs[point.name] = _run(point, models, known, densities, images, root)
+    _check_size(runs)
+    return runs
+
+
+def measure_of(name: Any, given: Any) -> dict[str, Scalar]:
+    """The options of a measure, as far as they are known before the runs are."""
+    if name not in declared("measures"):
+        raise SpecError(f"measures.{name}: unknown key (known: {', '.join(declared('measures'))})")
+    return to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
+
+
+def figure_of(name: Any, given: Any) -> tuple[str, Any]:
+    """The kind of a figure, and its options."""
+    kind = (given or {}).get("figure", name)
+    about = _registered("figures", kind, f"figures.{name}", f"figures.{name}.figure")
+    check_name(name, f"figures.{name}")
+    options = {key: value for key, value in (given or {}).items() if key != "figure"}
+    return kind, parse(about.Options, options, f"figures.{name}")
+
+
+def _registered(kind: str, name: Any, where: str, key: str) -> Declared:
+    """What is declared of a thing that stands by its name at `key`; `where` is what it is unknown at."""
+    try:
+        hash(name)
+    except TypeError:
+        raise SpecError(f"{key}: expected string, got {shown(name)}") from None
+    try:
+        return declared(kind)[name]
+    except SpecError as error:
+        raise SpecError(f"{where}: {str(error).partition(': ')[2]}") from None
+
+
+def _kind(given: Mapping[Any, Any], key: str, where: str) -> str:
+    """The registered thing that an entry is, a word."""
+    if key not in given:
+        raise SpecError(f"{where}.{key}: missing")
+    if not isinstance(given[key], str):
+        raise SpecError(f"{where}.{key}: expected string, got {shown(given[key])}")
+    return given[key]
+
+
+def _model(name: str, given: Mapping[Any, Any]) -> ModelSpec:
+    where = f"models.{name}"
+    family = _kind(given, "family", where)
+    _registered("families", family, f"{where}.family", f"{where}.family")
+    return resolve(family, {key: value for key, value in given.items() if key != "family"}, where)
+
+
+def _images(name: str, given: Mapping[Any, Any], root: Path | None) -> Images:
+    where = f"datasets.{name}"
+    of = _kind(given, "source", where)
+    _registered("sources", of, f"{where}.source", f"{where}.source")
+    return images_of(name, of, {key: value for key, value in given.items() if key != "source"}, root)
+
+
+def _density(name: str, given: Mapping[Any, Any]) -> DensitySpec:
+    where = f"densities.{name}"
+    if name in SOURCES:
+        raise SpecError(f"{where}: is the name of a dataset of images; choose another")
+    kind = _kind(given, "density", where)
+    _registered("densities", kind, f"{where}.density", f"{where}.density")
+    return resolve_density(kind, {key: value for key, value in given.items() if key != "density"}, where)
+
+
+def _run(
+    point: Point,
+    models: Mapping[str, ModelSpec],
+    loop_specs: Mapping[str, LoopSpec],
+    densities: Mapping[str, DensitySpec],
+    configured: Mapping[str, Images],
+    root: Path | None,
+) -> Run:
+    where, given = f"runs.{point.name}", point.entry
+    for key, known in (("model", models), ("loop", loop_specs)):
+        if (asked := getattr(given, key)) not in known:
+            raise SpecError(f"{where}.{key}: no {key} named {asked!r} (known: {', '.join(known)})")
+    density = densities.get(given.dataset)
+    if density is None and given.dataset in DENSITIES:
+        density = resolve_density(given.dataset, {}, where)
+    images = None if density else images_named(given.dataset, configured, root, where)
+    train_rows = images.about.rows["train"] if images else math.inf
+    model, loop = models[given.model], loop_specs[given.loop]
+    _check_family(model, loop, given, images, where)
+    if images:
+        loop = replace(loop, handover=handed_over(loop, images))
+    elif loop.handover:
+        raise SpecError(f"loops.{given.loop}.handover: {given.dataset} is of points, which are never rounded")
+    loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
+    if density is None and given.simulation is not None:
+        raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
+    weights = Path(given.weights) if given.weights else None
+    if weights and not weights.is_file():
+        raise SpecError(f"{where}.weights: {weights}: no such file")
+    if density is not None and weights:
+        raise SpecError(f"{where}.weights: only runs on images can start from imported weights")
+    checksum = file_checksum(weights) if weights else None
+    run = Run(
+        point.name,
+        point.label,
+        point.sweep,
+        given.dataset,
+        given.loop,
+        RunSpec(images.data if images else density.name if density else "", model, loop, checksum, density),
+        given.generations,
+        _seeds(given.seeds, where),
+        weights,
+        images,
+        given.simulation or Simulation(),
+    )
+    check_moments(run, where)
+    return run
+
+
+def _check_family(
+    model: ModelSpec, loop: LoopSpec, given: RunEntry, images: Images | None, where: str
+) -> None:
+    """Raise SpecError where a family cannot do what a run asks of it."""
+    family, about = model.family, declared("families")[model.family]
+    if about.stacked != (images is None):
+        fitting = [n for n, other in declared("families").items() if other.stacked == (images is None)]
+        kind = "a dataset of images, which" if images else "a known density, whose points"
+        raise SpecError(
+            f"{where}.model: {family} does not learn {given.dataset}, {kind} {', '.join(fitting)} learn"
+        )
+    if images and (why := refuses(family, images.about.shape, model.options)):
+        height, width = images.about.shape[1:]
+        raise SpecError(f"{where}.model: {family} {why}; those of {given.dataset} are {height}×{width}")
+    if images and about.conditional and loop.bias != 1 and not images.about.labelled:
+        raise SpecError(
+            f"loops.{given.loop}.bias: {family} is biased by guidance towards classes, and {given.dataset} has fewer "
+            "than two; give 1"
+        )
+    if loop.continues and not about.continues:
+        raise SpecError(
+            f"loops.{given.loop}.start: continue: {family} cannot go on from earlier weights (its class does not "
+            "say continues = True)"
+        )
+    if loop.bias == 0 and not about.reaches_modes:
+        raise SpecError(f"loops.{given.loop}.bias: {family} needs one above 0 (λ = 0 is infinite guidance)")
+
+
+def _seeds(given: tuple[int, ...] | int, where: str) -> tuple[int, ...]:
+    seeds = tuple(range(given)) if isinstance(given, int) else given
+    if len(set(seeds)) < len(seeds):
+        raise SpecError(f"{where}.seeds: {shown(list(seeds))} has a seed twice")
+    return seeds
+
+
+def _check_size(runs: Mapping[str, Run]) -> None:
+    """Raise SpecError where an experiment has more jobs than can be planned, before any of them is listed."""
+    trained = sum(run.generations * len(run.seeds) for run in runs.values() if not run.simulated)
+    simulated = sum(run.block_count for run in runs.values() if run.simulated)
+    judges = [run for run in runs.values() if run.has_critic]
+    matrices = sum(len(judge.seeds) for judge in judges) * len(runs)
+    for count, words in (
+        (trained, "generations, seeds counted, to train one by one"),
+        (simulated, "blocks to simulate (larger ones: simulation.block_seeds, simulation.block_generations)"),
+        (matrices, "critic × generator matrices"),
+    ):
+        if count > MOST_JOBS:
+            raise SpecError(f"runs: have {count} {words}, expected at most {MOST_JOBS}")
