@@ -92,8 +92,9 @@ class Contents:
 class Source(Protocol):
     """What the workflow asks of a source of images.
 
-    `about` says what it is; `Options` are SourceOptions, or more than these; `revision` is raised when a change of code gives other images for
-    the same options; `handover` is the precision in which loops on it pass samples on, unless they say otherwise.
+    `about` says what it is; `Options` are SourceOptions, or more than these; `revision` is raised when a change of code
+    gives other images for the same options; `handover` is the precision in which loops on it pass samples on, unless
+    they say otherwise.
     """
 
     @property

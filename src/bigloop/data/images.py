@@ -78,7 +78,9 @@ def read(paths: list[Path], size: int | None, grey: bool) -> np.ndarray:
         picture = first if place == 0 else read_picture(path, size, grey)
         if picture.shape != first.shape:
             sizes = (f"{p} is {a.shape[1]}×{a.shape[2]}" for p, a in ((path, picture), (paths[0], first)))
-            raise DataError(f"{', '.join(sizes)}: state the size that all are brought to")
+            raise DataError(
+                f"{', '.join(sizes)}: pictures differ in size; the option size of a dataset makes it one"
+            )
         images[place] = picture
     return images
 

@@ -80,7 +80,7 @@ class MeasureSpec:
 
     dataset: str  # name of the data's folder
     measures: dict[str, dict[str, Scalar]]
-    classifier: str | None  # folder name: another classifier is another job; None where there are no classes
+    classifier: str | None = None  # folder name: another classifier is another job; None without classes
     seed: int = 0
     generation: int = 1
     has_critic: bool = False
