@@ -128,7 +128,10 @@ def test_a_missing_classifier_is_one_line(
         (to_json(SPEC).replace('"mnist"', '"cifar"'), "dataset: unknown dataset 'cifar'"),
         (to_json(SPEC).replace('"family":"vae"', '"family":"gan"'), "family: unknown family 'gan'"),
         (to_json(SPEC).replace('"hidden":8', '"hidden":0'), "vae.hidden: expected at least 1, got 0"),
-        (to_json(SPEC).replace('"hidden":8', '"hidden":NaN'), "vae.hidden: expected integer, got nan"),
+        (
+            to_json(SPEC).replace('"hidden":8', '"hidden":NaN'),
+            "spec.model.options.hidden: expected a number, a word or true/false, got nan",
+        ),
     ],
 )
 def test_a_broken_spec_is_one_line(

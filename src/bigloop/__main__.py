@@ -21,6 +21,7 @@ from bigloop.runtime import processes
 from bigloop.runtime.job import FINAL, job_log, take_share
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.options import SpecError, parse
+from bigloop.spec.registry import load_plugins
 
 log = logging.getLogger("bigloop")
 
@@ -48,12 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
             log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
             return 1
         options.waited = begun.waited
-        take_share(options.threads, options.gpus)
+        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
         return _call(options)
 
 
 def _call(options: argparse.Namespace) -> int:
     try:
+        load_plugins()
         for module in options.needs:
             importlib.import_module(module)
         before, started = processes.process_age(), time.monotonic()
@@ -306,6 +308,9 @@ def _parser() -> argparse.ArgumentParser:
             type=int,
             choices=(0, 1),
             help="use no GPU, or the least used one (default: torch's choice)",
+        )
+        added.add_argument(
+            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
         )
         added.add_argument(
             "--attempt",

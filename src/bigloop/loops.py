@@ -115,6 +115,20 @@ def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
     return follow(spec.rules, composed, spec.seed, spec.generation)
 
 
+def compose_endless(loop: LoopSpec, seed: int, generation: int) -> Composition:
+    """What a generation trains on where real rows have no end, as those of a known density.
+
+    Real rows are numbered as they are drawn: generation 1's, then the fresh ones of generation 2, 3, …
+    """
+    if generation == 1:
+        return Composition(np.arange(loop.initial.n), {})
+    start = loop.initial.n + loop.real.fresh * (generation - 2)
+    real = np.concatenate([np.arange(loop.real.fixed), np.arange(start, start + loop.real.fresh)])
+    wanted = loop.synthetic.rows(len(real))
+    synthetic = synthetic_rows(loop.synthetic, wanted, seed, generation, loop.samples) if wanted else {}
+    return follow(loop.rules, Composition(real, synthetic), seed, generation)
+
+
 def synthetic_rows(
     synthetic: Synthetic, wanted: int, seed: int, generation: int, samples: int
 ) -> dict[int, np.ndarray]:

@@ -133,6 +133,20 @@ def workplace(finished: Path, tmp_path: Path) -> Workplace:
 
 
 @pytest.fixture
+def long_training(finished: Path, tmp_path: Path) -> Workplace:
+    """A directory with data and classifier, and a config whose one training takes some ten seconds."""
+    place = Workplace(tmp_path)
+    for folder in ("data", "classifier"):
+        shutil.copytree(finished / "results" / folder, tmp_path / "results" / folder)
+    place.config["storage"] = {"save_every": 0.3}
+    place.config["loops"]["fully-synthetic"]["budget"]["initial"] = {"images": 64 * 10_000}
+    place.config["runs"] = {"vae": {**place.config["runs"]["vae"], "generations": 1, "seeds": [0]}}
+    place.config["measures"] = {"wasserstein1": {"n": 50}}
+    place.config["figures"] = {"losses": None}
+    return place
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The workflow's sources in a new place, with new times, as after `git clone`."""
     clone = tmp_path / "checkout"

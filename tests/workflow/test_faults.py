@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,20 +16,6 @@ from bigloop.runtime.locks import is_locked
 from .conftest import REPOSITORY, Workplace
 
 pytestmark = pytest.mark.workflow
-
-
-@pytest.fixture
-def long_training(finished: Path, tmp_path: Path) -> Workplace:
-    """A directory with data and classifier, and a config whose one training takes some ten seconds."""
-    place = Workplace(tmp_path)
-    for folder in ("data", "classifier"):
-        shutil.copytree(finished / "results" / folder, tmp_path / "results" / folder)
-    place.config["storage"] = {"save_every": 0.3}
-    place.config["loops"]["fully-synthetic"]["budget"]["initial"] = {"images": 64 * 10_000}
-    place.config["runs"] = {"vae": {**place.config["runs"]["vae"], "generations": 1, "seeds": [0]}}
-    place.config["measures"] = {"wasserstein1": {"n": 50}}
-    place.config["figures"] = {"losses": None}
-    return place
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
-
-from bigloop.figures import FIGURES
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+from snakemake_executor_plugin_slurm.utils import set_gres_string
+from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from .cluster import Cluster, Job
 from .conftest import REPOSITORY, Workplace
@@ -91,6 +94,35 @@ def test_a_second_call_has_nothing_to_do(ran: tuple[Workplace, list[Job]], clust
     assert "Nothing to be done" in printed
 
 
-def test_the_profile_groups_every_figure() -> None:
-    profile = yaml.safe_load((PROFILE / "profile.yaml").read_text())
-    assert {f"plot_{name}=figures" for name in FIGURES} <= set(profile["groups"])
+class Given(dict):
+    """Resources as the plugin reads them: by key and by attribute."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_no_line_of_the_profile_is_refused_by_the_plugin_those_in_comments_included() -> None:
+    text = (PROFILE / "profile.yaml").read_text()
+    given = yaml.safe_load(re.sub(r"^( *)# (- [\w:]+=.*|[a-z-]+: \S.*)$", r"\1\2", text, flags=re.MULTILINE))
+    assert {"slurm-partition-config", "slurm-status-command"} <= given.keys()
+    named = [line.partition("=")[::2] for line in given["default-resources"]]
+    named += [line.partition(":")[2].partition("=")[::2] for line in given["set-resources"]]
+    resources = {name: ast.literal_eval(value.partition(" #")[0]) for name, value in named}
+    assert {"slurm_partition", "slurm_account", "constraint", "slurm_extra", "gpu_model"} <= resources.keys()
+    job = SimpleNamespace(resources=Given(resources), threads=1)
+    validate_slurm_extra(job)
+    asked = set_gres_string(job)
+    assert asked == " --gpus=a100:1"
+    params = {
+        "run_uuid": "u",
+        "slurm_logfile": "f",
+        "comment_str": "c",
+        "account": "",
+        "partition": "",
+        "workdir": "",
+    }
+    submitted = get_submit_command(job, params)
+    assert "-C FEATURE" in submitted
+    assert "--mail-type=FAIL" in submitted
+    (gres,) = re.findall(r"write (gres=\S+) for gpu=1", text)
+    job.resources = Given(gres=ast.literal_eval(gres.partition("=")[2]), gpu=0)
+    assert set_gres_string(job) == " --gres=gpu:1"

@@ -10,8 +10,8 @@ from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict, to_json
-from bigloop.spec.runs import data_folder
 from bigloop.spec.registry import declared
+from bigloop.spec.runs import data_folder
 
 try:
     experiment = Experiment.from_config(config)

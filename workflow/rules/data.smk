@@ -43,6 +43,7 @@ rule classify:
     threads: 1
     resources:
         gpu=GPU,
+        gres="",
         mem_mb=lambda w, attempt: attempt * 4000,
         runtime=lambda w, attempt: attempt * 60,
         attempt=lambda w, attempt: attempt,
@@ -51,4 +52,4 @@ rule classify:
     shell:
         "python -m bigloop classify --spec {params.spec:q} "
         f"--data {folder('input.train')} --out {folder('output.model')} "
-        f"{SAVE} {MACHINE}"
+        f"{SAVE} {MACHINE} {GRES}"

@@ -25,6 +25,8 @@ for figure, options in experiment.figures.items():
             ),
         log:
             f"{HOME}/figures/{figure}.log",
+        group:
+            "figures"
         conda:
             "../../envs/bigloop.yaml"
         resources:

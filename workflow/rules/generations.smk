@@ -39,6 +39,7 @@ for name, folders, outputs in (
         threads: 1
         resources:
             gpu=GPU,
+            gres="",
             mem_mb=lambda w, attempt: attempt * resources.training_memory(train_spec(w)),
             runtime=lambda w, attempt: attempt * resources.training_minutes(train_spec(w)),
             attempt=lambda w, attempt: attempt,
@@ -48,7 +49,7 @@ for name, folders, outputs in (
             "python -m bigloop train --spec {params.spec:q} --previews {input.previews:q} "
             "--previous {input.previous:q} --outputs {output:q} "
             f"--data {folder('input.data')} --out {folder('output.model')} "
-            f"{SAVE} {KEEP} {MACHINE}"
+            f"{SAVE} {KEEP} {MACHINE} {GRES}"
 
 
 rule import_weights:
@@ -92,6 +93,7 @@ rule sample:
     threads: 1
     resources:
         gpu=GPU,
+        gres="",
         mem_mb=lambda w, attempt: attempt * resources.sampling_memory(sample_spec(w), run_of(w).spec.dataset),
         runtime=lambda w, attempt: attempt * resources.sampling_minutes(sample_spec(w)),
         attempt=lambda w, attempt: attempt,
@@ -99,4 +101,4 @@ rule sample:
         spec=lambda w: to_json(sample_spec(w)),
     shell:
         "python -m bigloop sample --spec {params.spec:q} "
-        f"--model {folder('input.model[0]')} --out {folder('output.samples')} {SAVE} {MACHINE}"
+        f"--model {folder('input.model[0]')} --out {folder('output.samples')} {SAVE} {MACHINE} {GRES}"

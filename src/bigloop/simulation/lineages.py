@@ -30,7 +30,7 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.data.densities import Density, known_density
-from bigloop.loops import synthetic_rows
+from bigloop.loops import Composition, compose_endless
 from bigloop.measures.points import Generated, Judge
 from bigloop.measures.records import Record
 from bigloop.models import family
@@ -38,9 +38,9 @@ from bigloop.models.points.gaussian import Moments
 from bigloop.models.points.stacked import Streams
 from bigloop.runtime.progress import Report
 from bigloop.seeding import numpy_generator
-from bigloop.spec.options import parse
+from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import RunSpec, Synthetic
+from bigloop.spec.runs import RunSpec
 
 Pool = dict[int, dict[str, np.ndarray]]  # generation → what it left: its points, or its moments; seed first
 
@@ -115,55 +115,76 @@ class Lineages:
 
     def rows(self, t: int) -> Tensor | Moments:
         """The training set of generation t: rows (seeds, n, d), or their moments."""
+        if by_moments(self.model):
+            return self._pooled_moments(t)
+        sets = [
+            self._training_set(index, compose_endless(self.run.loop, seed, t))
+            for index, seed in enumerate(self.seeds)
+        ]
+        if len({len(rows) for rows in sets}) > 1:
+            raise SpecError(
+                f"the rules of this loop give the seeds of generation {t} unequal numbers of rows"
+            )
+        return torch.stack(sets)
+
+    def _training_set(self, index: int, composition: Composition) -> Tensor:
+        """The rows (n, d) of one seed."""
+        parts = [self._real(self.seeds[index], composition.real)] if len(composition.real) else []
+        parts += [
+            torch.from_numpy(self.pool[g]["points"][index][rows]) for g, rows in composition.synthetic.items()
+        ]
+        return torch.cat(parts)
+
+    def _real(self, seed: int, numbers: np.ndarray) -> Tensor:
+        """Rows of a seed's endless real data: generation 1's, then those that each generation gets anew."""
+        initial, fresh = self.run.loop.initial.n, self.run.loop.real.fresh
+        drawn = np.where(
+            numbers < initial, 0, 2 + (numbers - initial) // max(fresh, 1)
+        )  # by which generation
+        density, parts = self.density, []
+        for g in np.unique(drawn):
+            n, first, purpose = (
+                (fresh, initial + fresh * (g - 2), "fresh rows") if g else (initial, 0, "real rows")
+            )
+            points = density.sample(int(n), numpy_generator(seed, int(g), purpose))
+            parts.append((drawn == g, points[numbers[drawn == g] - first]))
+        rows = np.empty((len(numbers), density.dimension))
+        for where, points in parts:
+            rows[where] = points
+        return torch.from_numpy(rows).to(self.model.dtype)
+
+    def _pooled_moments(self, t: int) -> Moments:
+        """The moments of the training set of generation t; those of the last K generations' rows are drawn anew."""
         loop = self.run.loop
         if t == 1:
-            return self._real(loop.initial.n, loop.initial.n, 0, "real rows")
+            return self._real_moments(loop.initial.n, 0, "real rows")
         parts = []
         if loop.real.fixed:
-            parts.append(self._real(loop.initial.n, loop.real.fixed, 0, "real rows"))
+            parts.append(self._real_moments(loop.initial.n, 0, "real rows"))
         if loop.real.fresh:
-            parts.append(self._real(loop.real.fresh, loop.real.fresh, t, "fresh rows"))
-        wanted = loop.synthetic.rows(loop.real.fixed + loop.real.fresh)
-        if wanted:
-            parts.append(self._synthetic(loop.synthetic, wanted, t))
-        if by_moments(self.model):
-            return Moments.pooled(cast(Any, parts))
-        return torch.cat(cast(Any, parts), dim=1)
+            parts.append(self._real_moments(loop.real.fresh, t, "fresh rows"))
+        if wanted := loop.synthetic.rows(loop.real.fixed + loop.real.fresh):
+            parts.append(self._synthetic_moments(wanted, t))
+        return Moments.pooled(parts)
 
-    def _real(self, n: int, taken: int, generation: int, purpose: str) -> Tensor | Moments:
-        """The first `taken` of n real rows of each seed; of a generation's own, or of all (0)."""
-        streams = self.streams(generation, purpose)
-        if by_moments(self.model):
-            density = cast(Any, self.density)
-            mean, covariance = (
-                torch.from_numpy(a).expand(len(self.seeds), *a.shape)
-                for a in (density.mean, density.covariance)
-            )
-            return Moments.drawn(n, mean, covariance, streams)
-        density = self.density
-        drawn = np.stack([density.sample(n, g)[:taken] for g in streams.generators])
-        return torch.from_numpy(drawn).to(self.model.dtype)
+    def _real_moments(self, n: int, generation: int, purpose: str) -> Moments:
+        density = cast(Any, self.density)
+        mean, covariance = (
+            torch.from_numpy(a).expand(len(self.seeds), *a.shape) for a in (density.mean, density.covariance)
+        )
+        return Moments.drawn(n, mean, covariance, self.streams(generation, purpose))
 
-    def _synthetic(self, synthetic: Synthetic, wanted: int, t: int) -> Tensor | Moments:
-        """Rows of the earlier generations that are used, `wanted` in all (or of each, for "all").
-
-        By moments, those of the last K generations are drawn anew from their models, in equal shares.
-        """
-        if by_moments(self.model):
-            streams, used = self.streams(t, "synthetic rows"), synthetic.sources(t)
-            parts = []
-            for i, g in enumerate(used):
-                n = wanted // len(used) + (i < wanted % len(used))
-                if n:
-                    source = new_models(self.run, self.seeds, g)
-                    source.restore(self.pool[g])
-                    parts.append(source.sample_moments(n, self.run.loop.bias, streams))
-            return Moments.pooled(parts)
-        chosen = []
-        for index, seed in enumerate(self.seeds):
-            rows = synthetic_rows(synthetic, wanted, seed, t, self.run.loop.samples)
-            chosen.append(np.concatenate([self.pool[g]["points"][index][r] for g, r in rows.items()]))
-        return torch.from_numpy(np.stack(chosen))
+    def _synthetic_moments(self, wanted: int, t: int) -> Moments:
+        """Of `wanted` rows from the earlier generations that are used, in equal shares."""
+        streams, used = self.streams(t, "synthetic rows"), self.run.loop.synthetic.sources(t)
+        parts = []
+        for i, g in enumerate(used):
+            n = wanted // len(used) + (i < wanted % len(used))
+            if n:
+                source = new_models(self.run, self.seeds, g)
+                source.restore(self.pool[g])
+                parts.append(source.sample_moments(n, self.run.loop.bias, streams))
+        return Moments.pooled(parts)
 
     # --- files, and parts of blocks ---
 
