@@ -268,7 +268,8 @@ def _status(options: argparse.Namespace) -> None:
 
 def _folder(paths: list[Path]) -> Path | None:
     """The folder that a list of paths names: itself, or that of the files; None for none."""
-    return next((path if path.is_dir() else path.parent for path in paths), None)
+    files = (".safetensors", ".json")
+    return next((path.parent if path.suffix in files else path for path in paths), None)
 
 
 def schema(options: argparse.Namespace) -> None:
