@@ -156,7 +156,7 @@ def check_names(given: Config) -> None:
     check_name(given.experiment, "experiment", shown=True)
     for section in ("datasets", "densities", "models", "loops", "runs"):
         for name in getattr(given, section) or {}:
-            check_name(name, f"{section}.{name}", reserved=section in ("datasets", "densities", "runs"))
+            check_name(name, f"{section}.{name}", reserved=section in ("datasets", "densities"))
 
 
 def check_name(name: Any, where: str, *, shown: bool = False, reserved: bool = True) -> None:
