@@ -46,7 +46,7 @@ INCEPTION_SIDE, INCEPTION_FEATURES = 299, 2_048
 CPU = torch.device("cpu")
 
 
-def quiet(line: str) -> None:
+def quiet(line: object) -> None:
     """Report nothing."""
 
 
