@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,51 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no worker is left alone with it in the end; one worker has Slurm."""
+    for item in items:
+        if item.get_closest_marker("slurm"):
+            item.add_marker(pytest.mark.xdist_group("slurm"))
+    ranks = ("slurm", "workflow", "long")
+    items.sort(
+        key=lambda item: next(
+            (i for i, rank in enumerate(ranks) if item.get_closest_marker(rank)), len(ranks)
+        )
+    )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Of several workers of a test run, one at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once(name, make)` is a folder that make(folder) has filled, once for all workers; not to be changed."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, ready = root / "once" / name, root / "once" / f"{name}.ready"
+        with locked(root / "once" / f"{name}.lock"):
+            if not ready.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed to
+                folder.mkdir()
+                make(folder)
+                ready.touch()
+        return folder
+
+    return made
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Sums in a fixed order, and no fight over cores with whatever else runs."""
@@ -50,9 +97,7 @@ def one_thread() -> Iterator[None]:
 def mnist() -> Path:
     """Folder with MNIST's train.safetensors and test.safetensors; the first test run ever fetches it."""
     folder = CACHE / "data" / "mnist"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "mnist.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one fetches
+    with locked(CACHE / "mnist.lock"):
         try:
             for split in SPLITS:
                 load(folder, split)
@@ -68,14 +113,16 @@ def digits(mnist: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def small_mnist(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_mnist(mnist: Path, once: Once) -> Path:
     """A data folder with the first 4 000 training and 500 test rows of MNIST."""
-    folder = tmp_path_factory.mktemp("data") / "mnist"
-    for split, rows in zip(SPLITS, (4_000, 500), strict=True):
-        images, labels = load(mnist, split)
-        content = {"images": images[:rows], "labels": labels[:rows]}
-        write_tensors(folder / f"{split}.safetensors", content, {"source": "MNIST's first rows"})
-    return folder
+
+    def make(folder: Path) -> None:
+        for split, rows in zip(SPLITS, (4_000, 500), strict=True):
+            images, labels = load(mnist, split)
+            content = {"images": images[:rows], "labels": labels[:rows]}
+            write_tensors(folder / f"{split}.safetensors", content, {"source": "MNIST's first rows"})
+
+    return once("small-mnist", make)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -304,3 +305,16 @@ def test_a_figure_that_no_chosen_run_can_have_is_an_error_where_all_runs_are_ask
     config["runs"] = {"vae": config["runs"]["vae"]}
     with pytest.raises(SpecError, match="leave this figure out"):
         resolved(config)
+
+
+@pytest.mark.parametrize("name", ["gen-{t}.safetensors", "<results>.safetensors"])
+def test_weights_whose_name_snakemake_would_fill_in_are_refused(
+    name: str, config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / name).touch()
+    config["runs"]["vae"]["weights"] = str(tmp_path / name)
+    with pytest.raises(
+        SpecError, match=f"runs.vae.weights: .*{re.escape(name)}: Snakemake would fill in"
+    ) as error:
+        Experiment.from_config(config)
+    assert "\n" not in str(error.value)

@@ -39,13 +39,12 @@ from bigloop.loops import compose
 from bigloop.models import FAMILIES, resolve
 from bigloop.models import family as family_of
 from bigloop.models.images.wgan_gp import WGANGP as WGAN_FAMILY
-from bigloop.runtime.signals import Interrupted
+from bigloop.runtime.signals import DivergedError, Interrupted
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
 from bigloop.training import checkpoint
-from bigloop.training.loop import DivergedError
 
 CPU = torch.device("cpu")
 OF_IMAGES = [name for name, about in declared("families").items() if not about.stacked]
@@ -286,7 +285,7 @@ def test_samples_that_are_not_finite_are_not_written(
     model, record = load_model(place(two_generations, run, 0, 1), CPU)
     for parameter in model.networks["decoder"].parameters():
         parameter.data.fill_(torch.nan)
-    monkeypatch.setattr("bigloop.generation.store.load_model", lambda *arguments: (model, record))
+    monkeypatch.setattr("bigloop.generation.sample.load_model", lambda *arguments: (model, record))
     with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
         sample(SampleSpec.of(run, 0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()

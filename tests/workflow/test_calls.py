@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,11 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from bigloop.data import load
 from bigloop.runtime.locks import is_working
 
-from .conftest import REPOSITORY, Workplace
+from .conftest import REPOSITORY, Workplace, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -73,7 +76,15 @@ def test_reading_the_workflow_changes_no_file_and_asks_no_cluster(
     ).unlink()  # so that there is something to do
     workplace.snakemake("--dry-run", repository=checkout)  # writes the config of this test
     before = list(files(workplace.directory, checkout))
-    workplace.snakemake(*arguments, repository=checkout, environment=environment)
+    call = ("--configfile", str(workplace.directory / "config-of-this-test.yaml"))
+    snakemake(
+        *call,
+        "--directory",
+        str(workplace.directory),
+        *arguments,
+        repository=checkout,
+        environment=environment,
+    )
     assert list(files(workplace.directory, checkout)) == before
     assert not called.exists()
     assert not is_working(workplace.directory / ".snakemake" / "bigloop")
@@ -152,6 +163,48 @@ def test_a_config_s_path_of_any_name_is_one_word_to_the_shell(mnist: Path, tmp_p
     assert (load(stored, "test")[0] == load(mnist, "test")[0]).all()
     assert not list(tmp_path.rglob("hacked"))
     assert not (REPOSITORY / "hacked").exists()
+
+
+def test_weights_of_any_name_that_has_no_wildcard_are_imported(finished: Path, tmp_path: Path) -> None:
+    place = Workplace(tmp_path / "work")
+    (place.directory / "results").mkdir(parents=True)
+    (place.directory / "results" / "data").symlink_to(finished / "results" / "data")
+    (theirs,) = finished.glob("results/smoke/runs/vae/seed-0/gen-1/model.safetensors")
+    weights = tmp_path / NASTY.replace("{", "(").replace("}", ")")
+    shutil.copy(theirs, weights)
+    place.config["runs"] = {"vae": {**place.config["runs"]["vae"], "seeds": [0], "weights": str(weights)}}
+    place.config["figures"] = {"losses": None}
+    (imported,) = [job.output for job in place.plan("tables") if job.rule == "import_weights"]
+    place.snakemake("--printshellcmds", "--", imported)
+    assert load_file(place.directory / imported).keys() == load_file(theirs).keys()
+    assert not list(tmp_path.rglob("hacked"))
+
+
+def test_a_root_that_no_path_can_be_is_refused_in_one_line(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    place.config["data"] = {"root": "a\0b"}
+    printed = place.snakemake("--dry-run", fails=True)
+    (line,) = [line for line in printed.splitlines() if "config error" in line]
+    assert r"'a\x00b'" in line
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(("visible", "asked"), [("", 0), ("0", 1), ("0,1", 1)])
+def test_jobs_ask_for_a_gpu_where_one_is_visible(visible: str, asked: int, tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": visible}
+    printed = place.snakemake("--dry-run", "--quiet", "host", environment=environment)
+    for rule, gpus in {
+        "train": asked,
+        "sample": asked,
+        "classify": asked,
+        "measure": 0,
+        "collect": 0,
+    }.items():
+        (resources,) = set(
+            re.findall(rf"^rule {rule}:\n(?:    .*\n)*?    resources: .*gpu=(\d)", printed, re.MULTILINE)
+        )
+        assert int(resources) == gpus
 
 
 def write_originals(stored: Path, root: Path) -> None:

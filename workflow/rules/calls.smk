@@ -9,7 +9,7 @@ from bigloop.runtime.gpus import visible_gpus
 from bigloop.spec.registry import PLUGINS
 
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())
@@ -24,7 +24,7 @@ GPU = min(1, len(visible_gpus()))
 # None of it stands in params, for none of it changes a result.
 MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attempt} --log {log:q}"
 SAVE = f"--save-every {experiment.storage.save_every}"
-GRES = "--gres {resources.gres:q}"  # for jobs that gain from a GPU: a profile may ask for it as gres, too
+GRES = "--gres={resources.gres:q}"  # for jobs that gain from a GPU: a profile may ask for it as gres, too
 KEEP = f"--keep-samples {experiment.storage.keep_samples}"
 
 
@@ -37,5 +37,7 @@ def folder(file, up=1):
 
 
 def literal(text):
-    """A text, whatever is in it, as a word of a shell line."""
+    """A text, whatever is in it, as a word of a shell line; only the character 0 no word can hold."""
+    if "\0" in text:
+        sys.exit(f"config error: {text!r}: holds the character 0, which no path can")
     return shlex.quote(text).replace("{", "{{").replace("}", "}}")

@@ -26,7 +26,8 @@ for figure, options in experiment.figures.items():
         log:
             f"{HOME}/figures/{figure}.log",
         group:
-            "figures"
+            # Where a profile puts the tables into a group, every figure goes with them, whatever its name.
+            lambda w: workflow.group_settings.overwrite_groups.get(rules.collect.rule.name)
         conda:
             "../../envs/bigloop.yaml"
         resources:

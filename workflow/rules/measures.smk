@@ -98,8 +98,6 @@ rule collect:
         claims=report(f"{HOME}/tables/claims.csv", caption="../report/claims.rst", category="Tables"),
     log:
         f"{HOME}/tables/collect.log",
-    group:
-        "figures"
     conda:
         "../../envs/bigloop.yaml"
     resources:

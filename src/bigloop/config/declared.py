@@ -151,7 +151,7 @@ def check_names(given: Config) -> None:
     check_name(given.experiment, "experiment", repeated=True)
     for section in ("densities", "models", "loops", "runs"):
         for name in getattr(given, section) or {}:
-            check_name(name, f"{section}.{named(name)}", reserved=section in ("densities", "runs"))
+            check_name(name, f"{section}.{named(name)}", reserved=section == "densities")
 
 
 def check_name(name: Any, where: str, *, repeated: bool = False, reserved: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,10 @@ def _run(
     weights = Path(given.weights) if given.weights else None
     if weights and not weights.is_file():
         raise SpecError(f"{where}.weights: {weights}: no such file")
+    if weights and (word := re.search(r"\{[^{}]*\}|<[^<>]*>", str(weights))):
+        raise SpecError(
+            f"{where}.weights: {weights}: Snakemake would fill in {word[0]}; give the file another name"
+        )
     if density is not None and weights:
         raise SpecError(f"{where}.weights: only runs on images can start from imported weights")
     checksum = file_checksum(weights) if weights else None
