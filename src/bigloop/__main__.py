@@ -72,14 +72,7 @@ EVERY_VERB = (
     path("log", "write the log to this file, too", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
     option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
-    option(  # nargs: Snakemake's :q leaves nothing of an empty word
-        "--gres",
-        "what a cluster gave the job; gpu:1 means --gpus 1",
-        nargs="?",
-        default="",
-        const="",
-        metavar="NAME",
-    ),
+    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
     option(
         "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
     ),
