@@ -30,7 +30,7 @@ from bigloop.ops.resources import planning_warning, training_batch, training_ste
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
-from bigloop.runtime.progress import Report
+from bigloop.runtime.progress import Report, quiet
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
@@ -44,10 +44,6 @@ NUMBERS = 2**23  # of training rows that are made for a probe; more rows make no
 LEARNING = 3  # of the time, where a measure gets 1: trainings and samplings are what takes long
 INCEPTION_SIDE, INCEPTION_FEATURES = 299, 2_048
 CPU = torch.device("cpu")
-
-
-def quiet(line: object) -> None:
-    """Report nothing."""
 
 
 def estimate(
