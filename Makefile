@@ -16,16 +16,26 @@ BIN := .venv/bin
 STAMP := .venv/installed
 EXPERIMENT = $(shell sed -n 's/^experiment: *\([^ #]*\).*/\1/p' $(CONFIG))
 
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+SETUP_LOG := .cache/setup.log
+
+# A phase of the set-up: a line with its name and its seconds. What it says goes to a file, whose end is shown if it fails.
+define phase
+	@printf '%s … ' "$(1)"; begun=$$(date +%s); \
+	if $(2) >> $(SETUP_LOG) 2>&1; then echo "$$(($$(date +%s) - begun)) s"; \
+	else echo "failed. The end of $(SETUP_LOG):"; tail -n 20 $(SETUP_LOG); exit 1; fi
+endef
+
 .PHONY: setup figures test lint schema docs clean
 
 setup: $(STAMP)
 
 $(STAMP): envs/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("bigloop needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
-	@echo "Installing into .venv (about 6 GB with torch's GPU libraries; some minutes, once) …"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r envs/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p $(dir $(SETUP_LOG)) && : > $(SETUP_LOG)
+	$(call phase,Creating .venv,$(PYTHON) -m venv .venv)
+	$(call phase,Installing $$(grep -c '==' $<) packages (6 GB; some minutes; see $(SETUP_LOG)),$(PIP) --require-hashes -r $<)
+	$(call phase,Installing bigloop,$(PIP) --no-deps --no-build-isolation -e .)
 	@touch $@
 
 figures: $(STAMP)

@@ -11,23 +11,24 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
-from bigloop.data import DataError, dataset
+from bigloop.data import DataError
 from bigloop.runtime import processes
-from bigloop.runtime.job import FINAL, job_log, take_share
-from bigloop.runtime.signals import SAVE_SECONDS, DivergedError, Interrupted
+from bigloop.runtime.job import begin, take_share
+from bigloop.runtime.signals import SAVE_SECONDS, DivergedError
 from bigloop.spec import jobs
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
+from bigloop.spec.runs import DatasetSpec, source_of
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
+PERMANENT = (SpecError, ArtifactError, DataError, DivergedError)  # failures that another attempt cannot mend
 
 Argument = tuple[str, dict[str, Any]]  # of argparse's add_argument
 Call = Callable[[argparse.Namespace], None]
@@ -70,14 +71,7 @@ EVERY_VERB = (
     path("log", "write the log to this file, too", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
     option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
-    option(  # nargs: Snakemake's :q leaves nothing of an empty word
-        "--gres",
-        "what a cluster gave the job; gpu:1 means --gpus 1",
-        nargs="?",
-        default="",
-        const="",
-        metavar="NAME",
-    ),
+    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
     option(
         "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
     ),
@@ -96,44 +90,37 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if workflow := os.environ.get(processes.WORKFLOW):
         processes.follow(int(workflow))
-    with job_log(options.log, options.attempt) as begun:
-        if begun.failed:
-            log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
-            return 1
-        options.waited = begun.waited
+    with begin(options.log, options.verb.call.__name__.rstrip("_"), options.attempt) as job:
+        options.waited, options.report = job.waited, job.report
         take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
-        return _call(options)
+        return job.run(lambda: _start(options), lambda: options.verb.call(options), PERMANENT)
 
 
-def _call(options: argparse.Namespace) -> int:
-    try:
-        load_plugins()
-        for module in options.verb.needs:
-            importlib.import_module(module)
-        before, started = processes.process_age(), time.monotonic()
-        options.verb.call(options)
-        log.debug("worked %.2f s, after %.2f s of start-up", time.monotonic() - started, before)
-    except (SpecError, ArtifactError, DataError, DivergedError) as error:
-        log.error("%s%s", FINAL, error)
-        return 1
-    except Interrupted as error:
-        log.error("%s", error)
-        return 143
-    except KeyboardInterrupt:
-        log.error("interrupted")
-        return 130
-    return 0
+def _start(options: argparse.Namespace) -> None:
+    load_plugins()
+    for module in options.verb.needs:
+        importlib.import_module(module)
 
 
 @verb(
-    option("--dataset", None, required=True),
-    path("root", "folder with the dataset's files; nothing else is tried then", False, metavar="ROOT"),
+    option("--dataset", "a source's name, or a dataset's spec as JSON", required=True),
+    path(  # nargs: Snakemake's :q leaves nothing of an empty word
+        "root",
+        "where the user's files of it lie; nothing else is tried then",
+        False,
+        metavar="ROOT",
+        nargs="?",
+    ),
     path("out"),
 )
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
-    source = dataset(options.dataset).fetch(options.out, options.root)
-    log.info("%s verified and stored, from %s", options.dataset, source)
+    from bigloop.data.store import fetch as room
+
+    data = options.dataset
+    if data.startswith("{"):
+        data = parse(DatasetSpec, json.loads(data), "dataset")
+    options.report(f"{source_of(data)} verified and stored, from {room(data, options.out, options.root)}")
 
 
 @verb(SPEC, path("data"), path("out"), SAVE_EVERY, needs=("bigloop.measures.classify",))
@@ -142,8 +129,8 @@ def classify(options: argparse.Namespace) -> None:
     from bigloop.measures import classify as room
 
     spec = _spec(jobs.ClassifierSpec, options)
-    test_accuracy = room.classify(spec, options.data, options.out, log.info, options.save_every)
-    log.info("accuracy on the test set: %.2f %%", 100 * test_accuracy)
+    test_accuracy = room.classify(spec, options.data, options.out, options.report, options.save_every)
+    options.report(f"accuracy on the test set: {100 * test_accuracy:.2f} %")
 
 
 @verb(
@@ -165,10 +152,10 @@ def train(options: argparse.Namespace) -> None:
     spec = _spec(jobs.TrainSpec, options)
     keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
     if options.waited and room.is_trained(spec, options.out, keep):
-        log.info("the other worker has trained this generation")
+        options.report("the other worker has trained this generation")
         return
     previews, previous = options.previews, options.previous[0].parent if options.previous else None
-    room.train(spec, options.data, previews, options.out, log.info, options.save_every, previous, keep)
+    room.train(spec, options.data, previews, options.out, options.report, options.save_every, previous, keep)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
@@ -179,7 +166,7 @@ def import_(options: argparse.Namespace) -> None:
     """Take over weights trained elsewhere as a first generation."""
     from bigloop.generation.train import import_weights
 
-    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, log.info)
+    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
 
 
 @verb(SPEC, path("model"), path("out"), SAVE_EVERY, needs=("bigloop.generation.sample",))
@@ -189,9 +176,9 @@ def sample(options: argparse.Namespace) -> None:
 
     spec = _spec(jobs.SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
-        log.info("the other worker has sampled this generation")
+        options.report("the other worker has sampled this generation")
         return
-    room.sample(spec, options.model, options.out, log.info, options.save_every)
+    room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
 @verb(SPEC, path("out"), SAVE_EVERY, needs=("bigloop.simulation.simulate",))
@@ -199,13 +186,14 @@ def simulate(options: argparse.Namespace) -> None:
     """Simulate a block of seeds and generations of a run on a known density."""
     from bigloop.simulation.simulate import simulate as run_block
 
-    run_block(_spec(jobs.SimulateSpec, options), options.out, log.info, options.save_every)
+    run_block(_spec(jobs.SimulateSpec, options), options.out, options.report, options.save_every)
 
 
 @verb(
     option("--spec", "what the job is told", metavar="JSON"),
     path("out"),
-    *(path(name, required=False) for name in ("samples", "model", "first", "classifier", "data")),
+    *(path(name, required=False) for name in ("samples", "model", "first", "data")),
+    files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
     option("--dataset", "for images from elsewhere: the real data to compare with"),
@@ -224,24 +212,26 @@ def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real floor (--floor), or images from elsewhere (--samples and --dataset)."""
     from bigloop.measures import images
 
-    judges = options.classifier, options.data
+    files = (".safetensors", ".json")
+    judge = next((p.parent if p.suffix in files else p for p in options.classifier), None)
+    judges = judge, options.data
     if options.density:
         from bigloop.measures.points import measure_density
 
         records = measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:
-        floor = _spec(jobs.FloorSpec, options, "classifier", "data")
-        records = images.measure_real(floor, *judges, log.info)
+        floor = _spec(jobs.FloorSpec, options, "data")
+        records = images.measure_real(floor, *judges, options.report)
     elif options.spec:
-        spec = _spec(jobs.MeasureSpec, options, "samples", "classifier", "data")
-        records = images.measure(spec, options.samples, options.model, *judges, log.info, options.first)
+        spec = _spec(jobs.MeasureSpec, options, "samples", "data")
+        records = images.measure(spec, options.samples, options.model, *judges, options.report, options.first)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
         given = options.samples, options.dataset, options.range
-        records = images.measure_file(*given, *judges, options.n, log.info)
+        records = images.measure_file(*given, *judges, options.n, options.report)
     write_json(options.out, records)
-    log.info("%d records written to %s", len(records), options.out)
+    options.report(f"{len(records)} records written to {options.out}")
 
 
 @verb(SPEC, path("home"), path("out"), needs=("bigloop.measures.critics",))
@@ -250,7 +240,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.measures import critics as room
 
     spec = _spec(jobs.CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", options.report))
 
 
 @verb(SPEC, path("home"), KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
@@ -306,13 +296,21 @@ def bench(options: argparse.Namespace) -> None:
 @verb(
     path("configfile", "default: config.yaml", False, default=Path("config.yaml"), metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
+    option(
+        "--watch",
+        "show the jobs at work, again every few seconds, until all is done (Ctrl-C leaves)",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+    ),
     option("--estimate", "time and disk it would take, timed here (see --threads)", action="store_true"),
     option("--cores", "of the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
     option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),
     option("--yes", "delete them without asking", action="store_true"),
 )
 def status(options: argparse.Namespace) -> None:
-    """Show how far an experiment is; or estimate one that is not run yet; or delete what no config refers to."""
+    """Show how far an experiment is, or watch it; estimate one before it runs; delete what no config refers to."""
     from bigloop.ops import survey, unreferenced
     from bigloop.ops.status import reader_may_leave, show
 
@@ -324,6 +322,11 @@ def status(options: argparse.Namespace) -> None:
 
             needs = {name: verb.needs for name, verb in VERBS.items()}
             return estimate(experiment, needs, options.threads or 1, options.cores, log.info)
+        if options.watch is not None:
+            from bigloop.ops import view
+
+            view.watch(experiment, options.results, options.watch, sys.stdout)
+            return
         show(survey.survey(experiment, options.results))
         free = unreferenced.show_unreferenced(experiment, options.results)
         if options.remove_unreferenced:

@@ -7,7 +7,6 @@ random shifts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigloop.runtime.progress import Report
 from bigloop.seeding import default_generator, torch_generator
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.training.checkpoint import Checkpoint
@@ -33,7 +33,7 @@ class Judgement(NamedTuple):
 class Classifier(nn.Module):
     """Images (n, c, h, w), nominally in [0, 1], to class scores (n, classes)."""
 
-    def __init__(self, spec: ClassifierSpec, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, spec: ClassifierSpec, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         channels, height, width = shape
         w = spec.width
@@ -74,7 +74,7 @@ def train_classifier(
     labels: np.ndarray,
     classes: int,
     device: torch.device,
-    report: Callable[[str], None],
+    report: Report,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Classifier, History]:
     """A trained classifier and its history. images: uint8 (n, c, h, w); labels: int64 (n,)."""

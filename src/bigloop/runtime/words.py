@@ -1,6 +1,9 @@
-"""Seconds and bytes as people read them."""
+"""Seconds, bytes and the places of jobs as people read them."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
 
 
 def duration(seconds: float) -> str:
@@ -39,3 +42,24 @@ def size(number: float) -> str:
     while round(number, 1) >= 1_000 and unit != "TB":
         number, unit = number / 1_000, next(units)
     return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def place(log_file: Path, names: Mapping[str, str] | None = None) -> str:
+    """Where a job stands, from its log file: "vae-mnist-1f0c9a42 seed 0 generation 3 train".
+
+    names: what to call folders by, as their run's name in the config; "" leaves one out.
+    """
+    parts = list(log_file.with_suffix("").parts)
+    if "results" in parts:
+        parts = parts[len(parts) - parts[::-1].index("results") :]
+    words = (_part(part) if names is None else names.get(part, _part(part)) for part in parts)
+    return " ".join(filter(None, words))
+
+
+def _part(name: str) -> str:
+    """A folder's name in words: seed-0 as seed 0, gens-1-50 as generations 1–50; the rooms of results say nothing."""
+    if name in ("runs", "logs"):
+        return ""
+    kind, _, numbers = name.partition("-")
+    kinds = {"seed": "seed", "seeds": "seeds", "gen": "generation", "gens": "generations"}
+    return f"{kinds[kind]} {numbers.replace('-', '–')}" if kind in kinds else name
