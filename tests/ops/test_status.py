@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from fcntl import LOCK_EX, LOCK_SH, flock
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
@@ -395,11 +395,11 @@ def test_an_edited_config_frees_nothing_while_its_old_one_is_at_work(tree: Tree)
         aged(path)
     aged(tree.results / "runs")
     assert references(tree) == (names(tree), [])
-    registered = tree.results.parent / ".snakemake" / "bigloop.lock"
-    registered.parent.mkdir()
+    registered = tree.results.parent / ".snakemake" / "bigloop" / "workflow.json"
+    registered.parent.mkdir(parents=True)
     with registered.open("w") as file:
         assert references(tree) == (names(tree), [])  # the workflow that wrote it has ended
-        flock(file, LOCK_SH)  # what a living workflow has
+        flock(file, LOCK_EX)  # what a living workflow has
         assert references(tree) == (names(tree) | before, [])
 
 
