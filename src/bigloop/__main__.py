@@ -11,32 +11,86 @@ import json
 import logging
 import os
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
 from bigloop.data import DataError, dataset
 from bigloop.runtime import processes
-from bigloop.runtime.job import FINAL, job_log, take_share
-from bigloop.runtime.signals import SAVE_SECONDS
-from bigloop.spec.options import SpecError
+from bigloop.runtime.job import begin, take_share
+from bigloop.runtime.signals import SAVE_SECONDS, DivergedError
+from bigloop.spec import jobs
+from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
 
 log = logging.getLogger("bigloop")
+Spec = TypeVar("Spec")
+PERMANENT = (SpecError, ArtifactError, DataError, DivergedError)  # failures that another attempt cannot mend
 
-# What a verb imports before its work begins: its start-up. Nothing heavy is imported for another verb's sake.
-NEEDS = {
-    "classify": ("bigloop.measures.classify",),
-    "train": ("bigloop.generation.train",),
-    "import": ("bigloop.generation.train",),
-    "sample": ("bigloop.generation.sample",),
-    "measure": ("bigloop.measures.images", "ot"),
-    "critics": ("bigloop.measures.critics",),
-    "simulate": ("bigloop.simulation.simulate",),
-    "collect": ("bigloop.analysis.tables",),
-    "plot": ("bigloop.figures.make",),
-}
+Argument = tuple[str, dict[str, Any]]  # of argparse's add_argument
+Call = Callable[[argparse.Namespace], None]
+
+
+class Verb(NamedTuple):
+    """A verb. needs: modules it imports before its work begins, its start-up; nothing heavy is imported for others."""
+
+    call: Call
+    arguments: tuple[Argument, ...]
+    needs: tuple[str, ...]
+
+
+VERBS: dict[str, Verb] = {}
+NEEDS: dict[str, tuple[str, ...]] = {}  # of the verbs that need any
+
+
+def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
+    """Make a function the verb of its name, and its docstring the verb's help."""
+
+    def register(call: Call) -> Call:
+        VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
+        NEEDS.update({call.__name__.rstrip("_"): needs} if needs else {})
+        return call
+
+    return register
+
+
+def path(name: str, words: str | None = None, required: bool = True, **settings: Any) -> Argument:
+    return f"--{name}", {"type": Path, "required": required, "metavar": "PATH", "help": words, **settings}
+
+
+def files(name: str, words: str) -> Argument:
+    return f"--{name}", {"type": Path, "nargs": "*", "default": [], "metavar": "FILE", "help": words}
+
+
+def option(name: str, words: str | None, **settings: Any) -> Argument:
+    return name, {"help": words, **settings}
+
+
+EVERY_VERB = (
+    path("log", "write the log to this file, too", False, metavar="FILE"),
+    option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
+    option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
+    option(  # nargs: Snakemake's :q leaves nothing of an empty word
+        "--gres",
+        "what a cluster gave the job; gpu:1 means --gpus 1",
+        nargs="?",
+        default="",
+        const="",
+        metavar="NAME",
+    ),
+    option(
+        "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
+    ),
+)
+SPEC = option("--spec", "what the job is told", required=True, metavar="JSON")
+SAVE_EVERY = option(
+    "--save-every", "between two saves of the state", type=float, default=SAVE_SECONDS, metavar="SECONDS"
+)
+KEEP_SAMPLES = option(
+    "--keep-samples", "of every K-th generation, when none needs them", type=int, default=1, metavar="K"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,172 +98,153 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if workflow := os.environ.get(processes.WORKFLOW):
         processes.follow(int(workflow))
-    with job_log(options.log, options.attempt) as begun:
-        if begun.failed:
-            log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
-            return 1
-        options.waited = begun.waited
+    with begin(options.log, options.verb.call.__name__.rstrip("_"), options.attempt) as job:
+        options.waited, options.report = job.waited, job.report
         take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
-        return _call(options)
+        return job.run(lambda: _start(options), lambda: options.verb.call(options), PERMANENT)
 
 
-def _call(options: argparse.Namespace) -> int:
-    try:
-        load_plugins()
-        for module in options.needs:
-            importlib.import_module(module)
-        before, started = processes.process_age(), time.monotonic()
-        options.verb(options)
-        log.debug("worked %.2f s, after %.2f s of start-up", time.monotonic() - started, before)
-    except (SpecError, ArtifactError, DataError) as error:
-        log.error("%s%s", FINAL, error)
-        return 1
-    except KeyboardInterrupt:
-        log.error("interrupted")
-        return 130
-    except Exception as error:
-        from bigloop.runtime.signals import Interrupted
-        from bigloop.training.loop import DivergedError
-
-        if isinstance(error, DivergedError):
-            log.error("%s%s", FINAL, error)
-            return 1
-        if isinstance(error, Interrupted):
-            log.error("%s", error)
-            return 143
-        raise
-    return 0
+def _start(options: argparse.Namespace) -> None:
+    load_plugins()
+    for module in options.verb.needs:
+        importlib.import_module(module)
 
 
+@verb(
+    option("--dataset", None, required=True),
+    path("root", "folder with the dataset's files; nothing else is tried then", False, metavar="ROOT"),
+    path("out"),
+)
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
     source = dataset(options.dataset).fetch(options.out, options.root)
-    log.info("%s verified and stored, from %s", options.dataset, source)
+    options.report(f"{options.dataset} verified and stored, from {source}")
 
 
+@verb(SPEC, path("data"), path("out"), SAVE_EVERY, needs=("bigloop.measures.classify",))
 def classify(options: argparse.Namespace) -> None:
     """Train the CNN that judges images."""
     from bigloop.measures import classify as room
-    from bigloop.spec.jobs import ClassifierSpec
 
-    spec = _spec(ClassifierSpec, options)
-    test_accuracy = room.classify(spec, options.data, options.out, log.info, options.save_every)
-    log.info("accuracy on the test set: %.2f %%", 100 * test_accuracy)
+    spec = _spec(jobs.ClassifierSpec, options)
+    test_accuracy = room.classify(spec, options.data, options.out, options.report, options.save_every)
+    options.report(f"accuracy on the test set: {100 * test_accuracy:.2f} %")
 
 
+@verb(
+    SPEC,
+    path("data"),
+    path("out"),
+    files("previews", "preview.safetensors of each generation that the loop uses"),
+    files("previous", "model files of the generation that this one continues from, all in one folder"),
+    files("outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"),
+    SAVE_EVERY,
+    KEEP_SAMPLES,
+    needs=("bigloop.generation.train",),
+)
 def train(options: argparse.Namespace) -> None:
     """Train the model of one generation."""
     from bigloop.generation import train as room
     from bigloop.generation.store import prune
-    from bigloop.spec.jobs import TrainSpec
 
-    spec = _spec(TrainSpec, options)
-    keep_optimizer = OPTIMIZER_FILE in {path.name for path in options.outputs}
-    if options.waited and room.is_trained(spec, options.out, keep_optimizer):
-        log.info("the other worker has trained this generation")
+    spec = _spec(jobs.TrainSpec, options)
+    keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
+    if options.waited and room.is_trained(spec, options.out, keep):
+        options.report("the other worker has trained this generation")
         return
-    previews = options.previews
-    room.train(
-        spec,
-        options.data,
-        previews,
-        options.out,
-        log.info,
-        options.save_every,
-        options.previous[0].parent if options.previous else None,
-        keep_optimizer,
-    )
+    previews, previous = options.previews, options.previous[0].parent if options.previous else None
+    room.train(spec, options.data, previews, options.out, options.report, options.save_every, previous, keep)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
 
 
+@verb(SPEC, path("weights"), path("data"), path("out"), needs=("bigloop.generation.train",))
 def import_(options: argparse.Namespace) -> None:
     """Take over weights trained elsewhere as a first generation."""
     from bigloop.generation.train import import_weights
-    from bigloop.spec.jobs import TrainSpec
 
-    spec = _spec(TrainSpec, options)
-    import_weights(spec, options.weights, options.data, options.out, log.info)
+    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
 
 
+@verb(SPEC, path("model"), path("out"), SAVE_EVERY, needs=("bigloop.generation.sample",))
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""
     from bigloop.generation import sample as room
-    from bigloop.spec.jobs import SampleSpec
 
-    spec = _spec(SampleSpec, options)
+    spec = _spec(jobs.SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
-        log.info("the other worker has sampled this generation")
+        options.report("the other worker has sampled this generation")
         return
-    room.sample(spec, options.model, options.out, log.info, options.save_every)
+    room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
+@verb(SPEC, path("out"), SAVE_EVERY, needs=("bigloop.simulation.simulate",))
 def simulate(options: argparse.Namespace) -> None:
     """Simulate a block of seeds and generations of a run on a known density."""
     from bigloop.simulation.simulate import simulate as run_block
-    from bigloop.spec.jobs import SimulateSpec
 
-    run_block(_spec(SimulateSpec, options), options.out, log.info, options.save_every)
+    run_block(_spec(jobs.SimulateSpec, options), options.out, options.report, options.save_every)
 
 
+@verb(
+    option("--spec", "what the job is told", metavar="JSON"),
+    path("out"),
+    *(path(name, required=False) for name in ("samples", "model", "first", "classifier", "data")),
+    option("--floor", "measure real data against real data", action="store_true"),
+    option("--density", "measure a known density against itself", action="store_true"),
+    option("--dataset", "for images from elsewhere: the real data to compare with"),
+    option(
+        "--range",
+        "for images from elsewhere: pixel values of black and white; uint8 is always 0 255 (default: 0 1)",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("LOW", "HIGH"),
+    ),
+    option("--n", "for images from elsewhere: rows on each side, for every measure", type=int),
+    needs=("bigloop.measures.images", "ot"),
+)
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real floor (--floor), or images from elsewhere (--samples and --dataset)."""
     from bigloop.measures import images
-    from bigloop.spec.jobs import DensityFloorSpec, FloorSpec, MeasureSpec
 
+    judges = options.classifier, options.data
     if options.density:
         from bigloop.measures.points import measure_density
 
-        _require(options, "spec")
-        records = measure_density(_spec(DensityFloorSpec, options))
+        records = measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:
-        _require(options, "spec", "classifier", "data")
-        records = images.measure_real(_spec(FloorSpec, options), options.classifier, options.data, log.info)
+        floor = _spec(jobs.FloorSpec, options, "classifier", "data")
+        records = images.measure_real(floor, *judges, options.report)
     elif options.spec:
-        _require(options, "samples", "classifier", "data")
-        records = images.measure(
-            _spec(MeasureSpec, options),
-            options.samples,
-            options.model,
-            options.classifier,
-            options.data,
-            log.info,
-            options.first,
-        )
+        spec = _spec(jobs.MeasureSpec, options, "samples", "classifier", "data")
+        records = images.measure(spec, options.samples, options.model, *judges, options.report, options.first)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
-        records = images.measure_file(
-            options.samples,
-            options.dataset,
-            options.range,
-            options.classifier,
-            options.data,
-            options.n,
-            log.info,
-        )
+        given = options.samples, options.dataset, options.range
+        records = images.measure_file(*given, *judges, options.n, options.report)
     write_json(options.out, records)
-    log.info("%d records written to %s", len(records), options.out)
+    options.report(f"{len(records)} records written to {options.out}")
 
 
+@verb(SPEC, path("home"), path("out"), needs=("bigloop.measures.critics",))
 def critics(options: argparse.Namespace) -> None:
     """Let all critics of one run judge all samples of another."""
     from bigloop.measures import critics as room
-    from bigloop.spec.jobs import CriticsSpec
 
-    spec = _spec(CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
+    spec = _spec(jobs.CriticsSpec, options)
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", options.report))
 
 
+@verb(SPEC, path("home"), KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
 def collect(options: argparse.Namespace) -> None:
     """Gather an experiment's measures into its tables."""
     from bigloop.analysis import tables
     from bigloop.generation.store import prune
-    from bigloop.spec.jobs import CollectSpec
 
-    spec = _spec(CollectSpec, options)
-    results = options.home.parent
+    spec, results = _spec(jobs.CollectSpec, options), options.home.parent
     tables.collect(spec, results)
     for run in spec.runs:
         for seed in run.seeds if not run.blocks else ():
@@ -217,48 +252,15 @@ def collect(options: argparse.Namespace) -> None:
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
+@verb(SPEC, path("home"), needs=("bigloop.figures.files",))
 def plot(options: argparse.Namespace) -> None:
     """Draw one figure from an experiment's tables and previews, as PDF and PNG."""
-    from bigloop.figures.make import render
-    from bigloop.spec.jobs import PlotSpec
+    from bigloop.figures.files import write_figure
 
-    render(_spec(PlotSpec, options), options.home.parent)
-
-
-def bench(options: argparse.Namespace) -> None:
-    """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
-    from bigloop.bench import main as run_bench
-
-    run_bench(options, NEEDS)
+    write_figure(_spec(jobs.PlotSpec, options), options.home.parent)
 
 
-def status(options: argparse.Namespace) -> None:
-    """Show how far an experiment is; or estimate one that is not run yet; or delete what no config refers to."""
-    try:
-        _status(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough; nor shall Python's last flush complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _status(options: argparse.Namespace) -> None:
-    from bigloop.ops import status as view
-    from bigloop.ops import survey, unreferenced
-
-    experiment = survey.load(options.configfile)
-    if options.estimate:
-        from bigloop.ops import probes
-
-        log.info("timing a little of each kind of job …")
-        timing = probes.Timing(options.threads or 1)
-        probes.show(experiment, timing.forecast(experiment), timing, options.cores)
-        return
-    view.show(survey.survey(experiment, options.results))
-    free = unreferenced.show_unreferenced(experiment, options.results)
-    if options.remove_unreferenced:
-        unreferenced.remove_unreferenced(free, yes=options.yes)
-
-
+@verb(option("--check", "write nothing; fail where a file is not current", action="store_true"))
 def schema(options: argparse.Namespace) -> None:
     """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""
     from bigloop.ops.schema import generate
@@ -267,15 +269,69 @@ def schema(options: argparse.Namespace) -> None:
         log.info("%s written", path)
 
 
-def _require(options: argparse.Namespace, *names: str) -> None:
-    missing = [f"--{name}" for name in names if getattr(options, name) is None]
-    if missing:
+@verb(
+    option(
+        "sections",
+        "of steps, jobs, loop, together, measures and growth (default: all, about eight minutes on two cores)",
+        nargs="*",
+        metavar="SECTION",
+    ),
+    option("--quick", "small sizes, once each: a first look", action="store_true"),
+    path("out", "write the figures as JSON, too", False, metavar="FILE"),
+    path("data", "folder of the stored MNIST (default: results/data/mnist)", False, metavar="DATA"),
+    option("--rounds", "how often each step is timed (default: 3)", type=int, default=3),
+)
+def bench(options: argparse.Namespace) -> None:
+    """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
+    from bigloop.bench import main as run_bench
+
+    run_bench(options, NEEDS)
+
+
+@verb(
+    path("configfile", "default: config.yaml", False, default=Path("config.yaml"), metavar="FILE"),
+    path("results", "default: results", False, default=Path("results"), metavar="DIR"),
+    option(
+        "--watch",
+        "show the jobs at work, again every few seconds, until all is done (Ctrl-C leaves)",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+    ),
+    option("--estimate", "time and disk it would take, timed here (see --threads)", action="store_true"),
+    option("--cores", "of the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
+    option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),
+    option("--yes", "delete them without asking", action="store_true"),
+)
+def status(options: argparse.Namespace) -> None:
+    """Show how far an experiment is, or watch it; estimate one before it runs; delete what no config refers to."""
+    from bigloop.ops import survey, unreferenced
+    from bigloop.ops.status import reader_may_leave, show
+
+    with reader_may_leave():
+        experiment = survey.load(options.configfile)
+        if options.estimate:
+            log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
+            take_share(options.threads or 1, None)
+            from bigloop.ops import probes
+
+            probes.estimate(experiment, NEEDS, options.threads or 1, options.cores, log.info)
+            return
+        if options.watch is not None:
+            from bigloop.ops import view
+
+            view.watch(experiment, options.results, options.watch, sys.stdout)
+            return
+        show(survey.survey(experiment, options.results))
+        free = unreferenced.show_unreferenced(experiment, options.results)
+        if options.remove_unreferenced:
+            unreferenced.remove_unreferenced(free, yes=options.yes)
+
+
+def _spec(cls: type[Spec], options: argparse.Namespace, *needed: str) -> Spec:
+    if missing := [f"--{name}" for name in ("spec", *needed) if getattr(options, name) is None]:
         raise SpecError(f"measure: give {', '.join(missing)}, too")
-
-
-def _spec(cls: type, options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from bigloop.spec.options import parse
-
     try:
         return parse(cls, json.loads(options.spec), "spec")
     except json.JSONDecodeError as error:
@@ -286,142 +342,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bigloop", description="Model collapse as a workflow.")
     parser.add_argument("--version", action="version", version=f"bigloop {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-
-    def verb(function, *, spec: bool | None = True) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-        name = function.__name__.rstrip("_")
-        added = verbs.add_parser(name, help=function.__doc__.splitlines()[0], description=function.__doc__)
-        added.set_defaults(verb=function, needs=NEEDS.get(name, ()))
-        added.add_argument("--log", type=Path, metavar="FILE", help="write the log to this file, too")
-        added.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's own choice)")
-        added.add_argument(
-            "--gpus",
-            type=int,
-            choices=(0, 1),
-            help="use no GPU, or the least used one (default: torch's choice)",
-        )
-        added.add_argument(
-            "--gres", default="", metavar="NAME", help="what a cluster gave the job; gpu:1 means --gpus 1"
-        )
-        added.add_argument(
-            "--attempt",
-            type=int,
-            default=1,
-            metavar="N",
-            help="above 1, a job that failed for good is not repeated",
-        )
-        if spec is not None:
-            added.add_argument("--spec", required=spec, metavar="JSON", help="what the job is told")
-        return added
-
-    def folder(added: argparse.ArgumentParser, *names: str, required: bool = True) -> None:
-        for name in names:
-            added.add_argument(f"--{name}", type=Path, required=required, metavar="PATH")
-
-    def files(added: argparse.ArgumentParser, name: str, words: str) -> None:
-        added.add_argument(f"--{name}", type=Path, nargs="*", default=[], metavar="FILE", help=words)
-
-    added = verb(fetch, spec=None)
-    added.add_argument("--dataset", required=True)
-    added.add_argument(
-        "--root", type=Path, help="folder with the dataset's files; nothing else is tried then"
-    )
-    folder(added, "out")
-
-    def save_every(added: argparse.ArgumentParser) -> None:
-        added.add_argument(
-            "--save-every",
-            type=float,
-            default=SAVE_SECONDS,
-            metavar="SECONDS",
-            help="between two saves of the state",
-        )
-
-    def keep_samples(added: argparse.ArgumentParser) -> None:
-        added.add_argument(
-            "--keep-samples",
-            type=int,
-            default=1,
-            metavar="K",
-            help="of every K-th generation, when none needs them",
-        )
-
-    added = verb(classify)
-    folder(added, "data", "out")
-    save_every(added)
-
-    added = verb(train)
-    folder(added, "data", "out")
-    files(added, "previews", "preview.safetensors of each generation that the loop uses")
-    files(added, "previous", "model files of the generation that this one continues from, all in one folder")
-    files(
-        added, "outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"
-    )
-    save_every(added)
-    keep_samples(added)
-
-    folder(verb(import_), "weights", "data", "out")
-
-    added = verb(sample)
-    folder(added, "model", "out")
-    save_every(added)
-
-    added = verb(simulate)
-    folder(added, "out")
-    save_every(added)
-
-    added = verb(measure, spec=False)
-    folder(added, "out")
-    folder(added, "samples", "model", "first", "classifier", "data", required=False)
-    added.add_argument("--floor", action="store_true", help="measure real data against real data")
-    added.add_argument("--density", action="store_true", help="measure a known density against itself")
-    added.add_argument("--dataset", help="for images from elsewhere: the real data to compare with")
-    added.add_argument(
-        "--range",
-        type=float,
-        nargs=2,
-        default=(0.0, 1.0),
-        metavar=("LOW", "HIGH"),
-        help="for images from elsewhere: pixel values of black and white; uint8 is always 0 255 (default: 0 1)",
-    )
-    added.add_argument(
-        "--n", type=int, help="for images from elsewhere: rows on each side, for every measure"
-    )
-
-    folder(verb(critics), "home", "out")
-    added = verb(collect)
-    folder(added, "home")
-    keep_samples(added)
-    folder(verb(plot), "home")
-
-    added = verb(schema, spec=None)
-    added.add_argument("--check", action="store_true", help="write nothing; fail where a file is not current")
-
-    added = verb(bench, spec=None)
-    added.add_argument(
-        "sections",
-        nargs="*",
-        metavar="SECTION",
-        help="of steps, jobs, loop, together, measures and growth (default: all, about eight minutes on two cores)",
-    )
-    added.add_argument("--quick", action="store_true", help="small sizes, once each: a first look")
-    added.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON, too")
-    added.add_argument("--data", type=Path, help="folder of the stored MNIST (default: results/data/mnist)")
-    added.add_argument("--rounds", type=int, default=3, help="how often each step is timed (default: 3)")
-
-    added = verb(status, spec=None)
-    config, results = Path("config.yaml"), Path("results")
-    added.add_argument("--configfile", type=Path, default=config, metavar="FILE", help="default: config.yaml")
-    added.add_argument("--results", type=Path, default=results, metavar="DIR", help="default: results")
-    added.add_argument(
-        "--estimate", action="store_true", help="time and disk it would take, timed here (see --threads)"
-    )
-    added.add_argument(
-        "--cores", type=int, default=os.cpu_count(), metavar="N", help="of the estimate (default: all)"
-    )
-    added.add_argument(
-        "--remove-unreferenced", action="store_true", help="delete the folders listed at the end"
-    )
-    added.add_argument("--yes", action="store_true", help="delete them without asking")
+    for name, verb in VERBS.items():
+        words = verb.call.__doc__ or ""
+        added = verbs.add_parser(name, help=words.splitlines()[0], description=words)
+        added.set_defaults(verb=verb)
+        for argument, settings in (*EVERY_VERB, *verb.arguments):
+            added.add_argument(argument, **settings)
     return parser
 
 

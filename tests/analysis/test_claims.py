@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bigloop.analysis.claims import CLAIMS, CONTRADICTED, NOT_TESTED, SAME, VERIFIED, claims_table
+from bigloop.analysis.claims import all_claims, claims_table
+from bigloop.analysis.claims.evidence import CONTRADICTED, NOT_TESTED, SAME, VERIFIED
 from bigloop.analysis.verdicts import verdicts_table
+
+CLAIMS = all_claims()
 
 Columns = dict[str, Any]
 Outcome = Literal["agree", "disagree", "open"]

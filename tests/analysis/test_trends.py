@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.loops import kind_of_loop
 from bigloop.analysis.trends import CONFIDENCE, Change, change, difference, number, series
 
 ALPHA = 1 - CONFIDENCE

@@ -23,11 +23,11 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from bigloop.analysis.series import chosen
 from bigloop.figures import FIGURES, Material, plot
 from bigloop.figures.class_frequencies import class_shares, run_shares
 from bigloop.figures.critic_matrices import fake_shares
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import chosen
 from bigloop.figures.parts.tiles import mosaic
 from bigloop.spec.options import SpecError, parse
 

@@ -16,11 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bigloop.analysis.ends import effective_sample_size, last_values
+from bigloop.analysis.loops import images_seen
+from bigloop.analysis.solutions import solutions
 from bigloop.figures import Material, plot
-from bigloop.figures.mode_seeking import solutions
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import effective_sample_size, last_values
-from bigloop.figures.trajectories import images_seen
 from bigloop.metrics.theory import expected_sd, fresh_recursion
 from bigloop.spec.options import SpecError, parse
 
@@ -384,8 +384,8 @@ def test_images_seen_add_up_over_the_budgets(case: str) -> None:
     keys, seen = IMAGES[case]
     given = run("a", **keys)
     table = material([given], rows(given, {"sd": lambda s, t: 1.0}))
-    np.testing.assert_allclose(images_seen(table, "a", np.array([1, 2, 3])), seen, rtol=1e-12)
-    np.testing.assert_allclose(images_seen(table, "a", np.array([3])), seen[2:], rtol=1e-12)
+    np.testing.assert_allclose(images_seen(given, np.array([1, 2, 3])), seen, rtol=1e-12)
+    np.testing.assert_allclose(images_seen(given, np.array([3])), seen[2:], rtol=1e-12)
     (ax,) = drawn("trajectories", table, measures=("sd",), x="images").axes
     np.testing.assert_allclose(lines(ax)["a"].get_xdata()[:3], seen, rtol=1e-12)
     assert ax.get_xlabel() == "training examples seen"

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bigloop.analysis.biases import comparable_runs
 from bigloop.figures import Material, plot
-from bigloop.figures.bias import comparable_runs
 from bigloop.figures.embedding import embedded
 from bigloop.figures.parts import style
 from bigloop.spec.options import SpecError, parse
@@ -353,7 +353,10 @@ def test_bias_runs_from_low_to_one_through_the_means_of_the_last_common_generati
 def test_bias_shows_the_wanted_generation_of_the_runs_that_reach_it(make_loops: Make) -> None:
     last = {"synthetic-1": 4, "synthetic-0.5": 2, "synthetic-0.8": 6, "synthetic-0.66": 4}
     material = make_loops(SYNTHETIC, LAMBDAS, generations=last)
-    assert comparable_runs(material, 4) == ([["synthetic-0.66", "synthetic-0.8", "synthetic-1"]], 4)
+    assert comparable_runs(material, "precision", 4) == (
+        [["synthetic-0.66", "synthetic-0.8", "synthetic-1"]],
+        4,
+    )
     with pytest.raises(ValueError, match=r"differ in loop\.bias alone and reach generation 5"):
         drawn("bias", material, generation=5)
 
@@ -363,7 +366,7 @@ def test_bias_joins_only_runs_that_differ_in_nothing_else(make_loops: Make) -> N
     labels = [line.get_label() for line in lines(drawn("bias", material).axes[0], "group").values()]
     assert labels == ["vae, fully synthetic", "vae, synthetic augmentation", "vae, fresh data"]
     wide = material.runs.assign(**{"model.hidden": [1, 1, 1, 2, 1, 2]})
-    groups, _ = comparable_runs(dataclasses.replace(material, runs=wide), 0)
+    groups, _ = comparable_runs(dataclasses.replace(material, runs=wide), "precision", 0)
     assert groups == [["synthetic-0.5", "synthetic-1"]]
 
 

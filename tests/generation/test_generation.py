@@ -39,13 +39,12 @@ from bigloop.loops import compose
 from bigloop.models import FAMILIES, resolve
 from bigloop.models import family as family_of
 from bigloop.models.images.wgan_gp import WGANGP as WGAN_FAMILY
-from bigloop.runtime.signals import Interrupted
+from bigloop.runtime.signals import DivergedError, Interrupted
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
 from bigloop.training import checkpoint
-from bigloop.training.loop import DivergedError
 
 CPU = torch.device("cpu")
 OF_IMAGES = [name for name, about in declared("families").items() if not about.stacked]

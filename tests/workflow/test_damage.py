@@ -15,7 +15,7 @@ import yaml
 from bigloop.analysis import tables
 from bigloop.artifacts import ArtifactError
 from bigloop.config.experiment import Experiment
-from bigloop.figures.make import render
+from bigloop.figures.files import write_figure
 from bigloop.generation.sample import sample
 from bigloop.generation.train import train
 from bigloop.measures import critics, images
@@ -92,7 +92,9 @@ def gather(shop: Shop, out: Path) -> None:
 
 
 def draw(shop: Shop, out: Path) -> None:
-    render(PlotSpec("smoke", "samples", "samples", to_dict(shop.experiment.figures["samples"])), shop.results)
+    write_figure(
+        PlotSpec("smoke", "samples", "samples", to_dict(shop.experiment.figures["samples"])), shop.results
+    )
 
 
 class Case(NamedTuple):

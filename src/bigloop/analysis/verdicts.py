@@ -29,8 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bigloop.analysis.series import REAL
 from bigloop.analysis.trends import GENERATIONS_OF_ONE_SEED, Change, change, number, series
-from bigloop.figures.parts.series import REAL
 
 GENERATIONS = 3  # a line fits any two points
 # Of ten equally frequent classes one may not go: nine of ten are 90 %.

@@ -150,7 +150,7 @@ def check_names(given: Config) -> None:
     check_name(given.experiment, "experiment", shown=True)
     for section in ("densities", "models", "loops", "runs"):
         for name in getattr(given, section) or {}:
-            check_name(name, f"{section}.{name}", reserved=section in ("densities", "runs"))
+            check_name(name, f"{section}.{name}", reserved=section == "densities")
 
 
 def check_name(name: Any, where: str, *, shown: bool = False, reserved: bool = True) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.biases import biases, comparable_runs
+from bigloop.analysis.loops import kind_of_loop
+from bigloop.analysis.series import Curve, curve, require
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_floors
-from bigloop.figures.parts.series import Curve, curve, generations_of, require, seeds_note
-from bigloop.figures.quality_diversity import TITLES, biases, scale_values, sizes_note
+from bigloop.figures.parts.notes import seeds_note
+from bigloop.figures.quality_diversity import TITLES, scale_values, sizes_note
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Options:
 def draw(material: Material, options: Options) -> Figure:
     """A panel a measure; a line joins the runs that differ in nothing but λ, from the strongest bias to none."""
     require(material, *MEASURES)
-    groups, generation = comparable_runs(material, options.generation)
+    groups, generation = comparable_runs(material, MEASURES[0], options.generation)
     looks = style.looks(group_labels(material, groups))
     drawn: list[Curve] = []
     with style.page(2.6) as fig:
@@ -46,28 +48,6 @@ def draw(material: Material, options: Options) -> Figure:
         notes = f"generation {generation}", seeds_note(c.seeds for c in drawn), sizes_note(material, MEASURES)
         style.legend(fig, style.wrapped("; ".join(filter(None, notes)), style.WIDTH))
     return fig
-
-
-def comparable_runs(material: Material, wanted: int) -> tuple[list[list[str]], int]:
-    """Groups of runs, by λ, that differ in λ alone, and the generation to show: the wanted, else the last common.
-
-    Raises ValueError where no group has two λ at that generation.
-    """
-    lambdas = biases(material)
-    groups: dict[tuple[str, ...], list[str]] = {}
-    there: dict[str, set[int]] = {}
-    for row in material.runs.to_dict("records"):
-        run = str(row["run"])
-        there[run] = set(generations_of(material, run, MEASURES[0]))
-        if there[run] and (not wanted or wanted in there[run]):
-            keys = [k for k in row if k in ("family", "dataset") or k.startswith(("model.", "loop."))]
-            groups.setdefault(tuple(str(row[k]) for k in keys if k != "loop.bias"), []).append(run)
-    several = [g for g in groups.values() if len({lambdas[run] for run in g}) > 1]
-    if not several:
-        at = f" and reach generation {wanted}" if wanted else ""
-        raise ValueError(f"sampling bias: takes two runs or more that differ in loop.bias alone{at}")
-    common = set.intersection(*(there[run] for g in several for run in g))
-    return [sorted(g, key=lambda run: lambdas[run]) for g in several], wanted or max(common)
 
 
 def group_labels(material: Material, groups: list[list[str]]) -> pd.DataFrame:

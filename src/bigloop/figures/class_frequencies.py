@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, NoOptions, Plot
-from bigloop.figures.parts import style
-from bigloop.figures.parts.series import (
+from bigloop.analysis.series import (
     REAL,
     dataset_of,
     distribution,
     generations_of,
-    n_note,
-    n_of,
     require,
     rows_of,
-    run_names,
-    seeds_note,
-    seeds_of,
+    runs_with,
 )
+from bigloop.figures import Material, NoOptions, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.notes import rows_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +34,10 @@ def draw(material: Material, options: NoOptions) -> Figure:
 
     require(material, MEASURE)
     looks = style.looks(material.runs)
-    runs = [run for run in run_names(material) if generations_of(material, run, MEASURE)]
+    runs = runs_with(material, MEASURE)
     most = max(3 / len(material.classes), *(np.nanmax(run_shares(material, run)) for run in runs))
     norm = PowerNorm(0.5, vmin=0, vmax=most)  # tells 5 % from 10 % although one class may reach 90 %
-    columns = 2 if len(runs) == 4 else min(3, len(runs))
-    rows = math.ceil(len(runs) / columns)
+    rows, columns = style.panel_grid(len(runs))
     with style.page(0.6 + 2.1 * rows, min(style.WIDTH, 1.9 + 2.2 * columns)) as fig:
         for place, run in enumerate(runs, start=1):
             ax = fig.add_subplot(rows, columns, place)
@@ -51,9 +46,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
             ax.set_xlabel("generation")
             left = place % columns == 1 or columns == 1
             ax.set_yticks(range(len(material.classes)), material.classes if left else [])
-        tables = [rows_of(material, run, MEASURE) for run in runs]
-        notes = [n_note(map(n_of, tables)), seeds_note(map(seeds_of, tables), "mean")]
-        label = f"share of predictions\n({', '.join(filter(None, notes))})"
+        label = f"share of predictions\n({rows_note([rows_of(material, run, MEASURE) for run in runs])})"
         fig.colorbar(ScalarMappable(norm, style.SHARES), ax=fig.axes, label=label, aspect=25 * rows)
     return fig
 

@@ -6,17 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bigloop.analysis.series import Curve, require, runs_with
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import distance_panel, draw_curves, draw_floors, draw_reference, labelled
-from bigloop.figures.parts.series import Curve, chosen, generations_of, require, run_names, seeds_note
-from bigloop.figures.parts.tiles import (
-    draw_mosaic,
-    generations_with_images,
-    name_row,
-    real_images,
-    tiles_height,
-)
+from bigloop.figures.parts.notes import seeds_note
+from bigloop.figures.parts.tiles import draw_tiles, generations_shown, tiles_height
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -41,10 +36,7 @@ class Options:
 def draw(material: Material, options: Options) -> Figure:
     """A strip of images a run, real ones to the last generation, above its quality, variety and clarity."""
     require(material, "fid", "class_entropy")
-    shown = {
-        run: chosen(options.generations, generations_with_images(material, run), most=6)
-        for run in run_names(material)
-    }
+    shown = generations_shown(material, options.generations, most=6)
     columns = 1 + max(len(generations) for generations in shown.values())
     block = min(0.85, (style.WIDTH - 1.3) / columns)
     lines = (style.wrapped(look.label, LABEL).count("\n") + 2 for look in style.looks(material.runs).values())
@@ -52,42 +44,29 @@ def draw(material: Material, options: Options) -> Figure:
     with style.page(0.3 + sum(heights)) as fig:
         pictures, panels = fig.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
         fig.suptitle(TITLE, x=0.01, ha="left", fontsize=11, weight="bold")
-        draw_strips(pictures, material, shown, columns, options.side)
+        draw_strips(pictures, material, shown, options.side)
         drawn = draw_panels(panels, material)
         style.legend(fig, seeds_note(c.seeds for c in drawn))
     return fig
 
 
-def draw_strips(
-    fig: SubFigure, material: Material, shown: dict[str, list[int]], columns: int, side: int
-) -> None:
-    real, looks = real_images(material), style.looks(material.runs)
+def draw_strips(fig: SubFigure, material: Material, shown: dict[str, list[int]], side: int) -> None:
     verdicts = {} if material.verdicts is None else dict(material.verdicts[["run", "verdict"]].to_numpy())
+    looks = style.looks(material.runs)
     fig.suptitle(STORY, fontsize=style.SMALL, x=0.01, ha="left")
-    grid = fig.add_gridspec(len(shown), columns)
-    above: list[int] = []
-    for row, (run, generations) in enumerate(shown.items()):
-        titled = generations != above
-        first = fig.add_subplot(grid[row, 0])
-        draw_mosaic(first, real, side, side, "real" if titled else "")
-        name_row(first, looks[run].label, LABEL)
-        first.yaxis.label.set(color=looks[run].colour, weight="bold")
+    for run, first in draw_tiles(fig, material, shown, side, ("real", "gen. {}"), LABEL).items():
+        name = first.yaxis.label
+        name.set(color=looks[run].colour, weight="bold")
         if run in verdicts:
-            name = first.yaxis.label
             name.set_y(0.58)
             first.annotate(verdicts[run], (1, 0), xycoords=name, ha="right", va="top", size=style.SMALL)
-        for column, generation in enumerate(generations, start=1):
-            title = f"gen. {generation}" if titled else ""
-            ax = fig.add_subplot(grid[row, column])
-            draw_mosaic(ax, material.images[run, generation], side, side, title)
-        above = generations
 
 
 def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
     """Quality (fid), variety (class_entropy), and where it was measured, clarity (confidence) or excess."""
     digits = all(name.isdigit() for name in material.classes)
     things, kind, kinds = ("digits", "digit", "digits") if digits else ("images", "class", "classes")
-    third = [m for m in ("confidence", "wasserstein1_excess") if measured(material, m)][:1]
+    third = [m for m in ("confidence", "wasserstein1_excess") if runs_with(material, m)][:1]
     axes = [fig.add_subplot(1, 2 + len(third), place + 1) for place in range(2 + len(third))]
 
     drawn, _ = distance_panel(axes[0], material, "fid", "FID", log_if_wide=True)
@@ -118,10 +97,6 @@ def draw_clarity(ax: Axes, material: Material) -> list[Curve]:
     draw_floors(ax, material, "confidence", drawn)
     ax.set_ylabel(labelled("confidence", drawn))
     return drawn
-
-
-def measured(material: Material, measure: str) -> bool:
-    return any(generations_of(material, run, measure) for run in run_names(material))
 
 
 def head(ax: Axes, word: str, explanation: str) -> None:

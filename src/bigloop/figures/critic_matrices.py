@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.series import run_names
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import n_note, n_of, run_names, seeds_note, seeds_of
+from bigloop.figures.parts.notes import rows_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,13 +49,12 @@ def draw(material: Material, options: NoOptions) -> Figure:
                     ax.set_ylabel(name, rotation=0, ha="right", va="center", size=style.SMALL)
         fig.supxlabel("generation of the critic", fontsize=8.5)
         fig.supylabel("generation of the generator", fontsize=8.5)
-        tables = [rows for _, rows in table.groupby("critic_run")]
-        notes = [n_note(map(n_of, tables)), seeds_note(map(seeds_of, tables), "mean")]
+        note = rows_note([rows for _, rows in table.groupby("critic_run")])
         scale = ScalarMappable(Normalize(0, 1), style.SHARES)
         fig.colorbar(
             scale,
             ax=fig.axes,
-            label=f"share called fake ({', '.join(filter(None, notes))})",
+            label=f"share called fake ({note})",
             aspect=30,
             shrink=0.8,
         )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.series import run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import run_names
 from bigloop.figures.parts.tiles import name_row, real_images
 from bigloop.figures.strips import LABEL, PAGE, common_columns
 from bigloop.spec.options import option

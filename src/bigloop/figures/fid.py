@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bigloop.analysis.series import require, runs_with
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import distance_panel
-from bigloop.figures.parts.series import generations_of, require, run_names, seeds_note
+from bigloop.figures.parts.notes import seeds_note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ FEATURES = {"fid": "features of the dataset's CNN", "fid_inception": "Inception 
 def draw(material: Material, options: NoOptions) -> Figure:
     """FID on the features of the classifier and, where it was measured, on those of Inception."""
     require(material, "fid")
-    there = [m for m in FEATURES if any(generations_of(material, run, m) for run in run_names(material))]
+    there = [m for m in FEATURES if runs_with(material, m)]
     drawn = []
     with style.page(2.8, style.WIDTH if len(there) > 1 else 5.0) as fig:
         for place, measure in enumerate(there, start=1):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bigloop.analysis.series import require, rows_of, run_names
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves
-from bigloop.figures.parts.series import require, rows_of, run_names, seeds_note
+from bigloop.figures.parts.notes import seeds_note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,28 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bigloop.analysis.series import dataset_of, n_of, reference, require, rows_of, run_names, selection
+from bigloop.analysis.solutions import Solution, first_generation, solutions
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import (
-    dataset_of,
-    n_note,
-    n_of,
-    reference,
-    require,
-    rows_of,
-    run_names,
-    seeds_note,
-    selection,
-)
+from bigloop.figures.parts.notes import n_note, seeds_note
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DIVERGENCES = {"forward_kl": "forward\nKL", "reverse_kl": "reverse\nKL", "jensen_shannon": "Jensen–\nShannon"}
-NEAR = 0.5  # of the smaller standard deviation: fits no further apart are one solution
 APART = 0.12  # of the x axis: percentages no further apart stand one above another
 LINE = 0.16  # inches of a line of text
 
@@ -36,16 +26,6 @@ LINE = 0.16  # inches of a line of text
 @dataclass(frozen=True)
 class Options:
     runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
-
-
-@dataclass(frozen=True)
-class Solution:
-    """One of the Gaussians that a run's seeds found: mean and standard deviation over them, and their share."""
-
-    run: str
-    mean: float
-    sd: float
-    share: float
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -91,29 +71,6 @@ def run_sets(material: Material) -> list[list[str]]:
     if not sets:
         raise ValueError("curves: no run has a density of one dimension and a fit in generation 1")
     return sets
-
-
-def first_generation(material: Material, run: str, measure: str) -> pd.Series:
-    """Seed → value of the measure in generation 1."""
-    rows = rows_of(material, run, measure)
-    return rows[rows["generation"] == 1].groupby("seed")["value"].mean().dropna()
-
-
-def solutions(material: Material, run: str) -> list[Solution]:
-    """The distinct Gaussians among the seeds of a run, from left to right.
-
-    Two seeds share one if a chain of seeds joins them in which no Wasserstein-2 distance between neighbours' fits is
-    more than half of the smaller standard deviation.
-    """
-    sd = first_generation(material, run, "sd")
-    mean, deviation = first_generation(material, run, "mean")[sd.index].to_numpy(), sd.to_numpy()
-    apart = np.hypot(mean[:, None] - mean, deviation[:, None] - deviation)
-    joined = apart <= NEAR * np.minimum(deviation[:, None], deviation)
-    for _ in range(len(mean).bit_length()):  # each step doubles the length of the chains
-        joined = joined @ joined
-    parts = [joined[i] for i in range(len(mean)) if joined[i].argmax() == i]
-    found = [Solution(run, float(mean[p].mean()), float(deviation[p].mean()), float(p.mean())) for p in parts]
-    return sorted(found, key=lambda solution: solution.mean)
 
 
 def reach(material: Material, found: list[Solution]) -> tuple[float, float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from bigloop.analysis.series import Curve, require, runs_with
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.losses import family_of
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_reference
-from bigloop.figures.parts.series import Curve, generations_of, require, run_names, seeds_note
+from bigloop.figures.parts.notes import seeds_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +23,9 @@ def draw(material: Material, options: NoOptions) -> Figure:
     """A panel a family, as weights of different families do not compare; its own first step is the grey line."""
     require(material, MEASURE)
     families: dict[str, list[str]] = {}
-    for run in run_names(material):
-        if generations_of(material, run, MEASURE):
-            families.setdefault(family_of(material, run), []).append(run)
-    columns = 2 if len(families) in (2, 4) else min(3, len(families))
-    rows = math.ceil(len(families) / columns)
+    for run in runs_with(material, MEASURE):
+        families.setdefault(family_of(material, run), []).append(run)
+    rows, columns = style.panel_grid(len(families))
     drawn = []
     with style.page(0.4 + 2.2 * rows, min(style.WIDTH, 2.4 + 2.3 * columns)) as fig:
         for place, (family, runs) in enumerate(families.items(), start=1):

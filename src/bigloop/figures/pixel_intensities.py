@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.figures import Material, Plot
-from bigloop.figures.parts import style
-from bigloop.figures.parts.series import (
+from bigloop.analysis.series import (
     REAL,
     chosen,
     dataset_of,
     distribution,
     generations_of,
-    n_note,
-    n_of,
     require,
     rows_of,
-    run_names,
-    seeds_note,
-    seeds_of,
+    runs_with,
 )
+from bigloop.figures import Material, Plot
+from bigloop.figures.parts import style
+from bigloop.figures.parts.notes import rows_note
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -42,9 +38,8 @@ def draw(material: Material, options: Options) -> Figure:
     """log(1 + density) over intensity, a panel a run; later generations are deeper, real data is grey."""
     require(material, MEASURE)
     looks = style.looks(material.runs)
-    runs = [run for run in run_names(material) if generations_of(material, run, MEASURE)]
-    columns = 2 if len(runs) in (2, 4) else min(3, len(runs))
-    rows = math.ceil(len(runs) / columns)
+    runs = runs_with(material, MEASURE)
+    rows, columns = style.panel_grid(len(runs))
     with style.page(0.5 + 2.3 * rows, min(style.WIDTH, 1.6 + 2.4 * columns)) as fig:
         for place, run in enumerate(runs, start=1):
             share = fig.axes[0] if fig.axes else None
@@ -54,9 +49,8 @@ def draw(material: Material, options: Options) -> Figure:
             ax.set_title(style.wrapped(looks[run].label, 5.5 / columns))
             ax.legend(handlelength=0.8, labelspacing=0.3, borderaxespad=0.0, loc="upper right")
         fig.axes[0].set_xlim(visible_range(material, runs))
-        tables = [rows_of(material, run, MEASURE) for run in runs]
-        notes = [n_note(map(n_of, tables)), seeds_note(map(seeds_of, tables), "mean")]
-        fig.supxlabel(f"pixel intensity ({', '.join(filter(None, notes))})", fontsize=8.5)
+        note = rows_note([rows_of(material, run, MEASURE) for run in runs])
+        fig.supxlabel(f"pixel intensity ({note})", fontsize=8.5)
         fig.supylabel("log(1 + density)", fontsize=8.5)
     return fig
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.series import chosen, run_names, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import chosen, run_names, selection
 from bigloop.figures.parts.tiles import name_row
 from bigloop.spec.options import option
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.biases import biases
+from bigloop.analysis.loops import kind_of_loop
+from bigloop.analysis.series import Curve, require, run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors
-from bigloop.figures.parts.series import Curve, n_note, require, run_names, seeds_note
+from bigloop.figures.parts.notes import n_note, seeds_note
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -85,12 +87,6 @@ def runs_by(material: Material, rows: str) -> dict[str, list[str]]:
     for name, run in zip(names, material.runs["run"], strict=True):
         groups.setdefault(str(name), []).append(str(run))
     return groups
-
-
-def biases(material: Material) -> dict[str, float]:
-    """The sampling bias λ of each run, in plotting order; 1, unbiased, where the table does not say."""
-    known = material.runs.reindex(columns=["loop.bias"]).fillna(1.0)["loop.bias"]
-    return dict(zip(run_names(material), known.astype(float), strict=True))
 
 
 def scale_values(ax: Axes, measure: str, values: list[float]) -> None:

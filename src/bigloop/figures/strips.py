@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bigloop.analysis.series import chosen, run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import chosen, run_names
 from bigloop.figures.parts.tiles import draw_mosaic, generations_with_images, name_row, real_images
 from bigloop.spec.options import option
 

@@ -14,21 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bigloop.analysis.ends import (
+    End,
+    ends_of,
+    in_effective_samples,
+    number,
+)
+from bigloop.analysis.series import n_of, require, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import (
-    effective_sample_size,
-    grouped,
-    last_values,
-    n_note,
-    n_of,
-    require,
-    row_of,
-    rows_of,
-    run_names,
-    seeds_note,
-    selection,
-)
+from bigloop.figures.parts.notes import grouped, n_note, seeds_note
 from bigloop.figures.trajectories import NAMES
 from bigloop.spec.options import option
 
@@ -65,19 +60,6 @@ class Options:
     effective: bool = option(False, "effective sample size for each fresh row, in place of the measure")
 
 
-@dataclass(frozen=True)
-class End:
-    """Where a run ends up: mean over seeds, and the ends of the error bar, one standard error each way."""
-
-    run: str
-    x: float
-    by: Any
-    mean: float
-    low: float
-    high: float
-    seeds: int
-
-
 def draw(material: Material, options: Options) -> Figure:
     """A point a run with its standard error over seeds, a line for each value of `by`."""
     for key in ("measure", "x"):
@@ -86,7 +68,8 @@ def draw(material: Material, options: Options) -> Figure:
     require(selection(material, options.runs), options.measure)
     table = material.measures  # may be long, and is looked through for each run
     material = dataclasses.replace(material, measures=table[table["measure"] == options.measure])
-    ends = ends_of(selection(material, options.runs), options)
+    shown = selection(material, options.runs)
+    ends = ends_of(shown, options.measure, options.x, options.by, options.last, options.effective)
     if options.effective:
         ends = in_effective_samples(material, ends, options.measure)
     lines = lines_of(ends, options)
@@ -98,70 +81,6 @@ def draw(material: Material, options: Options) -> Figure:
             draw_admissible(ax)
         style.legend(fig, note(material, ends, options))
     return fig
-
-
-def ends_of(material: Material, options: Options) -> list[End]:
-    """Where each run ends up that has the measure and the swept keys; raises ValueError if none does."""
-    ends = []
-    for run in run_names(material):
-        row = row_of(material, run)
-        x, by = number(row.get(options.x)), row.get(options.by) if options.by else ""
-        values = last_values(material, run, options.measure, options.last)
-        known = not math.isnan(x) and by is not None and len(values) > 0
-        if not known or (options.effective and not is_loop_with_fresh_data(row)):
-            continue
-        mean = float(values.mean())
-        error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-        ends.append(End(run, x, by, mean, mean - error, mean + error, len(values)))
-    if not ends:
-        fresh = ", loop.real.fresh and several generations" if options.effective else ""
-        keys = " and ".join(filter(None, (options.x, options.by)))
-        raise ValueError(f"sweep: no run has {options.measure}, {keys}{fresh}")
-    return ends
-
-
-def is_loop_with_fresh_data(row: dict[str, Any]) -> bool:
-    return row.get("loop.real.fresh", 0) > 0 and row["generations"] > 1
-
-
-def in_effective_samples(material: Material, ends: Sequence[End], measure: str) -> list[End]:
-    """The ends in effective samples for each fresh real row, n_e / n_r, their error bars taken along.
-
-    The bars hold the spread of the loops, not that of the single fits. A bar that reaches a distance of 0 or less,
-    which no number of rows has, is left out above.
-    """
-    fits: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-    found = []
-    for end in ends:
-        row = row_of(material, end.run)
-        key = row["family"], row["dataset"]
-        if key not in fits:
-            fits[key] = single_fits(material, *key, measure)
-        mean, high, low = (
-            effective_sample_size(distance, *fits[key]) / row["loop.real.fresh"] if distance > 0 else math.nan
-            for distance in (end.mean, end.high, end.low)
-        )
-        found.append(dataclasses.replace(end, mean=mean, low=high, high=low))
-    return found
-
-
-def single_fits(material: Material, family: str, dataset: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of real rows and the mean distance of single fits on them, (k,) each: runs of one generation.
-
-    Raises ValueError where the runs of this family and dataset have fewer than two such numbers.
-    """
-    found: dict[float, list[float]] = {}
-    for row in material.runs[material.runs["generations"] == 1].to_dict("records"):
-        if (row["family"], row["dataset"]) == (family, dataset):
-            values = last_values(material, str(row["run"]), measure)
-            found.setdefault(float(row["loop.initial.n"]), []).extend(values)
-    sizes = sorted(size for size, values in found.items() if values)
-    if len(sizes) < 2:
-        raise ValueError(
-            f"effective: {family} on {dataset} needs two runs of one generation or more, of different"
-            f" loop.initial.n, got {len(sizes)}"
-        )
-    return np.array(sizes), np.array([np.mean(found[size]) for size in sizes])
 
 
 def lines_of(ends: Sequence[End], options: Options) -> dict[str, list[End]]:
@@ -184,14 +103,6 @@ def lines_of(ends: Sequence[End], options: Options) -> dict[str, list[End]]:
                     f"sweep: runs {one.run} and {other.run} share {shared}; choose others in runs or by"
                 )
     return lines
-
-
-def number(value: Any) -> float:
-    """`value` as a number, NaN for a word or for nothing."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def draw_lines(ax: Axes, lines: dict[str, list[End]], options: Options) -> None:

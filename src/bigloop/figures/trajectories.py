@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bigloop.analysis.kinds import kind_of_loop
+from bigloop.analysis.loops import images_seen, theory
+from bigloop.analysis.series import Curve, require, row_of, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors, labelled
-from bigloop.figures.parts.series import Curve, require, row_of, rows_of, seeds_note, selection
-from bigloop.metrics.theory import expected_sd, fresh_recursion
+from bigloop.figures.parts.notes import seeds_note
 from bigloop.spec.options import option
-from bigloop.spec.runs import Synthetic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +98,11 @@ def draw_panel(ax: Axes, material: Material, measure: str, options: Options) -> 
         details = rows_of(material, run, measure)["detail"].dropna().unique()
         if len(details) > 1:
             raise ValueError(f"measure {measure} is of several things ({', '.join(map(str, details))})")
-    places = partial(images_seen, material) if options.x == "images" else None
+
+    def seen(run: str, generations: np.ndarray) -> np.ndarray:
+        return images_seen(row_of(material, run), generations)
+
+    places = seen if options.x == "images" else None
     drawn = draw_curves(ax, material, measure, places=places, standard_error=options.band == "se")
     floors = draw_floors(ax, material, measure, drawn)
     expected = draw_theory(ax, material, measure, drawn, options.x) if options.theory else []
@@ -116,76 +117,15 @@ def draw_theory(ax: Axes, material: Material, measure: str, drawn: list[Curve], 
     looks, values = style.looks(material.runs), []
     for c in drawn:
         generations = np.arange(1, c.generation[-1] + 1)
-        expected = theory(row_of(material, c.run), measure, len(generations))
+        row = row_of(material, c.run)
+        expected = theory(row, measure, len(generations))
         if expected is not None:
-            at = generations if x == "generation" else images_seen(material, c.run, generations)
+            at = generations if x == "generation" else images_seen(row, generations)
             ax.plot(at, expected, ":", color=looks[c.run].colour, linewidth=2.2, gid=f"theory:{c.run}")
             values += list(expected)
     if values:
         ax.plot([], [], ":", color=style.REFERENCE, linewidth=2.2, label="theory", gid="reference")
     return values
-
-
-def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
-    """What is expected of `measure` in generations 1 to `generations`, from a row of the runs table; None if unknown.
-
-    Known of a Gaussian in a loop from scratch on the standard normal, fully synthetic or with fresh data, whose
-    synthetic rows come from the generation before: the mean squared error of the mean, the total variance, and in the
-    fully synthetic loop in one dimension the standard deviation.
-    """
-    kind = kind_of_loop(run)
-    if (run["family"], run.get("density")) != ("gaussian", "gaussian"):
-        return None
-    if run.get("loop.start", "scratch") != "scratch" or str(run.get("loop.synthetic.from", 1)) not in (
-        "1",
-        "1.0",
-    ):
-        return None
-    if kind not in ("fully synthetic", "fresh data") or run.get("loop.real.fixed", 0) > 0:
-        return None
-    dimension, initial = int(run.get("density.dimension", 1)), int(run["loop.initial.n"])
-    bias, real, synthetic = float(run.get("loop.bias", 1.0)), real_rows(run), synthetic_rows(run)
-    if measure == "sd" and kind == "fully synthetic" and dimension == 1:
-        return expected_sd(np.arange(1, generations + 1), initial, synthetic, bias)
-    if measure in ("mean_error", "trace"):
-        mean_error, variance = fresh_recursion(generations, initial, real, synthetic, bias)
-        return dimension * (mean_error if measure == "mean_error" else variance)
-    return None
-
-
-def images_seen(material: Material, run: str, generations: np.ndarray) -> np.ndarray:
-    """Training examples that the loop of `run` has seen at the end of each of `generations`, repetitions counted.
-
-    Raises ValueError where the runs table has no budget.
-    """
-    row = row_of(material, run)
-    trained = np.arange(1, max(generations) + 1)
-    real, synthetic = real_rows(row), synthetic_rows(row)
-    if row.get("loop.synthetic.from") == "all":
-        rows = real + synthetic * (trained - 1)
-    else:
-        rows = np.full(len(trained), real + synthetic)
-    rows[0] = int(row.get("loop.initial.n", 0))
-    images = np.empty(len(trained))
-    for part, name in ((slice(0, 1), "initial"), (slice(1, None), "retrain")):
-        epochs, given = (row.get(f"loop.budget.{name}.{unit}") for unit in ("epochs", "images"))
-        if epochs is None and given is None:
-            raise ValueError(f"x: run {run} has no loop.budget.{name} in images or epochs")
-        images[part] = float(epochs) * rows[part] if epochs is not None else given
-    return np.cumsum(images)[np.asarray(generations, int) - 1]
-
-
-def real_rows(run: Mapping[str, Any]) -> int:
-    """Real rows that later generations train on, from a row of the runs table."""
-    return int(run.get("loop.real.fixed", 0)) + int(run.get("loop.real.fresh", 0))
-
-
-def synthetic_rows(run: Mapping[str, Any]) -> int:
-    """Synthetic rows that later generations train on: in total, or of each earlier generation for from: all."""
-    n, ratio = run.get("loop.synthetic.n"), run.get("loop.synthetic.ratio")
-    return Synthetic(n=None if n is None else int(n), ratio=None if n is not None else ratio).rows(
-        real_rows(run)
-    )
 
 
 def scale_x(axes: list[Axes], drawn: list[Curve], x: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count, groupby
 
@@ -14,8 +17,17 @@ from bigloop.runtime.words import duration, size
 
 NAMED = 5  # runs in one line
 
-
 DOING = {"train": "training", "sample": "sampling", "measure": "measuring"}
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End quietly where whoever reads what the block prints, such as `head`, has seen enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # Python's last flush shall not complain, either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show(found: Survey) -> None:

@@ -1,4 +1,4 @@
-"""Signals that stop a job once its state is saved."""
+"""How a training ends early: by a signal, once its state is saved, or by a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from types import FrameType
 
 class Interrupted(RuntimeError):
     """The training was told to stop (SIGTERM, SIGINT). The message says where its state was saved."""
+
+
+class DivergedError(RuntimeError):
+    """A loss became NaN or infinite. The message names it and the step; nothing of the model is kept."""
 
 
 @contextmanager

@@ -69,7 +69,7 @@ KINDS = {
         },
     ),
     "figures": Kind("figure", {"needs": (), "caption": ""}),
-    "claims": Kind("claim", {"paper": "", "sentence": ""}),
+    "claims": Kind("list of claims"),
     "rules": Kind("rule", {"revision": 1}),
 }
 

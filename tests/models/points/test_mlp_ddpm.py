@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bigloop.models.images.ddpm import alpha_bar, noised, posterior
-from bigloop.models.points.mlp_ddpm import MLPDDPM, ancestral, time_features
+from bigloop.models.diffusion import alpha_bar, noised, posterior
+from bigloop.models.points.mlp_ddpm import MLPDDPM, descend, time_features
 from bigloop.models.points.stacked import Streams
 from bigloop.spec.runs import Budget
 
@@ -75,7 +75,7 @@ def test_the_last_step_gives_the_predicted_point_itself() -> None:
 @pytest.mark.parametrize("bias", [1.0, 0.4, 0.0])
 def test_samples_of_gaussian_data_have_the_chains_variance_in_every_replicate(bias: float) -> None:
     n, a = 40_000, alpha_bar(*SCHEDULE)
-    x = ancestral(true_eps(a), n, 1, a, bias, streams(3, 4))
+    x = descend(true_eps(a), n, 1, a, bias, streams(3, 4))
     variance = chain_variance(a, bias)
     # five standard errors of a mean and of a variance of n normal numbers
     assert (x.mean(1).abs() <= 5 * math.sqrt(variance / n)).all()
@@ -92,7 +92,7 @@ def test_the_default_schedule_ends_in_noise_and_its_chain_near_the_data() -> Non
 
 def test_the_bias_scales_all_noise_and_so_linear_chains_by_its_root() -> None:
     a = alpha_bar(*SCHEDULE)
-    whole, half = (ancestral(true_eps(a), 50, 2, a, bias, streams(3)) for bias in (1.0, 0.25))
+    whole, half = (descend(true_eps(a), 50, 2, a, bias, streams(3)) for bias in (1.0, 0.25))
     torch.testing.assert_close(half, whole / 2)
 
 
@@ -181,5 +181,5 @@ def test_a_network_that_is_wrong_far_from_the_data_sends_no_sample_far_away() ->
     width = high - low
     assert (samples >= low - width / 2 - 1e-4).all()
     assert (samples <= high + width / 2 + 1e-4).all()
-    unkept = ancestral(model.eps, 200, 2, model.alpha_bar, 1.0, streams(6, 7))
+    unkept = descend(model.eps, 200, 2, model.alpha_bar, 1.0, streams(6, 7))
     assert unkept.abs().max() > 1e6

@@ -17,8 +17,8 @@ from bigloop.models.points.mlp_ddpm import MLPDDPM
 from bigloop.models.points.mlp_gan import MLPGAN
 from bigloop.models.points.otcfm import OTCFM
 from bigloop.models.points.stacked import Linear, StackedFamily, Streams, batches, mlp, norm
+from bigloop.runtime.signals import DivergedError
 from bigloop.spec.runs import Budget
-from bigloop.training.loop import DivergedError
 
 FAMILIES: dict[str, tuple[type[StackedFamily], dict[str, Any]]] = {
     "otcfm": (OTCFM, {"sampling_steps": 5}),

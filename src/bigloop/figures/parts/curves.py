@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.series import Curve, curve, dataset_of, reference, run_names
 from bigloop.figures import Material
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import Curve, curve, dataset_of, n_note, reference, run_names
+from bigloop.figures.parts.notes import n_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

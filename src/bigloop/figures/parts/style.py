@@ -81,6 +81,12 @@ def page(height: float, width: float = WIDTH) -> Iterator[Figure]:
         fig.draw_without_rendering()  # ticks are made when drawn, so draw while the sizes above hold
 
 
+def panel_grid(count: int) -> tuple[int, int]:
+    """Rows and columns for `count` panels: at most three side by side, and four as two by two."""
+    columns = 2 if count == 4 else min(3, count)
+    return math.ceil(count / columns), columns
+
+
 def looks(runs: pd.DataFrame) -> dict[str, Look]:
     """The look of each run by its place in the table: colours first, then line styles."""
     names = [str(name) for name in runs["run"]]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bigloop.analysis.series import REAL, chosen, run_names
 from bigloop.figures import Material
 from bigloop.figures.parts import style
-from bigloop.figures.parts.series import REAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 def mosaic(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -39,6 +40,36 @@ def draw_mosaic(ax: Axes, images: np.ndarray, rows: int, columns: int, title: st
     ax.set_title(title, fontsize=style.SMALL, loc="center")
 
 
+def draw_tiles(
+    fig: Figure | SubFigure,
+    material: Material,
+    shown: Mapping[str, list[int]],
+    side: int,
+    titles: tuple[str, str],
+    inches: float,
+) -> dict[str, Axes]:
+    """A row of grids of side × side images for each run, real ones first; returns the first panel of each run.
+
+    shown: run → generations. titles: above real images, and above a generation, whose number stands for {}. inches:
+    the width of the runs' names.
+    """
+    real, looks = real_images(material), style.looks(material.runs)
+    grid = fig.add_gridspec(len(shown), 1 + max(map(len, shown.values())))
+    firsts: dict[str, Axes] = {}
+    above: list[int] = []
+    for row, (run, generations) in enumerate(shown.items()):
+        titled = generations != above  # the headings of the row above serve while they fit
+        firsts[run] = fig.add_subplot(grid[row, 0])
+        draw_mosaic(firsts[run], real, side, side, titles[0] if titled else "")
+        name_row(firsts[run], looks[run].label, inches)
+        for column, generation in enumerate(generations, start=1):
+            title = titles[1].format(generation) if titled else ""
+            ax = fig.add_subplot(grid[row, column])
+            draw_mosaic(ax, material.images[run, generation], side, side, title)
+        above = generations
+    return firsts
+
+
 def tiles_height(shown: Mapping[str, list[int]], block: float) -> float:
     """Inches that the rows `shown`, run → generations, take with square blocks of so many inches."""
     rows = list(shown.values())
@@ -56,6 +87,11 @@ def real_images(material: Material) -> np.ndarray:
     if (REAL, None) not in material.images:
         raise ValueError("images of the real data are missing")
     return material.images[REAL, None]
+
+
+def generations_shown(material: Material, wanted: Sequence[int], most: int) -> dict[str, list[int]]:
+    """Run → the wanted generations that have images, else up to `most`, evenly spread."""
+    return {run: chosen(wanted, generations_with_images(material, run), most) for run in run_names(material)}
 
 
 def generations_with_images(material: Material, run: str) -> list[int]:

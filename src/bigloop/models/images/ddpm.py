@@ -1,28 +1,35 @@
 """Class-conditional denoising diffusion (Ho et al. 2020) with classifier-free guidance (Ho & Salimans 2021).
 
 The family of Alemohammad et al. 2024, "MNIST DDPM": T = 500 steps, 10 % of the labels dropped in training,
-sampling bias λ = 1 / (1 + w) for guidance w. The diffusion is a few functions of a noise predictor
-eps(x, t) and of ᾱ, Tensor (T,); step t of T is numbered from 0 here, from 1 in the papers.
+sampling bias λ = 1 / (1 + w) for guidance w.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.diffusion import (
+    Eps,
+    alpha_bar,
+    ancestral,
+    ddim,
+    guidance,
+    noise_from,
+    noised,
+    trailing,
+    velocity,
+)
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.unet import UNet
 from bigloop.spec.options import SpecError, option
+from bigloop.training.average import Averaged
 
 LOGIT_MEAN, LOGIT_SPREAD = -0.6, 1.0  # for the default β: the median is at ᾱ = 0.28
-
-Eps = Callable[[Tensor, int], Tensor]  # predicted noise of x (n, …) at step t
 
 
 class DDPM(NeuralFamily):
@@ -72,9 +79,15 @@ class DDPM(NeuralFamily):
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
     ) -> None:
         super().__init__(options, shape, device, classes)
-        self.unet = cast(Averaged, self.networks["unet"])
+        self.unet = cast(Averaged[UNet], self.networks["unet"])
         self.alpha_bar = alpha_bar(options.timesteps, options.beta_first, options.beta_last)
         self.alpha_bar_on_device = self.alpha_bar.to(device, torch.get_default_dtype())
+
+    @classmethod
+    def shortened(cls, options: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """The same options but for a sampler of two steps, and how many times as long theirs takes."""
+        key = "timesteps" if options["sampler"] == "ddpm" else "sampling_steps"
+        return options | {key: 2}, options[key] / 2
 
     def build(self) -> dict[str, nn.Module]:
         o = self.options
@@ -118,7 +131,7 @@ class DDPM(NeuralFamily):
         o = self.options
         eps = guidance(self._eps(labels), self._eps(torch.full_like(labels, self.unet.net.nothing)), bias)
         if o.sampler == "ddpm":
-            x = ancestral(eps, latent, self.alpha_bar, o.clip, generator)
+            x = ancestral(eps, latent, self.alpha_bar, o.clip, noise_from(generator))
         else:
             x = ddim(eps, latent, self.alpha_bar, trailing(o.timesteps, o.sampling_steps), o.clip)
         return (x + 1) / 2
@@ -129,51 +142,6 @@ class DDPM(NeuralFamily):
             return math.sqrt(1 - a) * x + math.sqrt(a) * self.unet.average(x, times, labels)
 
         return eps
-
-
-class Averaged(nn.Module):
-    """The network, `net`, and the moving average of its weights, `average`.
-
-    The decay of update k (from 0) is min(decay, (1 + k) / (10 + k)), so that the average soon forgets the
-    weights from before training. Samples come from the average.
-    """
-
-    net: UNet
-    average: UNet
-    updates: Tensor
-
-    def __init__(self, net: UNet, decay: float) -> None:
-        super().__init__()
-        self.net = net
-        self.average = copy.deepcopy(net).requires_grad_(False)
-        self.decay = decay
-        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Move the average towards the network's weights, once after every optimiser step."""
-        share = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
-        averages: list[Tensor] = list(self.average.parameters())
-        weights: list[Tensor] = list(self.net.parameters())
-        moves = torch._foreach_sub(weights, averages)
-        torch._foreach_mul_(moves, share)
-        torch._foreach_add_(averages, moves)
-        self.updates += 1
-
-
-def alpha_bar(timesteps: int, first: float, last: float) -> Tensor:
-    """ᾱ_t = ∏ (1 − β_s) over s ≤ t, float64 (T,), for β linear from `first` to `last` (Ho et al. 2020, eq. 4)."""
-    return (1 - torch.linspace(first, last, timesteps, dtype=torch.float64)).cumprod(0)
-
-
-def noised(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """x_t ~ q(x_t | x_0) for images x0 and noise (n, …), ᾱ of their steps (n, 1, …) (Ho et al. 2020, eq. 4)."""
-    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
-
-
-def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """v = √ᾱ ε − √(1 − ᾱ) x_0, with which ε = √(1 − ᾱ) x_t + √ᾱ v (Salimans & Ho 2022, app. D)."""
-    return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
 
 
 def steps_drawn(n: int, timesteps: int, law: str, generator: torch.Generator) -> Tensor:
@@ -190,81 +158,3 @@ def dropped(labels: Tensor, rate: float, nothing: int, generator: torch.Generato
     """Labels (n,) of which each is `nothing` with probability `rate` (Ho & Salimans 2021, alg. 1)."""
     chance = torch.rand(labels.shape, generator=generator, device=labels.device)
     return torch.where(chance < rate, nothing, labels)
-
-
-def guidance(conditional: Eps, unconditional: Eps, bias: float) -> Eps:
-    """(1 + w) ε_cond − w ε_uncond with w = 1/λ − 1 (Ho & Salimans 2021, eq. 6; Alemohammad et al. 2024, §2).
-
-    At λ = `bias` = 1 only the conditional one is evaluated. Raises SpecError for λ = 0.
-    """
-    if bias <= 0:
-        raise SpecError(f"bias: {bias} asks for infinite guidance, w = 1/λ − 1; for ddpm give λ above 0")
-    if bias == 1:
-        return conditional
-    w = 1 / bias - 1
-    return lambda x, t: (1 + w) * conditional(x, t) - w * unconditional(x, t)
-
-
-def ancestral(eps: Eps, x: Tensor, alpha_bar: Tensor, clip: bool, generator: torch.Generator) -> Tensor:
-    """x_T (n, …), standard normal, to x_0 by all steps of `ancestral_step` (Ho et al. 2020, alg. 2)."""
-    levels = [1.0, *alpha_bar.tolist()]
-    for t in reversed(range(len(alpha_bar))):
-        x = ancestral_step(x, eps(x, t), levels[t + 1], levels[t], clip, generator)
-    return x
-
-
-def ancestral_step(
-    x: Tensor, eps: Tensor, now: float, then: float, clip: bool, generator: torch.Generator
-) -> Tensor:
-    """x_{t−1} ~ q(x_{t−1} | x_t, x_0) for predicted noise `eps` (Ho et al. 2020, eq. 7, variance β̃_t).
-
-    now, then: ᾱ_t and ᾱ_{t−1}; at ᾱ_{t−1} = 1 the result is the predicted x_0, and no noise is drawn.
-    """
-    mean, deviation = posterior(x, eps, now, then, clip)
-    if then == 1:
-        return mean
-    noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-    return mean + deviation * noise
-
-
-def posterior(x: Tensor, eps: Tensor, now: float, then: float, clip: bool) -> tuple[Tensor, float]:
-    """Mean and standard deviation of q(x_{t−1} | x_t, x_0) for predicted noise `eps` (Ho et al. 2020, eq. 7).
-
-    now, then: ᾱ_t and ᾱ_{t−1}; at ᾱ_{t−1} = 1 they are the predicted x_0 and 0.
-    """
-    x0 = predicted_x0(x, eps, now, clip)
-    if then == 1:
-        return x0, 0.0
-    alpha = now / then
-    mean = math.sqrt(then) * (1 - alpha) / (1 - now) * x0 + math.sqrt(alpha) * (1 - then) / (1 - now) * x
-    return mean, math.sqrt((1 - then) / (1 - now) * (1 - alpha))
-
-
-def trailing(timesteps: int, steps: int) -> list[int]:
-    """`steps` of the T steps, evenly spaced downwards from the last, T − 1 (Lin et al. 2024, "trailing")."""
-    return [round(timesteps * k / steps) - 1 for k in range(steps, 0, -1)]
-
-
-def ddim(eps: Eps, x: Tensor, alpha_bar: Tensor, times: list[int], clip: bool) -> Tensor:
-    """x_T (n, …), standard normal, to x_0 by `ddim_step` through the falling steps `times`."""
-    levels = [float(alpha_bar[t]) for t in times] + [1.0]
-    for t, now, then in zip(times, levels, levels[1:], strict=False):
-        x = ddim_step(x, eps(x, t), now, then, clip)
-    return x
-
-
-def ddim_step(x: Tensor, eps: Tensor, now: float, then: float, clip: bool) -> Tensor:
-    """x at noise level ᾱ = `then`, from `now`, for predicted noise `eps` (Song et al. 2021, eq. 12, σ = 0).
-
-    Where the predicted x_0 is clipped, the noise kept is the one that leads from there to x.
-    """
-    x0 = predicted_x0(x, eps, now, clip)
-    if clip:
-        eps = (x - math.sqrt(now) * x0) / math.sqrt(1 - now)
-    return math.sqrt(then) * x0 + math.sqrt(1 - then) * eps
-
-
-def predicted_x0(x: Tensor, eps: Tensor, alpha_bar: float, clip: bool) -> Tensor:
-    """The image that x_t with noise `eps` comes from (Ho et al. 2020, eq. 15), clipped to [-1, 1] or not."""
-    x0 = (x - math.sqrt(1 - alpha_bar) * eps) / math.sqrt(alpha_bar)
-    return x0.clamp(-1, 1) if clip else x0

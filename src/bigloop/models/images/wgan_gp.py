@@ -2,7 +2,7 @@
 
 On every batch the critic makes `critic_iterations` steps, then the generator one. The critic's loss is
 eq. 4: mean f(fake) - mean f(real) + λ mean (‖∇f(x̂)‖₂ - 1)², x̂ uniform on the lines between real and fake.
-On a GPU autograd takes the gradients; on a CPU they are written out (`wgan_gp_passes`), for twice the speed.
+Autograd takes the gradients; on a CPU `kernels.wgan_gp` has them written out, for twice the speed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.images.kernels.wgan_gp import Passes, keep_freed_memory
+from bigloop.models.images.kernels.wgan_gp import Step, fast_step
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.spec.options import SpecError, option
 
@@ -63,48 +63,19 @@ class WGANGP(NeuralFamily):
             name: torch.optim.Adam(net.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
             for name, net in self.networks.items()
         }
-        self.passes: Passes | None = None
-        if self.device.type == "cpu":
-            keep_freed_memory()
-            self.passes = Passes(self.networks["generator"], self.networks["critic"])
+        self.losses: Step = fast_step(self) or self.losses_by_autograd
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        losses = (self._step_by_hand if self.passes else self._step_by_autograd)(batch, generator)
+        losses = self.losses(batch, generator)
         return {name: loss.detach() for name, loss in zip(LOSSES, losses, strict=True)}
 
-    def _step_by_autograd(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def losses_by_autograd(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A step of both networks; returns the losses LOSSES, shape () each."""
         for _ in range(self.options.critic_iterations):
             critic_loss, penalty = self._critic_step(batch, generator)
         fake = self.decode(self.latent(len(batch), 1.0, generator))
         generator_loss = -self.networks["critic"](fake).mean()
-        self._descend("generator", generator_loss)
-        return critic_loss, generator_loss, penalty
-
-    @torch.no_grad()
-    def _step_by_hand(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        assert self.passes
-        o, n = self.options, len(batch)
-        real = images_last(batch)
-        latents, weights = [], []
-        for _ in range(o.critic_iterations):
-            latents.append(self.latent(n, 1.0, generator))
-            weights.append(torch.rand(n, generator=generator))
-        if o.generator_norm == "instance":
-            fakes = self.passes.images(latents)
-        else:
-            fakes = [images_last(self.decode(latent)) for latent in latents]
-        for fake, weight in zip(fakes, weights, strict=True):
-            critic_loss, penalty = self.passes.critic_loss(real, fake, weight, o.gradient_penalty)
-            self.optimizers["critic"].step()
-        latent = self.latent(n, 1.0, generator)
-        if o.generator_norm == "instance":
-            generator_loss = self.passes.generator_loss(latent)
-            self.optimizers["generator"].step()
-        else:
-            with torch.enable_grad():
-                images = images_last(self.decode(latent))
-                generator_loss, adjoint = self.passes.images_adjoint(images.detach())
-                self._descend("generator", (images * adjoint).sum())
+        self.descend("generator", generator_loss)
         return critic_loss, generator_loss, penalty
 
     def _critic_step(self, real: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -117,10 +88,10 @@ class WGANGP(NeuralFamily):
         scores = critic(torch.cat([real, fake]))
         penalty = gradient_penalty(critic, between)
         loss = scores[n:].mean() - scores[:n].mean() + self.options.gradient_penalty * penalty
-        self._descend("critic", loss)
+        self.descend("critic", loss)
         return loss, penalty
 
-    def _descend(self, name: str, loss: Tensor) -> None:
+    def descend(self, name: str, loss: Tensor) -> None:
         """One Adam step of one network; the other's gradients are neither computed nor touched."""
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
@@ -150,11 +121,6 @@ class WGANGP(NeuralFamily):
         """The critic's scores of images (n, c, 28, 28), Tensor (n,); higher is more real."""
         critic = self.networks["critic"]
         return torch.cat([critic(chunk.to(self.device).float()) for chunk in images.split(1_000)])
-
-
-def images_last(images: Tensor) -> Tensor:
-    """Images (n, channels, 28, 28) as (784, channels, n)."""
-    return images.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """Denoising diffusion of points without classes (Ho et al. 2020), with an MLP for a noise predictor.
 
-The diffusion is that of the images' family: the functions of models/ddpm.py, step t of T numbered from 0.
+The diffusion is that of the images' family: the functions of models/diffusion.py, step t of T numbered from 0.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.images.ddpm import Eps, alpha_bar, noised, posterior, predicted_x0
+from bigloop.models.diffusion import Eps, alpha_bar, ancestral, noised, predicted_x0
 from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import option
 from bigloop.spec.runs import Budget
+from bigloop.training.average import Averaged
 
 
 class MLPDDPM(StackedFamily):
@@ -56,16 +56,16 @@ class MLPDDPM(StackedFamily):
     def build(self, streams: Streams) -> dict[str, nn.Module]:
         o, d = self.options, self.dimension
         net = mlp([d + 2 * o.time_waves, *[o.hidden] * o.layers, d], nn.SiLU, streams)
-        return {"noise": Averaged(net, len(streams), d, o.average_decay)}
+        return {"noise": BoxedAverage(net, len(streams), d, o.average_decay)}
 
     def prepare(self) -> dict[str, torch.optim.Optimizer]:
         parameters = self.pair.net.parameters()
         return {"noise": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
     @property
-    def pair(self) -> Averaged:
+    def pair(self) -> BoxedAverage:
         """The network and its average."""
-        return cast(Averaged, self.networks["noise"])
+        return cast(BoxedAverage, self.networks["noise"])
 
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         x0 = next(stream) / self.options.scale
@@ -93,7 +93,7 @@ class MLPDDPM(StackedFamily):
         return super().fit(rows, budget, streams, report)
 
     def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
-        return self.options.scale * ancestral(self.kept, n, self.dimension, self.alpha_bar, bias, streams)
+        return self.options.scale * descend(self.kept, n, self.dimension, self.alpha_bar, bias, streams)
 
     def kept(self, x: Tensor, t: int) -> Tensor:
         """The noise in x as `eps` predicts it, with the x_0 that follows from it kept in the box of the rows.
@@ -106,23 +106,14 @@ class MLPDDPM(StackedFamily):
         return (x - math.sqrt(level) * x0) / math.sqrt(1 - level)
 
 
-class Averaged(nn.Module):
-    """A network `net` of stacked replicates, and the moving average of its weights, `average`.
+class BoxedAverage(Averaged[nn.Module]):
+    """The average of stacked replicates. low, high: a box around the last training's rows, twice as wide as they."""
 
-    The decay of update k (from 0) is min(decay, (1 + k) / (10 + k)), as in the images' family. low, high: a box around
-    the rows of the last training, twice as wide as they.
-    """
-
-    updates: Tensor  # (replicates,), all the same
     low: Tensor  # (replicates, 1, d)
     high: Tensor
 
     def __init__(self, net: nn.Module, replicates: int, dimension: int, decay: float) -> None:
-        super().__init__()
-        self.net = net
-        self.average = copy.deepcopy(net).requires_grad_(False)
-        self.decay = decay
-        self.register_buffer("updates", torch.zeros(replicates, dtype=torch.int64))
+        super().__init__(net, decay, (replicates,))
         for name, far in (("low", -math.inf), ("high", math.inf)):
             self.register_buffer(name, torch.full((replicates, 1, dimension), far))
 
@@ -133,28 +124,19 @@ class Averaged(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the network's weights, once after every optimiser step."""
         k = int(self.updates[0])
         share = 1 - min(self.decay, (1 + k) / (10 + k))
         averages: list[Tensor] = list(self.average.parameters())
         weights: list[Tensor] = list(self.net.parameters())
-        torch._foreach_lerp_(averages, weights, share)
+        torch._foreach_lerp_(averages, weights, share)  # in one pass, as no GPU records this step
         self.updates += 1
 
 
-def ancestral(eps: Eps, n: int, dimension: int, alpha_bar: Tensor, bias: float, streams: Streams) -> Tensor:
-    """Points (replicates, n, dimension) by all steps down from noise (Ho et al. 2020, alg. 2, variance β̃_t).
-
-    All noise has the variance λ = `bias`. alpha_bar: ᾱ, float64 (T,).
-    """
-    levels = [1.0, *alpha_bar.tolist()]
+def descend(eps: Eps, n: int, dimension: int, alpha_bar: Tensor, bias: float, streams: Streams) -> Tensor:
+    """Points (replicates, n, dimension) by all steps down from noise; all noise has the variance λ = `bias`."""
     spread = math.sqrt(bias)
-    x = spread * streams.normal(n, dimension)
-    for t in reversed(range(len(alpha_bar))):
-        x, deviation = posterior(x, eps(x, t), levels[t + 1], levels[t], clip=False)
-        if t:
-            x = x + spread * deviation * streams.normal(n, dimension)
-    return x
+    start = spread * streams.normal(n, dimension)
+    return ancestral(eps, start, alpha_bar, False, lambda x: streams.normal(n, dimension), spread)
 
 
 def time_features(timesteps: int, waves: int) -> Tensor:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.images.kernels.wgan_gp import Norm, Passes
-from bigloop.models.images.wgan_gp import WGANGP, gradient_penalty, images_last
+from bigloop.models.images.kernels.wgan_gp import Norm, Passes, images_last
+from bigloop.models.images.wgan_gp import WGANGP, gradient_penalty
 
 N, FACTOR = 4, 10.0
 CASES: dict[str, tuple[dict[str, Any], int]] = {

@@ -3,14 +3,16 @@
 The convolutions are those of `convolution`, and the second derivatives of the gradient penalty come without
 autograd's second backward. Tensors are (positions, channels, n), n images. The adjoint of a value is the gradient
 of a scalar in it; a tangent is its change along a direction of the input.
+
+`fast_step(model)` is what a WGANGP trains with; tests hold it against `WGANGP.losses_by_autograd`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,51 @@ from bigloop.models.images.kernels.convolution import Convolution, CookToom, Dir
 EPSILON = nn.InstanceNorm2d(1).eps
 TINY = 1e-30  # in place of the norm of a gradient of 0, which has no direction
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+
+Step = Callable[
+    [Tensor, torch.Generator], tuple[Tensor, Tensor, Tensor]
+]  # critic's and generator's loss, penalty
+
+
+def fast_step(model: Any) -> Step | None:
+    """A WGANGP's step with written-out gradients; None on a GPU and for other images than 28×28, which have none."""
+    if model.device.type != "cpu" or model.shape[1:] != (28, 28):
+        return None
+    keep_freed_memory()
+    passes = Passes(model.networks["generator"], model.networks["critic"])
+    options, optimizers = model.options, model.optimizers
+
+    @torch.no_grad()
+    def step(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        n, real = len(batch), images_last(batch)
+        latents, weights = [], []
+        for _ in range(options.critic_iterations):
+            latents.append(model.latent(n, 1.0, generator))
+            weights.append(torch.rand(n, generator=generator))
+        if options.generator_norm == "instance":
+            fakes = passes.images(latents)
+        else:
+            fakes = [images_last(model.decode(latent)) for latent in latents]
+        for fake, weight in zip(fakes, weights, strict=True):
+            critic_loss, penalty = passes.critic_loss(real, fake, weight, options.gradient_penalty)
+            optimizers["critic"].step()
+        latent = model.latent(n, 1.0, generator)
+        if options.generator_norm == "instance":
+            generator_loss = passes.generator_loss(latent)
+            optimizers["generator"].step()
+        else:
+            with torch.enable_grad():
+                images = images_last(model.decode(latent))
+                generator_loss, adjoint = passes.images_adjoint(images.detach())
+                model.descend("generator", (images * adjoint).sum())
+        return critic_loss, generator_loss, penalty
+
+    return step
+
+
+def images_last(images: Tensor) -> Tensor:
+    """Images (n, channels, h, w) as (h · w, channels, n)."""
+    return images.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
 
 
 class Passes:

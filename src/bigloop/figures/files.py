@@ -23,7 +23,7 @@ REAL_SHOWN = 1_000
 CURVE_POINTS = 400
 
 
-def render(spec: PlotSpec, results: Path) -> None:
+def write_figure(spec: PlotSpec, results: Path) -> None:
     """Draw `spec.figure` of an experiment as figures/{name}.pdf and .png.
 
     Reads tables/*.csv and, where the figure shows images, the previews of each run's first seed. Raises
@@ -33,7 +33,7 @@ def render(spec: PlotSpec, results: Path) -> None:
     entry = plot(spec.figure)
     options: Any = parse(entry.Options, spec.options, f"figures.{spec.name}")
     try:
-        figure = entry.draw(material(home, results, entry.needs), options)
+        figure = entry.draw(read_material(home, results, entry.needs), options)
     except ValueError as error:
         raise SpecError(f"figures.{spec.name}: {error}") from None
     formats: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def render(spec: PlotSpec, results: Path) -> None:
             figure.savefig(temporary, format=suffix, **extra)
 
 
-def material(home: Path, results: Path, needs: Container[str]) -> Material:
+def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
     """The tables of the experiment in `home`, and of images, points and curves what a figure `needs`."""
     words = {"detail": str, "seeds": str}
     measures, runs, critics, verdicts = (

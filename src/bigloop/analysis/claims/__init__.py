@@ -1,0 +1,47 @@
+"""What the papers claim, each held against the tables of an experiment: verified, contradicted, or not tested.
+
+    claims_table(measures, runs, critics, verdicts)      # one row a claim, all of them always
+
+A claim is a sentence and a test, which collects evidence: trends of runs, or differences between two runs that are the
+same in every model and loop option but the one in question. `numbers` has all of it.
+
+To add claims, write a file with a list CLAIMS, such as khelifa_rossa.py, and add its line to CLAIMS.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bigloop.analysis.claims.evidence import Claim, Tables, conclude
+from bigloop.analysis.trends import series
+from bigloop.spec.registry import Registry
+
+CLAIMS = Registry(
+    "claims",
+    {
+        "knutsen2025": "bigloop.analysis.claims.knutsen2025:CLAIMS",
+        "alemohammad2024": "bigloop.analysis.claims.alemohammad2024:CLAIMS",
+        "bertrand2024": "bigloop.analysis.claims.bertrand2024:CLAIMS",
+        "khelifa_rossa": "bigloop.analysis.claims.khelifa_rossa:CLAIMS",
+        "bandyopadhyay2025": "bigloop.analysis.claims.bandyopadhyay2025:CLAIMS",
+    },
+)
+
+
+def all_claims() -> list[Claim]:
+    """The claims of all papers, in the order of CLAIMS."""
+    return [claim for claims in CLAIMS.values() for claim in claims]
+
+
+def claims_table(
+    measures: pd.DataFrame, runs: pd.DataFrame, critics: pd.DataFrame, verdicts: pd.DataFrame
+) -> pd.DataFrame:
+    """One row a claim: paper, claim_id, claim, verdict, numbers, reason; `verdicts` is a verdicts_table."""
+    options = {}
+    for row in runs.astype(object).to_dict("records"):
+        options[str(row["run"])] = {str(k): v for k, v in row.items() if not pd.isna(v)}
+    judged = {str(v["run"]): (v["verdict"], v["reason"]) for v in verdicts.to_dict("records")}
+    tables = Tables(series(measures), options, critics, judged)
+    findings = [(claim, conclude(claim.test(tables))) for claim in all_claims()]
+    rows = [(c.paper, c.id, c.sentence, f.verdict, f.numbers, f.reason) for c, f in findings]
+    return pd.DataFrame(rows, columns=["paper", "claim_id", "claim", "verdict", "numbers", "reason"])

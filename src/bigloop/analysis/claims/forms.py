@@ -1,0 +1,65 @@
+"""The forms that most claims have: where a measure goes, where it lies beside another run's, that it settles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Literal
+
+import pandas as pd
+
+from bigloop.analysis.claims.evidence import (
+    Answer,
+    Evidence,
+    Mask,
+    Tables,
+    Test,
+    Way,
+    compare,
+    moves,
+    stays,
+    trend,
+)
+from bigloop.analysis.claims.runs import both, loop, pairs
+from bigloop.analysis.trends import Change, change, difference
+
+SETTLED = 5  # generations: the least whose later half has the three of a trend
+
+
+def goes(measure: str, way: Way, mask: Mask) -> Test:
+    return lambda tables: [trend(tables, run, measure, way) for run in tables.like(mask)]
+
+
+def lies(
+    measure: str, way: Way, left: Mask, right: Mask, *but: str, over: Literal["last", "all"] = "last"
+) -> Test:
+    find, answer = partial(difference, over=over), partial(moves, way=way)
+    return lambda tables: [
+        compare(tables, pair, measure, find, answer, 1) for pair in pairs(tables, left, right, *but)
+    ]
+
+
+def settles(mask: Mask, measure: str = "fid", *, may_fall: bool = True) -> Test:
+    """A measure does not rise over the later half of the generations, nor fall, unless it may."""
+
+    def later(rows: pd.DataFrame) -> Change:
+        return change(rows[rows["generation"] > rows["generation"].max() / 2])
+
+    def answer(found: Change) -> bool | None:
+        return stays(found, found.value if may_fall else abs(found.value))
+
+    return lambda tables: [
+        compare(tables, (run,), measure, later, answer, SETTLED) for run in tables.like(mask)
+    ]
+
+
+def forgets_its_start(measure: str) -> Test:
+    def test(tables: Tables) -> Iterable[Evidence]:
+        mask = both(loop("fresh data", biased=None), lambda run: run.get("generations", 2) > 1)
+        for pair in pairs(tables, mask, mask, "loop.initial.n"):
+            small, large = (tables.runs[run]["loop.initial.n"] for run in pair)
+            if small < large and any((run, measure) in tables.rows for run in pair):
+                answer: Answer = lambda f: stays(f, abs(f.value))  # noqa: E731
+                yield compare(tables, pair, measure, difference, answer, SETTLED)
+
+    return test

@@ -1,0 +1,60 @@
+"""Which runs a claim speaks of, and which two of them may be compared.
+
+A mask takes a row of the runs table: its columns are those of the spec, such as `loop.bias` and `model.width`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+
+from bigloop.analysis.claims.evidence import Mask, Run, Tables
+from bigloop.analysis.loops import kind_of_loop
+
+
+def loop(
+    *kinds: str, biased: bool | None = False, start: str = "scratch", **values: tuple[object, ...]
+) -> Mask:
+    """Loops of these kinds, with or without sampling bias or both (None), and as `among` says."""
+    within = among(**values)
+
+    def mask(run: Run) -> bool:
+        bias = biased is None or (run.get("loop.bias", 1) < 1) == biased
+        right = bias and kind_of_loop(run) in kinds and run.get("loop.start", "scratch") == start
+        return right and within(run)
+
+    return mask
+
+
+def among(**among: tuple[object, ...]) -> Mask:
+    """Runs with these values in the columns, or in the model's options, of these names."""
+    return lambda run: all(run.get(key, run.get(f"model.{key}")) in values for key, values in among.items())
+
+
+def both(left: Mask, right: Mask) -> Mask:
+    return lambda run: left(run) and right(run)
+
+
+def mixed(most: float, *others: str) -> Mask:
+    mask = loop("synthetic augmentation", *others, biased=None, start="continue")
+    return lambda run: mask(run) and run.get("loop.real.fixed", 0) > 0 and ratio(run) <= most
+
+
+def ratio(run: Run) -> float:  # synthetic rows for each real row that is kept: λ of Bertrand et al.
+    return float(run.get("loop.synthetic.ratio", run.get("loop.synthetic.n", 0) / run["loop.real.fixed"]))
+
+
+def same_but(run: Run, *but: str) -> frozenset[tuple[str, str]]:
+    kept = (c for c in run if c in ("family", "dataset", "weights") or c.startswith(("model.", "loop.")))
+    return frozenset((column, str(run[column])) for column in kept if not column.startswith(but))
+
+
+def pairs(tables: Tables, left: Mask, right: Mask, *but: str) -> Iterable[tuple[str, str]]:
+    for a, b in product(tables.like(left), tables.like(right)):
+        if same_but(tables.runs[a], *but) == same_but(tables.runs[b], *but):
+            yield a, b
+
+
+MIX = ("loop.real.", "loop.synthetic.")  # the columns that say what later generations train on
+FULL, FIXED = loop("fully synthetic"), loop("synthetic augmentation")
+GAUSSIAN = ("gaussian",)
