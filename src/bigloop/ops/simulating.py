@@ -16,14 +16,12 @@ from bigloop.metrics import MEASURES
 from bigloop.ops.forecast import RunForecast
 from bigloop.ops.resources import training_batch, training_steps
 from bigloop.ops.timing import Probe, Stopwatch
-from bigloop.runtime.progress import Report
+from bigloop.runtime.progress import quiet
 from bigloop.simulation.lineages import Lineages
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import Scalar, digest
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Budgets
-
-quiet: Report = lambda line: None  # noqa: E731
 
 
 def simulation(watch: Stopwatch, experiment: Experiment, run: Run) -> RunForecast:
