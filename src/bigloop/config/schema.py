@@ -34,6 +34,12 @@ def config_schema() -> dict[str, Any]:
     names = {"propertyNames": {"$ref": "#/$defs/name"}}
     properties["experiment"]["$ref"] = "#/$defs/name"
     properties["models"] |= names | {"additionalProperties": _one_of("families", "family")}
+    properties["datasets"] = {
+        "description": properties["datasets"]["description"],
+        "type": ["object", "null"],
+        **names,
+        "additionalProperties": _one_of("sources", "source"),
+    }
     properties["densities"] = {
         "description": properties["densities"]["description"],
         "type": ["object", "null"],
@@ -71,6 +77,7 @@ def config_schema() -> dict[str, Any]:
             "run": object_schema(run, required_of(RunEntry)),
             "figure": _any_figure(),
             "loop": object_schema(schema_of(Loop) | rules, required_of(Loop)),
+            **{f"source_{name}": _definition("sources", "source", name) for name in declared("sources")},
             **{f"family_{name}": _definition("families", "family", name) for name in declared("families")},
             **{
                 f"density_{name}": _definition("densities", "density", name) for name in declared("densities")
