@@ -2,7 +2,8 @@
 # make test      set up, check and test everything, as CI does
 # make test-fast lint and the quick tests, in two minutes
 # make test-slow what takes too long for every change: a campaign of kills, and tests marked slow
-# make schema    write anew what is generated from the code: registered.json and config.schema.yaml
+# make schema    rewrite what is generated from the code: registered.json and config.schema.yaml
+# make docs      the documentation, into site/
 # make setup     the environment alone: .venv, from the locked requirements
 #
 # CORES=4 make figures, or make figures CONFIG=workflow/experiments/knutsen2025.yaml
@@ -15,16 +16,26 @@ BIN := .venv/bin
 STAMP := .venv/installed
 EXPERIMENT = $(shell sed -n 's/^experiment: *\([^ #]*\).*/\1/p' $(CONFIG))
 
-.PHONY: setup figures test lint schema clean
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+SETUP_LOG := .cache/setup.log
+
+# A phase of the set-up: a line with its name and its seconds. What it says goes to a file, whose end is shown if it fails.
+define phase
+	@printf '%s … ' "$(1)"; begun=$$(date +%s); \
+	if $(2) >> $(SETUP_LOG) 2>&1; then echo "$$(($$(date +%s) - begun)) s"; \
+	else echo "failed. The end of $(SETUP_LOG):"; tail -n 20 $(SETUP_LOG); exit 1; fi
+endef
+
+.PHONY: setup figures test lint schema docs clean
 
 setup: $(STAMP)
 
 $(STAMP): envs/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("bigloop needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
-	@echo "Installing into .venv (about 6 GB with torch's GPU libraries; some minutes, once) …"
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r envs/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p $(dir $(SETUP_LOG)) && : > $(SETUP_LOG)
+	$(call phase,Creating .venv,$(PYTHON) -m venv .venv)
+	$(call phase,Installing $$(grep -c '==' $<) packages (6 GB; some minutes; see $(SETUP_LOG)),$(PIP) --require-hashes -r $<)
+	$(call phase,Installing bigloop,$(PIP) --no-deps --no-build-isolation -e .)
 	@touch $@
 
 figures: $(STAMP)
@@ -35,7 +46,10 @@ figures: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/python -m bigloop schema
 
-lint: $(STAMP)
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+lint: $(STAMP) docs
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/snakefmt --check Snakefile workflow
@@ -58,4 +72,4 @@ test-slow: $(STAMP)
 	$(BIN)/python tests/campaign.py --kills 20
 
 clean:
-	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache site .mypy_cache .pytest_cache .ruff_cache

@@ -36,6 +36,7 @@ from bigloop.config.experiment import Experiment
 from bigloop.data import load
 from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.runtime.progress import Reporter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
@@ -267,13 +268,14 @@ def test_growth_has_plans_widths_and_rows(setting: Setting, in_checkout: None) -
 
 
 @pytest.mark.workflow
-def test_the_loop_is_run_to_its_end_and_its_jobs_are_those_of_its_logs(
+def test_the_loop_is_run_to_its_end_and_its_jobs_are_those_that_say_so(
     setting: Setting, in_checkout: None, tmp_path: Path
 ) -> None:
     data = shutil.copytree(setting.data, tmp_path / "data")
-    (data / "fetch.log").write_text(
-        "2026-11-22 worked 9.00 s, after 9.00 s of start-up\n"
-    )  # no job of the loop
+    (data / "fetch.log").touch()
+    fetched = Reporter(data / "fetch.log", "fetch", 1)  # no job of the loop
+    fetched.begin(9.0)
+    fetched.end("done", work=9.0)
     rows = {row.name.strip(): row for row in found(loop.SECTION, replace(setting, given=data))}
     whole = rows["the loop: 2 generations, measures and figures"]
     parts = {name.removeprefix("of it, "): row for name, row in rows.items() if name.startswith("of it")}
@@ -292,14 +294,17 @@ def test_the_loop_is_run_to_its_end_and_its_jobs_are_those_of_its_logs(
     assert rows["the same command again: nothing is left to do"].jobs == 0
 
 
-def test_times_are_read_from_every_jobs_last_call_and_from_no_other_log(tmp_path: Path) -> None:
+def test_times_are_those_of_every_finished_jobs_last_call(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "vae" / "gen-1"
     folder.mkdir(parents=True)
-    earlier = "2026-11-22 worked 9.00 s, after 9.00 s of start-up\n"
-    (folder / "train.log").write_text(
-        f"{earlier}a line\n2026-11-22 worked 1.25 s, after 0.50 s of start-up\n"
-    )
-    (folder / "sample.log").write_text("2026-11-22 still at work\n")
+    for verb, work in (("train", 9.0), ("train", 1.25), ("sample", None)):
+        log = folder / f"{verb}.log"
+        log.touch()
+        report = Reporter(log, verb, 1)
+        report.begin(0.5)
+        if work:
+            report.end("done", work=work)
+    (folder / "old.log").write_text("a version that wrote no more than this\n")
     (tmp_path / "linked").symlink_to(folder)
     assert loop.job_times(tmp_path) == {(folder / "train.log").resolve(): ("train", 1.25, 0.5)}
 

@@ -22,6 +22,8 @@ from bigloop.__main__ import main
 from bigloop.artifacts import read_json
 from bigloop.data import load
 from bigloop.models import resolve
+from bigloop.runtime.job import VIEWED
+from bigloop.runtime.progress import read_state
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import to_json
 from bigloop.spec.runs import Budget, Initial
@@ -233,10 +235,11 @@ def test_a_log_file_has_the_lines_and_the_terminal_says_where_the_job_stands(
     lines = capsys.readouterr().err.splitlines()
     assert lines
     assert all(line.startswith("vae-mnist-1f0c9a42 seed 0 generation 1 train: ") for line in lines)
-    *logged, last = (folder / "train.log").read_text().splitlines()
-    assert len(logged) == len(lines)
-    work, before = re.fullmatch(r"\S+ \S+ worked (\S+) s, after (\S+) s of start-up", last).groups()
-    assert 0 < float(work) < float(before)  # here the process has worked since the first of the tests
+    logged = (folder / "train.log").read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in logged] == [line.split(": ", 1)[1] for line in lines]
+    told = read_state(folder / "train.log")
+    assert (told.job, told.state, told.progress.done, told.progress.total) == ("train", "done", 1, 1)
+    assert 0 < told.work < told.start_up  # here the process has worked since the first of the tests
     assert json.dumps(
         read_json(folder / "model.json")["spec"], sort_keys=True, separators=(",", ":")
     ) == to_json(SPEC)
@@ -258,13 +261,68 @@ def test_a_second_attempt_is_made_only_where_it_can_help(
         printed = capsys.readouterr().err
         assert words in printed
         assert ("training on" in printed) is (attempt == 1)
-    sound = train_arguments(small_mnist, tmp_path / "gen-2")
-    (tmp_path / "gen-2").mkdir()
-    (tmp_path / "gen-2" / "train.log").write_text(
-        "epoch 3.0/9.0  loss 1  10 images/s  5 s left\n"
-    )  # killed there
-    assert main([*sound, "--attempt", "2"]) == 0
-    assert "epoch 3.0/9.0" in (tmp_path / "gen-2" / "train.log").read_text()
+        told = read_state(tmp_path / "gen-1" / "train.log")
+        assert (told.state, told.permanent) == ("failed", True)
+        assert told.message.endswith("training diverged")
+        (tmp_path / "gen-1" / "train.log").write_text("")  # the log decides nothing
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        '{"job": "train", "state": "running", "progress": null}',  # killed there
+        '{"job": "train", "state": "failed", "permanent": false, "progress": null, "message": "out of memory"}',
+        '{"job": "train", "state": "stopped", "progress": null}',
+        '{"job": "train", "state": "fai',
+        "",
+    ],
+)
+def test_a_job_that_did_not_fail_permanently_is_tried_again(
+    small_mnist: Path, tmp_path: Path, left: str
+) -> None:
+    out = tmp_path / "gen-2"
+    out.mkdir()
+    (out / "train.log").write_text("error: what a line of the log says decides nothing\n")
+    (out / "train.progress.json").write_text(left)
+    assert main([*train_arguments(small_mnist, out), "--attempt", "2"]) == 0
+    assert "decides nothing" in (out / "train.log").read_text()  # the first attempt's lines are kept
+    assert (read_state(out / "train.log").state, read_state(out / "train.log").attempt) == ("done", 2)
+
+
+def test_a_failure_nobody_foresaw_is_transient_and_its_traceback_is_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise MemoryError("no room for 3 GB")
+
+    monkeypatch.setattr("bigloop.generation.train.train", broken)
+    log = tmp_path / "train.log"
+    call = train_arguments(tmp_path, tmp_path)
+    assert main(call) == 1
+    assert capsys.readouterr().err.endswith("train: failed: MemoryError: no room for 3 GB\n")
+    assert "Traceback" in log.read_text()
+    told = read_state(log)
+    assert (told.state, told.permanent, told.message) == ("failed", False, "MemoryError: no room for 3 GB")
+    with pytest.raises(MemoryError):  # called by hand, without a log: Python's own words
+        main(call[: call.index("--log")])
+
+
+def test_on_a_full_disk_a_job_writes_no_file_of_its_state_and_does_its_work(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "gen-1"
+    (out / "train.progress.json").mkdir(parents=True)  # nothing can take a folder's place
+    assert main(train_arguments(small_mnist, out)) == 0
+    assert (out / "model.json").is_file()
+
+
+def test_under_a_live_view_a_job_is_silent_and_its_log_is_whole(
+    small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VIEWED, "1")
+    assert main(train_arguments(small_mnist, tmp_path)) == 0
+    assert capsys.readouterr().err == ""
+    assert "training on" in (tmp_path / "train.log").read_text()
 
 
 def test_a_job_uses_the_threads_and_the_gpus_it_is_given(small_mnist: Path, tmp_path: Path) -> None:

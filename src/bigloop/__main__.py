@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -20,14 +19,15 @@ from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
 from bigloop.data import DataError, dataset
 from bigloop.runtime import processes
-from bigloop.runtime.job import FINAL, job_log, take_share
-from bigloop.runtime.signals import SAVE_SECONDS, DivergedError, Interrupted
+from bigloop.runtime.job import begin, take_share
+from bigloop.runtime.signals import SAVE_SECONDS, DivergedError
 from bigloop.spec import jobs
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
+PERMANENT = (SpecError, ArtifactError, DataError, DivergedError)  # failures that another attempt cannot mend
 
 Argument = tuple[str, dict[str, Any]]  # of argparse's add_argument
 Call = Callable[[argparse.Namespace], None]
@@ -42,6 +42,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {}
+NEEDS: dict[str, tuple[str, ...]] = {}  # of the verbs that need any
 
 
 def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
@@ -49,6 +50,7 @@ def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], 
 
     def register(call: Call) -> Call:
         VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
+        NEEDS.update({call.__name__.rstrip("_"): needs} if needs else {})
         return call
 
     return register
@@ -89,33 +91,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if workflow := os.environ.get(processes.WORKFLOW):
         processes.follow(int(workflow))
-    with job_log(options.log, options.attempt) as begun:
-        if begun.failed:
-            log.error("%snot tried again, because it failed permanently: %s", FINAL, begun.failed)
-            return 1
-        options.waited = begun.waited
+    with begin(options.log, options.verb.call.__name__.rstrip("_"), options.attempt) as job:
+        options.waited, options.report = job.waited, job.report
         take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
-        return _call(options)
+        return job.run(lambda: _start(options), lambda: options.verb.call(options), PERMANENT)
 
 
-def _call(options: argparse.Namespace) -> int:
-    try:
-        load_plugins()
-        for module in options.verb.needs:
-            importlib.import_module(module)
-        before, started = processes.process_age(), time.monotonic()
-        options.verb.call(options)
-        log.debug("worked %.2f s, after %.2f s of start-up", time.monotonic() - started, before)
-    except (SpecError, ArtifactError, DataError, DivergedError) as error:
-        log.error("%s%s", FINAL, error)
-        return 1
-    except Interrupted as error:
-        log.error("%s", error)
-        return 143
-    except KeyboardInterrupt:
-        log.error("interrupted")
-        return 130
-    return 0
+def _start(options: argparse.Namespace) -> None:
+    load_plugins()
+    for module in options.verb.needs:
+        importlib.import_module(module)
 
 
 @verb(
@@ -126,7 +111,7 @@ def _call(options: argparse.Namespace) -> int:
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
     source = dataset(options.dataset).fetch(options.out, options.root)
-    log.info("%s verified and stored, from %s", options.dataset, source)
+    options.report(f"{options.dataset} verified and stored, from {source}")
 
 
 @verb(SPEC, path("data"), path("out"), SAVE_EVERY, needs=("bigloop.measures.classify",))
@@ -135,8 +120,8 @@ def classify(options: argparse.Namespace) -> None:
     from bigloop.measures import classify as room
 
     spec = _spec(jobs.ClassifierSpec, options)
-    test_accuracy = room.classify(spec, options.data, options.out, log.info, options.save_every)
-    log.info("accuracy on the test set: %.2f %%", 100 * test_accuracy)
+    test_accuracy = room.classify(spec, options.data, options.out, options.report, options.save_every)
+    options.report(f"accuracy on the test set: {100 * test_accuracy:.2f} %")
 
 
 @verb(
@@ -158,10 +143,10 @@ def train(options: argparse.Namespace) -> None:
     spec = _spec(jobs.TrainSpec, options)
     keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
     if options.waited and room.is_trained(spec, options.out, keep):
-        log.info("the other worker has trained this generation")
+        options.report("the other worker has trained this generation")
         return
     previews, previous = options.previews, options.previous[0].parent if options.previous else None
-    room.train(spec, options.data, previews, options.out, log.info, options.save_every, previous, keep)
+    room.train(spec, options.data, previews, options.out, options.report, options.save_every, previous, keep)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
@@ -172,7 +157,7 @@ def import_(options: argparse.Namespace) -> None:
     """Take over weights trained elsewhere as a first generation."""
     from bigloop.generation.train import import_weights
 
-    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, log.info)
+    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
 
 
 @verb(SPEC, path("model"), path("out"), SAVE_EVERY, needs=("bigloop.generation.sample",))
@@ -182,9 +167,9 @@ def sample(options: argparse.Namespace) -> None:
 
     spec = _spec(jobs.SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
-        log.info("the other worker has sampled this generation")
+        options.report("the other worker has sampled this generation")
         return
-    room.sample(spec, options.model, options.out, log.info, options.save_every)
+    room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
 @verb(SPEC, path("out"), SAVE_EVERY, needs=("bigloop.simulation.simulate",))
@@ -192,7 +177,7 @@ def simulate(options: argparse.Namespace) -> None:
     """Simulate a block of seeds and generations of a run on a known density."""
     from bigloop.simulation.simulate import simulate as run_block
 
-    run_block(_spec(jobs.SimulateSpec, options), options.out, log.info, options.save_every)
+    run_block(_spec(jobs.SimulateSpec, options), options.out, options.report, options.save_every)
 
 
 @verb(
@@ -224,17 +209,17 @@ def measure(options: argparse.Namespace) -> None:
         records = measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:
         floor = _spec(jobs.FloorSpec, options, "classifier", "data")
-        records = images.measure_real(floor, *judges, log.info)
+        records = images.measure_real(floor, *judges, options.report)
     elif options.spec:
         spec = _spec(jobs.MeasureSpec, options, "samples", "classifier", "data")
-        records = images.measure(spec, options.samples, options.model, *judges, log.info, options.first)
+        records = images.measure(spec, options.samples, options.model, *judges, options.report, options.first)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
         given = options.samples, options.dataset, options.range
-        records = images.measure_file(*given, *judges, options.n, log.info)
+        records = images.measure_file(*given, *judges, options.n, options.report)
     write_json(options.out, records)
-    log.info("%d records written to %s", len(records), options.out)
+    options.report(f"{len(records)} records written to {options.out}")
 
 
 @verb(SPEC, path("home"), path("out"), needs=("bigloop.measures.critics",))
@@ -243,7 +228,7 @@ def critics(options: argparse.Namespace) -> None:
     from bigloop.measures import critics as room
 
     spec = _spec(jobs.CriticsSpec, options)
-    write_json(options.out, room.critics(spec, options.home.parent / "runs", log.info))
+    write_json(options.out, room.critics(spec, options.home.parent / "runs", options.report))
 
 
 @verb(SPEC, path("home"), KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
@@ -293,30 +278,43 @@ def bench(options: argparse.Namespace) -> None:
     """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
     from bigloop.bench import main as run_bench
 
-    run_bench(options, {name: verb.needs for name, verb in VERBS.items() if verb.needs})
+    run_bench(options, NEEDS)
 
 
 @verb(
     path("configfile", "default: config.yaml", False, default=Path("config.yaml"), metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
+    option(
+        "--watch",
+        "show the jobs at work, again every few seconds, until all is done (Ctrl-C leaves)",
+        type=float,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+    ),
     option("--estimate", "time and disk it would take, timed here (see --threads)", action="store_true"),
     option("--cores", "of the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
     option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),
     option("--yes", "delete them without asking", action="store_true"),
 )
 def status(options: argparse.Namespace) -> None:
-    """Show how far an experiment is; or estimate one that is not run yet; or delete what no config refers to."""
+    """Show how far an experiment is, or watch it; estimate one before it runs; delete what no config refers to."""
     from bigloop.ops import survey, unreferenced
     from bigloop.ops.status import reader_may_leave, show
 
     with reader_may_leave():
         experiment = survey.load(options.configfile)
         if options.estimate:
+            log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
+            take_share(options.threads or 1, None)
             from bigloop.ops import probes
 
-            log.info("timing a little of each kind of job …")
-            timing = probes.Timing(options.threads or 1)
-            probes.show(experiment, timing.forecast(experiment), timing, options.cores)
+            probes.estimate(experiment, NEEDS, options.threads or 1, options.cores, log.info)
+            return
+        if options.watch is not None:
+            from bigloop.ops import view
+
+            view.watch(experiment, options.results, options.watch, sys.stdout)
             return
         show(survey.survey(experiment, options.results))
         free = unreferenced.show_unreferenced(experiment, options.results)

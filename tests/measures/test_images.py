@@ -38,6 +38,7 @@ from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
 from bigloop.models import resolve
 from bigloop.models.classifier import Judgement, pixels
+from bigloop.runtime.progress import Progress
 from bigloop.spec.jobs import ClassifierSpec, CriticsSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, digest
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
@@ -346,6 +347,11 @@ def test_a_damaged_file_is_computed_anew_and_replaced(
 ) -> None:
     images, _ = two_generations(small_mnist)
     lines: list[str] = []
+
+    def said(what: str | Progress) -> None:
+        if isinstance(what, str):
+            lines.append(what)
+
     options: dict[str, dict[str, Any]] = {"precision": {"n": 50, "k": 3}}
     expected = measure_images(images, options, own_classifier, small_mnist)
     ((name, content),) = kept_files(own_classifier).items()
@@ -355,11 +361,11 @@ def test_a_damaged_file_is_computed_anew_and_replaced(
         path.with_name("other").replace(path)
     else:
         path.write_bytes(content[:-9] if damage == "truncated" else content[:-8] + bytes(8))
-    found = measure_images(images, options, own_classifier, small_mnist, report=lines.append)
+    found = measure_images(images, options, own_classifier, small_mnist, report=said)
     assert found == expected
     assert kept_files(own_classifier) == {name: content}
     assert lines == [f"{path}: damaged, computed now"]
-    measure_images(images, options, own_classifier, small_mnist, report=lines.append)
+    measure_images(images, options, own_classifier, small_mnist, report=said)
     assert len(lines) == 1
 
 
@@ -395,7 +401,11 @@ def test_where_nothing_can_be_kept_the_values_come_all_the_same(
     (own_classifier / "statistics").touch()  # no folder: nothing can be written below it
     found = measure_images(images, OF_REAL, own_classifier, small_mnist, report=lines.append)
     assert found == expected
-    assert any("cannot be written" in line for line in lines)
+    assert any("cannot be written" in str(line) for line in lines)
+    measured = [line for line in lines if isinstance(line, Progress)]
+    assert [(one.done, one.total) for one in measured] == [
+        (i, len(OF_REAL)) for i in range(1, len(OF_REAL) + 1)
+    ]
 
 
 def test_two_jobs_that_keep_the_same_array_at_once_do_no_harm(

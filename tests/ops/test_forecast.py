@@ -1,27 +1,20 @@
-"""What an experiment will take: the arithmetic on given paces, and the timing that finds them."""
+"""What an experiment will take: the arithmetic on given paces, and how it is said."""
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from bigloop.config.experiment import Experiment
-from bigloop.generation.store import new_model
-from bigloop.metrics import MEASURES, Measure
-from bigloop.ops import probes as calibrate
-from bigloop.ops.forecast import Forecast, Pace, RunForecast, chain, disk, forecast, job_seconds
-from bigloop.ops.resources import training_steps
+from bigloop.ops.forecast import Forecast, Pace, RunForecast, chain, disk, forecast, job_seconds, show
+from bigloop.ops.resources import LONG, PLANNING, planned_jobs, planning_warning, training_steps
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import parse
-from bigloop.spec.runs import LoopSpec, Synthetic
+from bigloop.spec.runs import Budget, Budgets, LoopSpec, Synthetic
 
 PACE = Pace(start=2.0, around=1.0, step=0.5, row=0.01, measure=7.0, weights=1_000)
 
@@ -124,76 +117,6 @@ def test_disk_is_counted_in_bytes_with_the_samples_that_are_kept(config, keep, k
     assert counted["real data"] == 70_000 * (28 * 28 + 8)
 
 
-class Clock:
-    """A clock that stands still but for what the timed calls add."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        monkeypatch.setattr(time, "process_time", lambda: self.now)
-        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
-
-
-@pytest.mark.parametrize(("around", "step"), [(0.7, 0.01), (0.0, 2.0), (5.0, 1e-3)])
-def test_timing_tells_steps_from_what_is_around_them(monkeypatch, around: float, step: float) -> None:
-    clock = Clock(monkeypatch)
-
-    def fit(steps: int) -> None:
-        clock.now += around + steps * step
-
-    found = calibrate.Timing(device=torch.device("cpu"))._per_step(fit)
-    assert found == pytest.approx((around, step))
-
-
-def test_a_family_that_knows_no_steps_is_all_around_them(monkeypatch) -> None:
-    clock = Clock(monkeypatch)
-
-    def fit(steps: int) -> None:
-        clock.now += 0.25
-
-    assert calibrate.Timing(device=torch.device("cpu"))._per_step(fit) == pytest.approx((0.25, 0.0))
-
-
-@pytest.mark.parametrize(("n", "noted"), [(400, 0), (2_000, 0), (40_000, 1)])
-def test_a_measure_that_takes_long_is_timed_at_a_smaller_n_and_scaled(
-    monkeypatch, experiment, n, noted
-) -> None:
-    clock, largest = Clock(monkeypatch), 0
-
-    def slow(generated: np.ndarray, real: np.ndarray) -> float:
-        nonlocal largest
-        largest = max(largest, len(generated))
-        assert generated.shape[1:] == (1, 28, 28)
-        clock.now += len(generated) ** 2.5 * 1e-8
-        return 0.0
-
-    monkeypatch.setitem(MEASURES, "wasserstein1", Measure(slow, ("images",), limit=500))
-    timing = calibrate.Timing(device=torch.device("cpu"))
-    seconds = timing.measure("wasserstein1", {"n": n}, experiment.classifiers["mnist"])
-    assert seconds == pytest.approx(n**2.5 * 1e-8, rel=1e-6)
-    assert len(timing.notes) == noted
-    assert largest**2.5 * 1e-8 <= calibrate.PATIENCE
-
-
-def test_timing_a_tiny_experiment_gives_a_whole_forecast(config, capsys) -> None:
-    config["runs"] = {"wgan": config["runs"]["wgan-1"] | {"seeds": [0, 1]}}
-    experiment = Experiment.from_config(config)
-    run = experiment.runs["wgan"]
-    timing = calibrate.Timing()
-    pace = timing.pace(experiment, run)
-    assert all(0 < value < 60 for value in (pace.start, pace.step, pace.row, pace.measure))
-    tensors, _ = new_model(run.spec.model, (1, 28, 28), 0, 1, torch.device("cpu")).state()
-    assert pace.weights == sum(array.nbytes for array in tensors.values())
-    found = timing.forecast(experiment)
-    assert found.runs["wgan"].train > 4 * pace.start
-    assert found.other > found.runs["wgan"].measure
-    assert math.isfinite(found.work)
-    calibrate.show(experiment, found, timing, cores=3)
-    printed = capsys.readouterr().out
-    assert re.search(r"^wgan +2 × 2 seeds +\d+ s", printed, flags=re.MULTILINE)
-    assert "With --cores 3" in printed
-    assert max(map(len, printed.splitlines())) <= 120
-
-
 def test_a_loop_that_continues_keeps_its_optimisers_and_waits_for_the_training_before(config) -> None:
     config["runs"] = {"vae": config["runs"]["vae"] | {"seeds": [0]}}  # three generations
     config["figures"] = {"losses": None}
@@ -205,3 +128,68 @@ def test_a_loop_that_continues_keeps_its_optimisers_and_waits_for_the_training_b
     assert chain(experiment.runs["vae"].spec.loop, seconds) == 3 * 10 + 2 + 1
     loop["start"] = "scratch"  # then nothing waits for anything
     assert chain(Experiment.from_config(config).runs["vae"].spec.loop, seconds) == 10 + 2 + 1
+
+
+def test_a_family_that_knows_no_batches_makes_passes(config) -> None:
+    run = Experiment.from_config(config).runs["vae"]
+    options = {key: value for key, value in run.spec.model.options.items() if key != "batch_size"}
+    model = replace(run.spec.model, options=options)
+    loop = replace(
+        run.spec.loop, budget=Budgets(Budget(epochs=7), Budget(images=10 * run.spec.loop.synthetic.n))
+    )
+    spec = replace(run.spec, model=model, loop=loop)
+    assert [training_steps(TrainSpec.of(spec, 0, t)) for t in (1, 2)] == [7, 10]
+
+
+def test_runs_that_differ_in_their_names_alone_are_worked_on_once(config) -> None:
+    alone = Experiment.from_config(config)
+    config["runs"]["again"] = config["runs"]["vae"] | {"generations": 4, "label": "again"}
+    both = Experiment.from_config(config)
+    first, second = (forecast(e, dict.fromkeys(e.runs, PACE), {}, 0, 0) for e in (alone, both))
+    added = (
+        2 * (2 + 1 + 0.5 * 20),
+        2 * (2 + 0.01 * 600),
+    )  # the fourth generation's training and sampling, of two seeds
+    assert second.trained - first.trained == pytest.approx(sum(added))
+    assert second.other - first.other == pytest.approx(2 * 9.0)
+    assert second.disk["weights"] - first.disk["weights"] == 2 * PACE.weights
+
+
+def test_a_forecast_is_shown_from_best_to_worst(experiment: Experiment, capsys) -> None:
+    slow = Pace(start=4.0, around=2.0, step=300.0, row=0.02, measure=7.0, weights=1_000)
+    best, worst = (forecast(experiment, dict.fromkeys(experiment.runs, p), {}, 50, 30) for p in (PACE, slow))
+    show(experiment, best, worst, cores=3, gpus=0, threads=1)
+    printed = capsys.readouterr().out
+    assert re.search(r"^vae +3 × 2 seeds +78 s to 10 h +48 s to 1.6 min +54 to 66 s", printed, re.MULTILINE)
+    assert "With --cores 3     " in printed
+    assert max(map(len, printed.splitlines())) <= 120
+    show(experiment, best, worst, cores=3, gpus=2, threads=1)
+    assert "of GPU and" in capsys.readouterr().out
+
+
+def test_a_plan_that_takes_minutes_says_so_in_one_line_with_its_size(config) -> None:
+    assert planning_warning(Experiment.from_config(config)) == ""
+    config["runs"]["vae"] |= {"generations": 100_000, "seeds": [0]}
+    experiment = Experiment.from_config(config)
+    jobs = planned_jobs(experiment)
+    assert jobs > 300_000
+    said = planning_warning(experiment)
+    assert f"{jobs:,} jobs" in said
+    assert "20 min" in said
+    assert "\n" not in said
+    assert jobs * PLANNING > LONG
+
+
+def test_a_forecast_of_very_many_generations_adds_them_up_without_a_list_of_all_their_jobs(config) -> None:
+    config["runs"] = {"vae": config["runs"]["vae"] | {"generations": 50_000, "seeds": [0, 1]}}
+    config["loops"]["fully-synthetic"]["synthetic"] = {
+        "n": 600,
+        "from": 40_000,
+    }  # generations that each one looks at
+    config["figures"] = {"losses": None}
+    experiment = Experiment.from_config(config)
+    found = forecast(experiment, {"vae": PACE}, {}, 0, 0)
+    train, sample, measure = 2 + 1 + 0.5 * 20, 2 + 0.01 * 600, 2 + 7.0
+    assert found.runs["vae"].chain == pytest.approx(50_000 * (train + sample) + measure)
+    assert found.work == pytest.approx(2 * 50_000 * (train + sample + measure))
+    assert found.disk["weights"] == 100_000 * PACE.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import re
@@ -12,13 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from fcntl import LOCK_EX, LOCK_SH, flock
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from bigloop.__main__ import main
@@ -28,8 +28,7 @@ from bigloop.config.runs import Run
 from bigloop.generation.store import STATE
 from bigloop.ops import status, survey, unreferenced
 from bigloop.ops.standing import Job, generations, remaining
-from bigloop.runtime.progress import Progress
-from bigloop.training.checkpoint import Checkpoint
+from bigloop.runtime.progress import Progress, Reporter, state_file
 
 REPOSITORY = Path(__file__).parents[2]
 HOUR = 3_600.0
@@ -67,11 +66,25 @@ class Tree:
         name = self.run.spec.model_folder(t) if kind == "train" else self.run.spec.folder
         return self.results / "runs" / name / f"seed-{seed}" / f"gen-{t}"
 
-    def log(self, kind: str, t: int, *lines: object, age: float = HOUR, seed: int = 0) -> Path:
-        """Write the log of a job, each line as the job would, the last one so many seconds ago."""
+    def log(
+        self,
+        kind: str,
+        t: int,
+        *said: str | Progress,
+        age: float = HOUR,
+        seed: int = 0,
+        end: tuple[str, str] | None = None,
+    ) -> Path:
+        """The log of a job that said this, or ended like this, so many seconds ago; returns the log."""
         path = self.folder(kind, t, seed) / f"{kind}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"2026-11-22 02:35:57,151 {line}\n" for line in lines))
+        path.touch()
+        report = Reporter(path, kind, 1)
+        for one in said:
+            report(one)
+        report.end(*(end or ("running", report.state.message)))
+        told = json.loads(state_file(path).read_text())
+        state_file(path).write_text(json.dumps(told | {"time": told["time"] - age}))
         return aged(path, age)
 
     def done(self, kind: str, t: int, seconds: float, trained: float = 0.0, seed: int = 0) -> None:
@@ -81,7 +94,6 @@ class Tree:
             case "train":
                 write_tensors(folder / "model.safetensors", one, {})
                 write_json(folder / "model.json", {})
-                self.log(kind, t, *([progress(trained, finished=True)] if trained else []), seed=seed)
             case "sample":
                 write_tensors(folder / "preview.safetensors", one, {})
             case "measure":
@@ -91,7 +103,11 @@ class Tree:
                 ]
                 records.append({"measure": "class_frequency", "value": 0.5, **RECORD, "detail": "3"})
                 write_json(folder / "measures.json", records)
-        (folder / f"{kind}.benchmark.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:04\t641.92\n")
+        finished = [Progress("step", 9_380, 9_380, trained)] if trained else []
+        log = self.log(kind, t, *finished, seed=seed)
+        told = json.loads(state_file(log).read_text())
+        ended = {"state": "done", "start_up": seconds / 4, "work": seconds * 3 / 4}
+        state_file(log).write_text(json.dumps(told | ended))
         for path in folder.iterdir():
             aged(path)
 
@@ -107,10 +123,9 @@ def aged(path: Path, seconds: float = HOUR) -> Path:
     return path
 
 
-def progress(seconds: float, *, finished: bool = False) -> Progress:
-    return Progress(
-        epoch=3.2, epochs=15.0, losses={"loss": 101.2}, rate=12_000, seconds=seconds, finished=finished
-    )
+def progress(left: float, saved: int = 0) -> Progress:
+    epochs = {"epoch": 3.2, "epochs": 15.0}
+    return Progress("step", 64, 300, 20.0, left, losses={"loss": 101.2}, rate=12_000, saved=saved, **epochs)
 
 
 @contextmanager
@@ -219,7 +234,7 @@ def test_tables_and_figures_are_out_of_date_until_they_hold_the_last_measures(tr
 # What runs, failed, or was stopped
 
 
-def test_a_locked_log_is_a_running_job_and_its_last_line_says_how_far(tree: Tree) -> None:
+def test_a_locked_log_is_a_running_job_and_what_it_said_last_says_how_far(tree: Tree) -> None:
     log = tree.log("train", 2, "training on 600 images", progress(90), progress(80), age=20)
     with locked(log):
         job = tree.job("train", 2)
@@ -232,19 +247,21 @@ def test_a_locked_log_is_a_running_job_and_its_last_line_says_how_far(tree: Tree
 def test_a_job_that_holds_its_lock_in_silence_is_running_and_the_silence_is_told(tree: Tree) -> None:
     with locked(tree.log("train", 1, progress(80), age=HOUR)):
         assert tree.job("train", 1).left == 0
-        assert "(nothing logged for 1 h 00 min)" in tree.said()
+        assert "(nothing heard for 1 h 00 min)" in tree.said()
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(55, "running"), (65, "missing")])
-def test_without_locks_a_log_that_changed_in_the_last_minute_is_a_running_job(tree, seconds, state) -> None:
-    tree.log("sample", 1, age=seconds)
+def test_without_locks_a_job_that_spoke_in_the_last_minute_is_running(tree, seconds, state) -> None:
+    log = tree.log("sample", 1, age=seconds)
+    assert tree.job("sample", 1).state == state
+    state_file(log).unlink()  # as an older version leaves it: the log's time counts
     assert tree.job("sample", 1).state == state
 
 
 @pytest.mark.parametrize("age", [5.0, HOUR])
-def test_a_job_whose_log_ends_with_an_error_has_failed_and_says_why(tree: Tree, age: float) -> None:
+def test_a_job_that_failed_says_why(tree: Tree, age: float) -> None:
     why = "loss became nan by step 400: training diverged"
-    tree.log("train", 1, progress(80), f"error: {why}", age=age)
+    tree.log("train", 1, progress(80), age=age, end=("failed", why))
     assert (tree.job("train", 1).state, tree.job("train", 1).note) == ("failed", why)
     assert f"training generation 1 failed: {why}" in tree.said()
     assert tree.said().startswith("Experiment smoke: 0 of 3 generations done, 0 jobs running, 1 failed, ")
@@ -252,21 +269,25 @@ def test_a_job_whose_log_ends_with_an_error_has_failed_and_says_why(tree: Tree, 
 
 def test_a_stopped_training_says_where_it_goes_on(tree: Tree) -> None:
     state = tree.folder("train", 1) / STATE
-    Checkpoint(state, "key", 1.0).save({"done": 5, "order": torch.arange(3)})
-    tree.log("train", 1, "stopped by SIGTERM; state saved at step 5 of 20", age=5)
+    state.parent.mkdir(parents=True)
+    state.touch()
+    log = tree.log("train", 1, progress(80, saved=60), age=5, end=("stopped", "stopped by SIGTERM"))
     job = tree.job("train", 1)
-    assert (job.state, job.share) == ("stopped", 5 / 20)
-    assert "training generation 1 stopped at step 5 of 20, goes on from there" in tree.said()
-    state.write_bytes(b"half a file")
+    assert (job.state, job.share) == ("stopped", 60 / 300)
+    assert "training generation 1 stopped at step 60 of 300" in tree.said()
+    tree.log("train", 1, progress(80, saved=60), age=HOUR)  # killed: it still says that it runs
+    assert tree.job("train", 1).share == 60 / 300
+    state_file(log).unlink()
     assert "training generation 1 stopped with its state saved" in tree.said()
+    state.unlink()
+    assert tree.job("train", 1).state == "missing"
 
 
 def test_half_made_folders_stop_nothing(tree: Tree) -> None:
     for kind in ("train", "sample", "measure"):
         tree.done(kind, 1, 1.0)
         log = tree.log(kind, 1)
-        log.write_bytes(b"\xff\xfe half a line of 10 images/s  2 s lef")
-        (log.parent / f"{kind}.benchmark.tsv").write_text("s\th:m:s\n")
+        state_file(log).write_bytes(state_file(log).read_bytes()[:40] + b"\xff\xfe")
     (tree.folder("train", 2) / "model.safetensors").mkdir(parents=True)
     (tree.folder("sample", 3)).parent.mkdir(exist_ok=True)
     (tree.folder("sample", 3)).write_text("a file where a folder should be")
@@ -323,6 +344,7 @@ def test_the_end_is_that_of_the_longest_chain_or_of_the_work_shared_out(tree: Tr
     logs = [tree.log("train", t, progress(30), age=0, seed=seed) for t, seed in ((3, 0), (2, 1), (2, 2))]
     left = 30 + 3 + 5
     assert tree.survey().needs == pytest.approx(30 + 3 + two, abs=1.5)  # the chain: three run
+    state_file(logs[2]).unlink()
     logs[2].unlink()
     assert tree.survey().needs == pytest.approx((2 * left + 3 * two) / 2, abs=1.5)  # the work: two run
     assert re.search(r"until \d\d:\d\d$", tree.said(), flags=re.MULTILINE)
@@ -395,11 +417,11 @@ def test_an_edited_config_frees_nothing_while_its_old_one_is_at_work(tree: Tree)
         aged(path)
     aged(tree.results / "runs")
     assert references(tree) == (names(tree), [])
-    registered = tree.results.parent / ".snakemake" / "bigloop.lock"
-    registered.parent.mkdir()
+    registered = tree.results.parent / ".snakemake" / "bigloop" / "workflow.json"
+    registered.parent.mkdir(parents=True)
     with registered.open("w") as file:
         assert references(tree) == (names(tree), [])  # the workflow that wrote it has ended
-        flock(file, LOCK_SH)  # what a living workflow has
+        flock(file, LOCK_EX)  # what a living workflow has
         assert references(tree) == (names(tree) | before, [])
 
 

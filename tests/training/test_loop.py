@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bigloop.runtime.progress import Progress
 from bigloop.runtime.signals import DivergedError
 from bigloop.training.loop import Batches, LearningRate, Tally, gradient_norm, run, taken
 
@@ -133,12 +134,12 @@ def test_a_loss_that_was_not_finite_once_in_an_epoch_is_found() -> None:
 
 
 def test_the_end_is_reported_with_losses_and_rate() -> None:
-    lines: list[str] = []
+    lines: list[str | Progress] = []
     _, step = counting_step()
     run(step, torch.zeros(40, 1), batch_size=10, steps=8, generator=seeded(), report=lines.append)
-    assert len(lines) == 1
-    assert lines[0].startswith("epoch 2.0/2.0  loss 8, loss_half 4  ")
-    assert lines[0].endswith("images/s  done in 0 s")
+    (line,) = map(str, lines)
+    assert line.startswith("epoch 2.0/2.0  loss 8, loss_half 4  ")
+    assert line.endswith("images/s  done in 0 s")
 
 
 def test_the_gradient_norm_is_that_of_all_gradients_in_one_vector() -> None:

@@ -1,4 +1,4 @@
-"""The README's recipes for partial reruns, each as the exact list of jobs that it causes, and what they leave alone."""
+"""Partial reruns as docs/running.md describes them: the exact list of jobs each causes, and what they leave alone."""
 
 from __future__ import annotations
 

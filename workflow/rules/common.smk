@@ -17,6 +17,9 @@ try:
 except SpecError as error:
     sys.exit(f"config error: {error}")
 
+if workflow.is_main_process and (warning := resources.planning_warning(experiment)):
+    print(warning, file=sys.stderr, flush=True)
+
 HOME = f"results/{experiment.name}"
 DATA = "results/data/{dataset}"
 GENERATION = "results/runs/{folder}/seed-{seed}/gen-{t}"

@@ -8,6 +8,11 @@ from bigloop.artifacts import replacing
 from bigloop.ops import slurm
 from bigloop.runtime import locks
 
+# The live view (`logger: bigloop` in a profile) calls jobs by the names of their runs.
+for handler in workflow.logger_manager.get_log_handlers():
+    if hasattr(handler, "follow"):
+        handler.follow(experiment, Path(rules.collect.output.measures).parents[2])
+
 
 onstart:
     files = workflow.persistence

@@ -1,8 +1,7 @@
-"""Generations per hour, end to end: a small experiment is run by Snakemake, and its jobs' logs say what they did."""
+"""Generations per hour, end to end: a small experiment is run by Snakemake, and its jobs say what they did."""
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Annotated, NamedTuple
 
 from bigloop.bench.setting import Config, Setting, cores, only, read_config, snakemake
 from bigloop.bench.table import Column, Section, doing, number, time_text
+from bigloop.runtime.progress import read_state
 from bigloop.spec.options import SpecError
 
 RUN = "vae"  # of config.yaml
 GENERATIONS = 3
 OF_CRITICS = {"critic_on_test", "critic_matrices"}  # figures that a VAE cannot have
-TIMES = re.compile(r"worked ([\d.]+) s, after ([\d.]+) s of start-up")
 
 
 class Row(NamedTuple):
@@ -35,7 +34,7 @@ class Row(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What a job's log notes: its verb, and its seconds of work and of start-up."""
+    """What a finished job notes: its verb, and its seconds of work and of start-up."""
 
     verb: str
     work: float
@@ -88,20 +87,14 @@ def small_experiment(config: Config, generations: int, *, quick: bool) -> Config
 
 
 def job_times(results: Path) -> dict[Path, Times]:
-    """What the logs of all jobs below a folder note, by log file; each once, whatever links lead to it."""
-    found = {}
-    for log in sorted({path.resolve() for path in results.rglob("*.log")}):
-        noted = TIMES.findall(log.read_text())
-        if noted:
-            work, start = map(float, noted[-1])
-            found[log] = Times(_verb(log), work, start)
-    return found
-
-
-def _verb(log: Path) -> str:
-    """The verb of a job, from where its log lies."""
-    kinds = {"figures": "plot", "floor": "measure", "critics": "critics", "logs": log.stem.partition("_")[0]}
-    return kinds.get(log.parent.name, log.stem)
+    """What all finished jobs below a folder note, by log file; each once, whatever links lead to it."""
+    logs = sorted({path.resolve() for path in results.rglob("*.log")})
+    states = {log: state for log in logs if (state := read_state(log))}
+    return {
+        log: Times(state.job, state.work, state.start_up)
+        for log, state in states.items()
+        if state.work is not None and state.start_up is not None
+    }
 
 
 def _whole(name: str, wall: float | None, found: list[Times], generations: int | None = None) -> Row:

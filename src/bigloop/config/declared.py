@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from bigloop.config.runs import Simulation
 from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.spec.options import SpecError, option, without
 from bigloop.spec.runs import MOST_GENERATIONS, MOST_ROWS, LoopSpec
@@ -147,16 +148,16 @@ class Config:
 
 def check_names(given: Config) -> None:
     """Raise SpecError for the first name that could not be part of a path."""
-    check_name(given.experiment, "experiment", shown=True)
+    check_name(given.experiment, "experiment", repeated=True)
     for section in ("densities", "models", "loops", "runs"):
         for name in getattr(given, section) or {}:
-            check_name(name, f"{section}.{name}", reserved=section in ("densities", "runs"))
+            check_name(name, f"{section}.{named(name)}", reserved=section == "densities")
 
 
-def check_name(name: Any, where: str, *, shown: bool = False, reserved: bool = True) -> None:
+def check_name(name: Any, where: str, *, repeated: bool = False, reserved: bool = True) -> None:
     """Raise SpecError where `name`, which stands at `where`, could not be part of a path, or is `reserved`."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME or not NAME.fullmatch(name):
-        told = f"{name!r} " if shown or str(name) != str(name).strip() else ""
+        told = f"{shown(name)} " if repeated or named(name) != named(name).strip() else ""
         raise SpecError(
             f"{where.strip()}: {told}is not a name (up to 64 letters, digits, _ and ., with single - between)"
         )

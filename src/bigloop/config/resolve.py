@@ -17,7 +17,7 @@ from bigloop.config.sweep import Point, chosen, loop_of, points
 from bigloop.data import SOURCES, dataset
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
-from bigloop.spec.faults import shown
+from bigloop.spec.faults import named, shown
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
 from bigloop.spec.runs import DensitySpec, LoopSpec, ModelSpec, RunSpec
@@ -51,17 +51,17 @@ def runs_of(config: Config) -> dict[str, Run]:
 def measure_of(name: Any, given: Any) -> dict[str, Scalar]:
     """The options of a measure, as far as they are known before the runs are."""
     if name not in declared("measures"):
-        raise SpecError(f"measures.{name}: unknown key (known: {', '.join(declared('measures'))})")
+        raise SpecError(f"measures.{named(name)}: unknown key (known: {', '.join(declared('measures'))})")
     return to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
 
 
 def figure_of(name: Any, given: Any) -> tuple[str, Any]:
     """The kind of a figure, and its options."""
-    kind = (given or {}).get("figure", name)
-    about = _registered("figures", kind, f"figures.{name}", f"figures.{name}.figure")
-    check_name(name, f"figures.{name}")
+    kind, where = (given or {}).get("figure", name), f"figures.{named(name)}"
+    about = _registered("figures", kind, where, f"{where}.figure")
+    check_name(name, where)
     options = {key: value for key, value in (given or {}).items() if key != "figure"}
-    return kind, parse(about.Options, options, f"figures.{name}")
+    return kind, parse(about.Options, options, where)
 
 
 def _registered(kind: str, name: Any, where: str, key: str) -> Declared:
@@ -110,7 +110,7 @@ def _run(
     where, given = f"runs.{point.name}", point.entry
     for key, known in (("model", models), ("loop", loop_specs)):
         if (asked := getattr(given, key)) not in known:
-            raise SpecError(f"{where}.{key}: no {key} named {asked!r} (known: {', '.join(known)})")
+            raise SpecError(f"{where}.{key}: no {key} named {shown(asked)} (known: {', '.join(known)})")
     density = densities.get(given.dataset)
     if density is None and given.dataset in DENSITIES:
         density = resolve_density(given.dataset, {}, where)

@@ -10,6 +10,7 @@ such a subset alone is computed once, and kept beside the classifier.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ from bigloop.measures.records import (
 )
 from bigloop.metrics import MEASURES
 from bigloop.models.classifier import Judgement, pixels
-from bigloop.runtime.progress import Report
+from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import FloorSpec, MeasureSpec, TrainSpec
 from bigloop.spec.options import Scalar, SpecError, parse
@@ -101,11 +102,10 @@ def measure_images(
     sides = {"subset": real_side(classifier, data, most_rows(measures), device, report, floor=False)}
     if compares_with_training(measures):
         sides["training"] = Side(load(data, "train")[0], None, device)
-    records = [
-        r
-        for name, options in measures.items()
-        for r in compare(name, options, generated, sides[MEASURES[name].against])
-    ]
+    records, begun = [], time.monotonic()
+    for done, (name, options) in enumerate(measures.items(), start=1):
+        records += compare(name, options, generated, sides[MEASURES[name].against])
+        report(Progress("measure", done, len(measures), time.monotonic() - begun))
     if asked is not None and judgement is not None:
         agreed = judgement.probabilities[: len(asked)].argmax(axis=1) == asked
         records.append(record("label_agreement", float(agreed.mean()), len(asked)))

@@ -9,11 +9,12 @@ To add a family, write a file like vae.py and add its line to FAMILIES.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from bigloop.runtime.progress import Report
 from bigloop.spec.options import parse, to_dict
 from bigloop.spec.registry import Registry, declared
 from bigloop.spec.runs import ModelSpec
@@ -49,6 +50,9 @@ class Family(Protocol):
     sees_density     is fitted to the known density itself, which `fresh` gets
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
 
+    One whose sampling takes many steps may have `shortened(options)`: options of few steps, which `status --estimate`
+    times, and how many times as long its own take.
+
     Torch types are not named here, so that planning a workflow does not have to import torch.
     """
 
@@ -60,7 +64,7 @@ class Family(Protocol):
         """A model with new weights for rows of `shape`, drawn from a torch.Generator whose device it uses."""
         ...
 
-    def fit(self, rows: Any, budget: Any, generator: Any, report: Callable[[str], None]) -> list[dict]:
+    def fit(self, rows: Any, budget: Any, generator: Any, report: Report) -> list[dict]:
         """Train on rows, Tensor (n, *shape); returns the history, a row an epoch."""
         ...
 
@@ -94,9 +98,7 @@ class Conditional(Protocol):
     @classmethod
     def fresh(cls, options: Any, shape: tuple[int, ...], generator: Any, classes: int) -> Family: ...
 
-    def fit(
-        self, rows: Any, budget: Any, generator: Any, report: Callable[[str], None], labels: Any
-    ) -> list[dict]: ...
+    def fit(self, rows: Any, budget: Any, generator: Any, report: Report, labels: Any) -> list[dict]: ...
 
     def sample(self, n: int, bias: float, generator: Any, labels: Any) -> Any: ...
 
@@ -142,9 +144,7 @@ class Stacked(Protocol):
         """New models for points of R^dimension, as many as there are streams."""
         ...
 
-    def fit(
-        self, rows: Any, budget: Any, streams: Any, report: Callable[[str], None]
-    ) -> dict[str, np.ndarray]:
+    def fit(self, rows: Any, budget: Any, streams: Any, report: Report) -> dict[str, np.ndarray]:
         """Train on rows, Tensor (replicates, n, d), going on from what was learnt before; returns the means over
         this training of losses and the like, (replicates,) each."""
         ...

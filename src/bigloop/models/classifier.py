@@ -7,7 +7,6 @@ random shifts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigloop.runtime.progress import Report
 from bigloop.seeding import default_generator, torch_generator
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.training.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ def train_classifier(
     labels: np.ndarray,
     classes: int,
     device: torch.device,
-    report: Callable[[str], None],
+    report: Report,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Classifier, History]:
     """A trained classifier and its history. images: uint8 (n, c, h, w); labels: int64 (n,)."""

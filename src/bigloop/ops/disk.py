@@ -1,4 +1,4 @@
-"""What lies on disk, and which of its folders no config names."""
+"""What is on disk, and which folders no config refers to."""
 
 from __future__ import annotations
 

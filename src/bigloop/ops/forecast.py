@@ -1,4 +1,4 @@
-"""What a whole experiment will take, once each kind of job has been timed: hours and bytes."""
+"""What a whole experiment will take, once each kind of job has been timed: hours and bytes, and how they are said."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
 from bigloop.data import dataset
 from bigloop.ops.resources import FLOAT16, FLOAT32, LABEL, training_steps
+from bigloop.runtime.words import between, size
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.runs import LoopSpec
+
+HEADS = ("training", "sampling", "measuring", "longest chain")
 
 
 @dataclass(frozen=True)
@@ -75,36 +78,50 @@ def forecast(
     paces: by run on images. simulated: by simulated run. classify: seconds of training the classifiers; extra: of all
     that is not a run's own job.
     """
-    runs, trained, measured = {}, {}, {}
+    runs: dict[str, RunForecast] = {}
+    firsts: dict[tuple[str, int], float] = {}
+    trained, other = classify, extra + sum(r.train + r.sample + r.measure for r in simulated.values())
+    lineages = _lineages(experiment)
     for run in experiment.trained:
-        name = run.name
-        seconds, folder = job_seconds(run, paces[name]), run.spec.folder
-        train, sample, measure = (len(run.seeds) * sum(kind) for kind in zip(*seconds.values(), strict=True))
-        runs[name] = RunForecast(train, sample, measure, chain(run.spec.loop, seconds))
-        for seed, t in run.jobs():
-            trained[run.spec.model_folder(t), seed, t, "train"] = seconds[t][0]
-            trained[folder, seed, t, "sample"] = seconds[t][1]
-            measured[folder, seed, t] = seconds[t][2]
-    weights = {name: pace.weights for name, pace in paces.items()}
-    other = sum(measured.values()) + sum(r.train + r.sample + r.measure for r in simulated.values()) + extra
-    kept = disk(experiment, weights)
+        seconds = job_seconds(run, paces[run.name])
+        train, sample, measure = (sum(kind) for kind in zip(*seconds.values(), strict=True))
+        seeds = len(run.seeds)
+        runs[run.name] = RunForecast(
+            seeds * train, seeds * sample, seeds * measure, chain(run.spec.loop, seconds)
+        )
+        own = sum(lineages[run.spec.folder, seed] is run for seed in run.seeds)
+        trained += own * (train - seconds[1][0] + sample)
+        other += own * measure
+        firsts |= {(run.spec.first.folder, seed): seconds[1][0] for seed in run.seeds}
+    kept = disk(experiment, {name: pace.weights for name, pace in paces.items()})
     if simulated:
         kept |= {"simulations": sum(r.kept for r in simulated.values())}
     together = {name: runs.get(name) or simulated[name] for name in experiment.runs}
-    return Forecast(together, sum(trained.values()) + classify, other, kept)
+    return Forecast(together, trained + sum(firsts.values()), other, kept)
+
+
+def _lineages(experiment: Experiment) -> dict[tuple[str, int], Run]:
+    """By folder and seed, the run that has most generations there: runs may differ in no more than their names."""
+    found: dict[tuple[str, int], Run] = {}
+    for run in experiment.trained:
+        for seed in run.seeds:
+            other = found.setdefault((run.spec.folder, seed), run)
+            if other.generations < run.generations:
+                found[run.spec.folder, seed] = run
+    return found
 
 
 def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
     """Seconds of training, sampling and measuring each generation of a run."""
-    found = {}
+    found: dict[int, tuple[float, float, float]] = {}
+    growing = run.spec.loop.synthetic.from_ == "all"
     for t in range(1, run.generations + 1):
-        spec = TrainSpec.of(run.spec, 0, t)
-        steps = 0.0 if spec.weights else pace.around + pace.step * training_steps(spec)
-        found[t] = (
-            pace.start + steps,
-            pace.start + pace.row * run.spec.loop.samples,
-            pace.start + pace.measure,
-        )
+        if t <= 2 or growing:  # the others are like the second
+            spec = TrainSpec.of(run.spec, 0, t)
+            steps = 0.0 if spec.weights else pace.around + pace.step * training_steps(spec)
+            sampling = pace.start + pace.row * run.spec.loop.samples
+            jobs = (pace.start + steps, sampling, pace.start + pace.measure)
+        found[t] = jobs
     return found
 
 
@@ -113,13 +130,14 @@ def chain(loop: LoopSpec, seconds: Mapping[int, Sequence[float]]) -> float:
 
     seconds: of training, sampling and measuring each generation.
     """
-    trained: dict[int, float] = {0: 0.0}
+    trained, ended = 0.0, 0.0  # the last generation, and all of them
     sampled: dict[int, float] = {}
-    for t, (train, sample, _) in seconds.items():
-        began = [sampled[g] for g in loop.synthetic.sources(t)]
-        trained[t] = max([*began, trained[t - 1] if loop.continues else 0.0]) + train
-        sampled[t] = trained[t] + sample
-    return max(sampled[t] + measure for t, (_, _, measure) in seconds.items())
+    for t, (train, sample, measure) in seconds.items():
+        sources = loop.synthetic.sources(t)  # of which the last is ready last
+        trained = train + max(sampled[sources[-1]] if sources else 0.0, trained if loop.continues else 0.0)
+        sampled[t] = trained + sample
+        ended = max(ended, sampled[t] + measure)
+    return ended
 
 
 def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
@@ -128,27 +146,52 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
     weights: bytes of one generation's weights, by run. While it runs there is more: samples that later generations
     train on, and the saved states of trainings, of about three times their weights.
     """
-    weighed, states, samples, previews = {}, {}, {}, {}
+    kinds = dict.fromkeys(("weights", "optimiser states", "samples", "previews"), 0)
+    firsts: dict[tuple[str, int], tuple[int, int]] = {}
     keep = experiment.storage.keep_samples
-    for run in experiment.trained:
-        name, folder, n = run.name, run.spec.folder, run.spec.loop.samples
+    for (_, seed), run in _lineages(experiment).items():
+        n, generations, weighs = run.spec.loop.samples, run.generations, weights[run.name]
         row = math.prod(dataset(run.spec.dataset).shape) * FLOAT16
-        for seed, t in run.jobs():
-            weighed[run.spec.model_folder(t), seed, t] = weights[name]
-            if run.spec.loop.continues:
-                states[run.spec.model_folder(t), seed, t] = 2 * weights[name]  # Adam's two moments
-            previews[folder, seed, t] = row * min(n, PREVIEW_ROWS)
-            if t == run.generations or (keep and t % keep == 0):
-                samples[folder, seed, t] = row * n
-    real, judged = 0, 0
+        state = 2 * weighs * run.spec.loop.continues  # Adam's two moments
+        one = firsts.get((run.spec.first.folder, seed), (0, 0))
+        firsts[run.spec.first.folder, seed] = (weighs, max(state, one[1]))
+        kinds["weights"] += (generations - 1) * weighs
+        kinds["optimiser states"] += (generations - 1) * state
+        kinds["samples"] += row * n * (generations // keep + (generations % keep > 0) if keep else 1)
+        kinds["previews"] += row * min(n, PREVIEW_ROWS) * generations
+    for weighs, state in firsts.values():
+        kinds["weights"] += weighs
+        kinds["optimiser states"] += state
+    kinds |= {"real data": 0, "classifier": 0}
     for name, spec in experiment.classifiers.items():
         about = dataset(name)
-        real += sum(about.rows.values()) * (math.prod(about.shape) + LABEL)
-        judged += about.rows["train"] * (spec.features + len(about.classes)) * FLOAT32
-    kinds = {"weights": weighed, "samples": samples, "previews": previews}
-    if states:
-        kinds["optimiser states"] = states
-    return {kind: sum(by.values()) for kind, by in kinds.items()} | {
-        "real data": real,
-        "classifier": judged,
-    }
+        kinds["real data"] += sum(about.rows.values()) * (math.prod(about.shape) + LABEL)
+        kinds["classifier"] += about.rows["train"] * (spec.features + len(about.classes)) * FLOAT32
+    return kinds
+
+
+def show(
+    experiment: Experiment, best: Forecast, worst: Forecast, cores: int, gpus: int, threads: int
+) -> None:
+    """Print a forecast from best case to worst, for so many cores and GPUs, and jobs of so many threads."""
+    jobs = f"{threads} thread{'s' * (threads != 1)} a job"
+    where = f"{gpus} GPUs for training and sampling, {jobs}" if gpus else f"no GPU, {jobs}"
+    print(f"Experiment {experiment.name}, as it would run on this machine ({where})\n")
+    wide = max(map(len, best.runs))
+    print(f"{'run':<{wide}}{'generations':>14}" + "".join(f"{head:>20}" for head in HEADS))
+    for name, run in experiment.runs.items():
+        ends = best.runs[name], worst.runs[name]
+        generations = f"{run.generations} × {len(run.seeds)} seeds" if len(run.seeds) > 1 else run.generations
+        times = zip(*((one.train, one.sample, one.measure, one.chain) for one in ends), strict=True)
+        print(f"{name:<{wide}}{generations:>14}" + "".join(f"{between(*ends):>20}" for ends in times))
+    longest = max(worst.runs, key=lambda name: worst.runs[name].chain)
+    trained, other, work = (
+        between(getattr(best, kind), getattr(worst, kind)) for kind in ("trained", "other", "work")
+    )
+    used = f"{trained} of GPU and {other}" if gpus else work
+    parts = ", ".join(f"{kind} {size(number)}" for kind, number in best.disk.items() if number)
+    print(f"""
+Work of all jobs   {used} of CPU time, classifiers, floors, critics, tables and figures included
+With --cores {cores:<5} {between(best.wall(cores, gpus), worst.wall(cores, gpus))}
+On any machine     {between(best.runs[longest].chain, worst.runs[longest].chain)} at least: the generations of {longest}
+Disk at the end    {size(sum(best.disk.values()))}: {parts}""")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from typing import cast
 
+from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run, Span
 from bigloop.data import dataset
 from bigloop.data.densities import Density
+from bigloop.runtime.words import duration
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import Scalar
 
@@ -37,6 +39,30 @@ ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
 IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
 
 
+PLANNING = 4e-3  # seconds in which Snakemake plans a job: found for 1,500 and for 6,000 jobs, on two cores
+
+
+LONG = 60.0  # seconds of planning that are worth a warning
+
+
+def planned_jobs(experiment: Experiment) -> int:
+    """How many jobs a workflow has at most, when nothing is done yet."""
+    trained = sum(3 * run.generations * len(run.seeds) for run in experiment.trained)
+    blocks = sum(run.block_count for run in experiment.simulated)
+    return trained + blocks + len(experiment.critic_pairs()) + len(experiment.figures)
+
+
+def planning_warning(experiment: Experiment) -> str:
+    """A line about a plan of so many jobs that making it takes minutes; empty where it does not."""
+    jobs = planned_jobs(experiment)
+    if jobs * PLANNING < LONG:
+        return ""
+    return (
+        f"warning: {experiment.name} has {jobs:,} jobs; Snakemake plans them in {duration(jobs * PLANNING)} or so, "
+        "each time; fewer generations or seeds, or only=RUN, are planned sooner"
+    )
+
+
 def training_rows(spec: TrainSpec) -> int:
     """The most rows that a training job holds."""
     if spec.generation == 1 or spec.real is None or spec.synthetic is None:
@@ -46,10 +72,14 @@ def training_rows(spec: TrainSpec) -> int:
     return real + several * spec.synthetic.rows(real)
 
 
+def training_batch(spec: TrainSpec) -> int:
+    """Rows of an optimiser step; all of them in a family that knows no batches."""
+    return cast(int, spec.model.options.get("batch_size", training_rows(spec)))
+
+
 def training_steps(spec: TrainSpec) -> int:
-    """Optimiser steps of a training job; 1 for a family that knows no batches."""
-    batch = spec.model.options.get("batch_size")
-    return spec.budget.steps(training_rows(spec), batch) if isinstance(batch, int) else 1
+    """Optimiser steps of a training job, or passes over its rows in a family that knows no batches."""
+    return spec.budget.steps(training_rows(spec), training_batch(spec))
 
 
 def training_memory(spec: TrainSpec) -> int:

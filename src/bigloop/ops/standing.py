@@ -2,25 +2,19 @@
 
     jobs = generations(run, seed=0, results=Path("results"))    # {1: (train, sample, measure), …}
 
-Reads no more than the ends of logs, benchmarks and the headers of saved states; changes nothing, imports no torch.
+Reads what jobs say of themselves in the JSON files beside their logs; changes nothing, imports no torch. Results of
+versions that wrote no such files are done where their outputs are there.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-import os
-import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import cast
-
-import safetensors
 
 from bigloop.artifacts import OPTIMIZER_FILE, TABLES, UNFINISHED
 from bigloop.config.experiment import Experiment
@@ -28,12 +22,9 @@ from bigloop.config.runs import Run
 from bigloop.ops.disk import FRESH_SECONDS
 from bigloop.ops.resources import training_steps
 from bigloop.runtime import locks
-from bigloop.runtime.progress import read_left, read_progress
+from bigloop.runtime.progress import Progress, read_state
 from bigloop.runtime.words import duration
 from bigloop.spec.jobs import TrainSpec
-
-TAIL_BYTES = 4_096  # of a log: many lines of progress
-_ENDED = re.compile(r"\S+ \S+ (?:(?:error|failed): (?P<why>.*)|stopped by .*|interrupted)")
 
 
 @dataclass(frozen=True)
@@ -52,10 +43,11 @@ class Job:
     steps: int = 1  # of a training; 1 of any other job
     changed: float = 0.0  # if done: when its outputs were written
     took: float | None = None  # if done, and if it is known
-    trained: float = 0.0  # if done: how much of it its steps of training took
+    trained: float = 0.0  # if done: how much of it its steps took
     left: float | None = None  # if it runs and says so
-    spent: float = 0.0  # if it runs: since its log changed
-    share: float = 0.0  # of a stopped training: the part that is saved
+    spent: float = 0.0  # if it runs, as far as it is known
+    share: float = 0.0  # of a stopped job: the part that is saved
+    progress: Progress | None = None  # if it runs and says so
 
 
 Lineage = Mapping[int, Sequence[Job]]  # of one run and seed: generation → train, sample, measure
@@ -127,48 +119,42 @@ def _not_older(job: Job, moment: float) -> Job:
 
 
 def look(name: str, log: Path, outputs: Iterable[str], generation: int = 0, steps: int = 1) -> Job:
-    """A job by its log and its outputs, which lie in the same folder. Never fails on what is half made.
+    """A job by what it says of itself and by its outputs, which lie beside its log. Never fails on what is half made.
 
-    It runs if its log is locked; or, for locks need not reach other nodes, if its log changed a moment ago.
+    It runs if its log is locked; or, for locks need not reach other nodes, if it said so a moment ago.
     """
     job = Job(name, log, "missing", generation=generation, steps=steps)
-    written = [_changed(log.with_name(output)) for output in outputs]
+    told, written = read_state(log), [_changed(log.with_name(output)) for output in outputs]
     if all(written):
-        took, trained = _took(log)
+        took, trained = (told.seconds, told.trained) if told else (None, 0.0)
         return replace(job, state="done", changed=min(written), took=took, trained=trained)
-    lines, age = _tail(log), max(0.0, time.time() - _changed(log))
-    ended = _ENDED.fullmatch(lines[-1]) if lines else None
-    if locks.is_locked(log) or (age < FRESH_SECONDS and not ended):
-        progress = next(filter(None, map(read_progress, reversed(lines))), None)
-        if progress is None:
-            said = "".join(lines[-1].split(" ", 2)[2:]).strip() if lines else ""
-            left = next((s for s in map(read_left, reversed(lines)) if s is not None), None)
-            said = said or f"{duration(age)} so far"
-            return replace(
-                job,
-                state="running",
-                note=said,
-                spent=age,
-                left=None if left is None else max(0.0, left - age),
-            )
-        left = 0.0 if progress.finished else max(0.0, progress.seconds - age)
-        note = f"epoch {progress.epoch:.1f}/{progress.epochs:.1f}, {duration(left)} left"
-        silent = f" (nothing logged for {duration(age)})" if age > FRESH_SECONDS else ""
-        return replace(job, state="running", note=note + silent, left=left)
-    if ended and ended["why"]:
-        return replace(job, state="failed", note=ended["why"])
-    if log.with_name(UNFINISHED).is_file():
-        return replace(job, state="stopped", note="with its state saved")
-    state = log.with_suffix(".state.safetensors")
-    if state.is_file():
-        step = _saved_step(state)
-        words = (
-            f"at step {step:,} of {steps:,}, goes on from there"
-            if 0 < step <= steps
+    age = max(0.0, time.time() - (told.time if told else _changed(log)))
+    progress = told.progress if told else None
+    if locks.is_locked(log) or (age < FRESH_SECONDS and (told is None or told.state == "running")):
+        return _running(job, told.message if told else "", progress, age)
+    if told and told.state == "failed":
+        return replace(job, state="failed", note=told.message)
+    saved = progress.saved if progress else 0
+    if any(place.is_file() for place in (log.with_suffix(".state.safetensors"), log.with_name(UNFINISHED))):
+        note = (
+            f"at {progress.unit} {saved:,} of {progress.total:,}"
+            if progress and saved
             else "with its state saved"
         )
-        return replace(job, state="stopped", note=words, share=min(1.0, step / steps))
+        share = progress.share_of(saved) if progress else 0.0
+        return replace(job, state="stopped", note=note, share=share)
     return job
+
+
+def _running(job: Job, message: str, progress: Progress | None, age: float) -> Job:
+    """A job at work that said something so many seconds ago."""
+    if progress is None:
+        return replace(job, state="running", note=message or f"{duration(age)} so far", spent=age)
+    left = None if progress.left is None else max(0.0, progress.left - age)
+    note = progress.where if left is None else f"{progress.where}, {duration(left)} left"
+    spent = progress.seconds + age
+    silent = f" (nothing heard for {duration(age)})" if age > FRESH_SECONDS else ""
+    return replace(job, state="running", note=note + silent, left=left, spent=spent, progress=progress)
 
 
 def _changed(path: Path) -> float:
@@ -177,39 +163,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _tail(log: Path) -> list[str]:
-    """The last lines of a log."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _took(log: Path) -> tuple[float | None, float]:
-    """Seconds that a finished job took, by its benchmark, and those of them in which it trained, by its log.
-
-    The log counts earlier calls, too, of a training that was stopped; the benchmark knows of the last one only.
-    """
-    read = map(read_progress, _tail(log))
-    trained = next((p.seconds for p in read if p and p.finished), 0.0)
-    benchmark = log.with_suffix(".benchmark.tsv")
-    with suppress(OSError, ValueError, KeyError, StopIteration), benchmark.open() as file:
-        return max(trained, float(next(csv.DictReader(file, delimiter="\t"))["s"])), trained
-    return trained or None, trained
-
-
-def _saved_step(state: Path) -> int:
-    """The step at which the state of a training was saved, from its file's header; 0 where that says nothing."""
-    try:
-        with safetensors.safe_open(str(state), framework="numpy") as file:
-            tree = json.loads(json.loads(file.metadata()["bigloop"])["tree"])
-        return int(dict(tree["pairs"])["done"])
-    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError):
-        return 0
 
 
 def remaining(job: Job, of_run: Iterable[Job]) -> float:

@@ -1,4 +1,4 @@
-"""Where a long experiment stands, from its files: what is done, what runs, when it ends.
+"""The progress of an experiment, from its files: what is done, what is running, when it will end.
 
     survey(load(Path("config.yaml")), Path("results"))
 

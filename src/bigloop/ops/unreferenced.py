@@ -49,7 +49,7 @@ def show_unreferenced(experiment: Experiment, results: Path) -> list[Path]:
     names, faults = referenced(experiment, results)
     for fault in faults:
         print(
-            f"\n{fault}\n    Until it can be read, it may refer to any folder: none is listed for deletion."
+            f"\n{fault}\n    Until it can be read, no folder is listed for deletion, since it may refer to any of them."
         )
     free = [] if faults else disk.unreferenced(results, names)
     if free:
@@ -64,10 +64,10 @@ def remove_unreferenced(folders: Sequence[Path], *, yes: bool) -> None:
     if not folders:
         print("\nNothing to delete.")
     elif not yes and not sys.stdin.isatty():
-        raise SpecError("--remove-unreferenced: without a terminal to ask on, add --yes; nothing was deleted")
+        raise SpecError("--remove-unreferenced: no terminal to confirm on; add --yes. Nothing was deleted")
     elif yes or _confirmed():
         for folder in folders:
-            print(f"{folder}: {'deleted' if disk.remove(folder) else 'in use by now, kept'}")
+            print(f"{folder}: {'deleted' if disk.remove(folder) else 'now in use, kept'}")
     else:
         print("Nothing was deleted.")
 

@@ -1,7 +1,7 @@
-"""A job's log and its share of the machine.
+"""A job's log, its state, and its share of the machine.
 
-with job_log(Path("…/train.log"), attempt=1) as begun:
-    …                   # the only worker of this job; begun.failed: why an earlier attempt failed for good
+with begin(Path("…/train.log"), "train", attempt=1) as job:
+    status = job.run(start, work, (SpecError, ArtifactError))    # the only worker of this job
 """
 
 from __future__ import annotations
@@ -9,31 +9,79 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from bigloop.runtime import gpus, locks
+from bigloop.runtime import gpus, locks, processes
+from bigloop.runtime.progress import JobState, Reporter, read_state
+from bigloop.runtime.signals import Interrupted
+from bigloop.runtime.words import place
 
 log = logging.getLogger("bigloop")
 
-FINAL = "error: "  # begins the last line of a job that no retry can help
+VIEWED = "BIGLOOP_VIEWED"  # environment variable: someone else shows on the terminal how the jobs are doing
 
 
 @dataclass(frozen=True)
-class Begun:
-    """How a job begins. waited: whether another worker of the same job had to end first; failed: the error that ended
-    an earlier attempt, if it is one that another attempt cannot mend."""
+class Job:
+    """A job that begins. waited: whether another worker of the same job had to end first; failed: the state that an
+    earlier attempt left, if it failed in a way that another attempt cannot mend."""
 
+    report: Reporter
+    path: Path | None = None  # of its log
     waited: bool = False
-    failed: str | None = None
+    failed: JobState | None = None
+
+    def run(
+        self,
+        start: Callable[[], None],
+        work: Callable[[], None],
+        permanent: tuple[type[Exception], ...],
+    ) -> int:
+        """Start and do the work, and note how it ended; returns the exit status.
+
+        permanent: errors that another attempt cannot mend. One that nobody foresaw goes to the log with its
+        traceback; it is raised where there is no log.
+        """
+        if self.failed:
+            log.error("error: not tried again, because it failed permanently: %s", self.failed.message)
+            return 1
+        try:
+            start()
+            begun = time.monotonic()
+            self.report.begin(processes.process_age())
+            work()
+            self.report.end("done", work=time.monotonic() - begun)
+            return 0
+        except permanent as error:
+            log.error("error: %s", error)
+            self.report.end("failed", str(error), permanent=True)
+            return 1
+        except Interrupted as error:
+            log.error("%s", error)
+            self.report.end("stopped", str(error))
+            return 143
+        except KeyboardInterrupt:
+            log.error("interrupted")
+            self.report.end("stopped", "interrupted")
+            return 130
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            self.report.end("failed", why)
+            if self.path is None:
+                raise
+            log.debug("traceback", exc_info=True)
+            log.error("failed: %s", why)
+            return 1
 
 
 @contextmanager
-def job_log(path: Path | None, attempt: int) -> Iterator[Begun]:
+def begin(path: Path | None, verb: str, attempt: int) -> Iterator[Job]:
     """Log to the terminal and to the job's file, whose lock makes this the only worker of the job."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
@@ -42,22 +90,25 @@ def job_log(path: Path | None, attempt: int) -> Iterator[Begun]:
     log.setLevel(logging.DEBUG)
     logging.raiseExceptions = False  # a log on a full disk must not bury the error that says so
     if path is None:
-        yield Begun()
+        yield Job(Reporter(None, verb, attempt))
         return
-    terminal.setFormatter(logging.Formatter(f"{_place(path)}: %(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{place(path)}: %(message)s"))
+    if os.environ.get(VIEWED):
+        terminal.addFilter(lambda record: record.levelno == logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         waited = locks.lock(file)
-        last = ""
-        if attempt > 1:
-            last = (path.read_text(errors="replace").splitlines() or [""])[-1]
-        else:
+        before = read_state(path) if attempt > 1 else None
+        if attempt <= 1:
             path.write_text("")
         written = logging.FileHandler(path, mode="a")
         written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(written)
         try:
-            yield Begun(waited, last.partition(FINAL)[2] or None)
+            if before and before.state == "failed" and before.permanent:
+                yield Job(Reporter(None, verb, attempt), path, waited, before)
+            else:
+                yield Job(Reporter(path, verb, attempt), path, waited)
         finally:
             written.close()
             log.removeHandler(written)
@@ -76,15 +127,3 @@ def take_share(threads: int, wanted: int | None) -> None:
         gpus.hide_gpus()
     elif wanted == 1 and gpus.lease_gpu() is None:
         log.warning("warning: a GPU was asked for, but none is visible here; using the CPU")
-
-
-def _place(log_file: Path) -> str:
-    """Where a job stands, in words, from its log file: "vae-mnist-1f0c9a42 seed 0 generation 3 train"."""
-    parts = [part for part in log_file.with_suffix("").parts if part not in ("results", "runs", "logs")]
-    return (
-        " ".join(parts)
-        .replace("seed-", "seed ")
-        .replace("gen-", "generation ")
-        .replace("seeds-", "seeds ")
-        .replace("gens-", "generations ")
-    )

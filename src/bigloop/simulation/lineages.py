@@ -78,6 +78,11 @@ class Lineages:
 
     def advance(self, report: Report) -> None:
         """Train and sample the next generation."""
+        self.learn(report)
+        self.hand_over()
+
+    def learn(self, report: Report) -> None:
+        """Train the next generation."""
         loop, t = self.run.loop, self.generation + 1
         rows = self.rows(t)
         if t > 1 and not loop.continues:
@@ -85,6 +90,10 @@ class Lineages:
         budget = loop.budget.initial if t == 1 else loop.budget.retrain
         self.history = self.model.fit(rows, budget, self.streams(t, "training"), report)
         self.generation = t
+
+    def hand_over(self) -> None:
+        """Sample this generation for the later ones, and drop those that none of them needs."""
+        loop, t = self.run.loop, self.generation
         if by_moments(self.model):
             self.pool[t] = self.model.state()
         else:

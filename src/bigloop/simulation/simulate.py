@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +18,11 @@ from bigloop.artifacts import (
 )
 from bigloop.measures.points import Judge
 from bigloop.models import family
-from bigloop.runtime.progress import Report, generation_line
+from bigloop.runtime.progress import REPORT_SECONDS, Progress, Report
 from bigloop.runtime.signals import SAVE_SECONDS, Interrupted, stop_signals
 from bigloop.simulation.lineages import Lineages
 from bigloop.spec.jobs import SimulateSpec
 from bigloop.spec.options import SpecError, digest
-from bigloop.training.loop import REPORT_SECONDS
 
 STATE = "state.safetensors"
 
@@ -59,25 +59,28 @@ def _finish(
     block, key = parts[-1], key_of(spec)
     judge = Judge(block.density, spec.measures)
     begun = spoken = saved = time.monotonic()
-    done = block.generation
+    done = kept = block.generation
     with stop_signals() as stopped:
         while block.generation < spec.last:
             block.advance(report)
             if spec.measured(block.generation):
                 block.measure(judge)
             now, last = time.monotonic(), block.generation == spec.last
-            if now - spoken > REPORT_SECONDS or last:
-                spoken = now
-                pace = (now - begun) / (block.generation - done)
-                left = pace * (spec.last - block.generation)
-                report(generation_line(block.generation, spec.last, now - begun if last else left))
             if stopped or now - saved > save_seconds:
-                saved = now
+                saved, kept = now, block.generation
                 # finished parts, too, where they are at the same generation: one file holds one generation
                 alike = [part for part in parts if part.generation == block.generation]
                 seeds = tuple(seed for part in alike for seed in part.seeds)
                 Lineages.joined(alike, seeds).save(out / UNFINISHED, key)
-            if stopped and not last:
+            stop = bool(stopped) and block.generation == kept < spec.last
+            if now - spoken > REPORT_SECONDS or last or stop:
+                spoken = now
+                left = (now - begun) / (block.generation - done) * (spec.last - block.generation)
+                told = Progress(
+                    "generation", block.generation, spec.last, now - begun, left, spec.first - 1, kept
+                )
+                report(replace(told, resumed_at=done if done >= spec.first else None))
+            if stop:
                 raise Interrupted(
                     f"stopped by {stopped[0]}; state saved after generation {block.generation} of {spec.last}"
                 )

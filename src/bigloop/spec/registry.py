@@ -22,7 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from bigloop.spec.faults import SpecError
+from bigloop.spec.faults import SpecError, shown
 from bigloop.spec.hints import Scalar, typed_fields
 from bigloop.spec.options import to_dict
 
@@ -100,7 +100,7 @@ class Registry(dict[str, Any]):
 def unknown(kind: str, name: str, known: Iterable[str]) -> SpecError:
     """That nothing of this kind has this name, and what the names are."""
     noun = KINDS[kind].noun
-    return SpecError(f"{noun}: unknown {noun} {name!r} (known: {', '.join(known)})")
+    return SpecError(f"{noun}: unknown {noun} {shown(name)} (known: {', '.join(known)})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +202,7 @@ def load_plugins(named: Iterable[str] = ()) -> tuple[str, ...]:
             sys.path.insert(0, here)
         try:
             module = importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SpecError(
                 f"plugins: {name}: cannot be imported ({type(error).__name__}: {error})"
             ) from None

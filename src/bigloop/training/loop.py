@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bigloop.runtime.progress import Progress, Report
+from bigloop.runtime.progress import REPORT_SECONDS, Progress, Report
 from bigloop.runtime.signals import DivergedError, Interrupted, stop_signals
 from bigloop.training.checkpoint import Checkpoint, Stateful
 from bigloop.training.recorded import GRAPHS, Recorded
@@ -31,9 +31,6 @@ Step = Callable[..., dict[str, Tensor]]
 
 
 History = list[dict[str, float]]
-
-
-REPORT_SECONDS = 10.0
 
 
 NORM_EVERY = 10
@@ -155,7 +152,7 @@ def run(
     """Train on rows, and what belongs to them, for `steps` steps; returns one row an epoch, or a part of one.
 
     A row holds `epoch`, `step`, the mean of each loss, `gradient_norm_{name}` for each entry of `parameters`
-    (L2, mean over every tenth step) and `seconds`. `report` gets a line of progress every ten seconds. `before` is
+    (L2, mean over every tenth step) and `seconds`. `report` gets the progress every second. `before` is
     called before each step with the number of those done. record: whether the step may be recorded on a GPU, see
     `Recorded`; what it does on the host beside its operations happens once, then.
 
@@ -182,7 +179,23 @@ def run(
     graphs = record and generator.device.type == "cuda" and os.environ.get(GRAPHS) != "0"
     advance = Recorded(body, generator) if graphs else body
     spoken = last = time.monotonic()
-    begun = tally.done
+    begun = saved = tally.done
+
+    def progress() -> Progress:
+        return Progress(
+            "step",
+            tally.done,
+            steps,
+            tally.seconds,
+            left=(steps - tally.done) * tally.seconds / tally.done,
+            saved=saved,
+            resumed_at=begun or None,
+            epoch=tally.done / epoch_steps,
+            epochs=steps / epoch_steps,
+            losses={name: float(loss) for name, loss in losses.items()},
+            rate=tally.done * batch_size / tally.seconds,
+        )
+
     with stop_signals(enabled=checkpoint is not None) as stopped:
         while tally.done < steps:
             before(tally.done)
@@ -197,17 +210,19 @@ def run(
             last = now
             if now - spoken > REPORT_SECONDS:
                 spoken = now
-                report(_progress(tally, steps, epoch_steps, batch_size, losses))
+                report(progress())
             if tally.done % epoch_steps == 0 or tally.done == steps:
                 tally.close_epoch(epoch_steps)
             if checkpoint and (stopped or checkpoint.due() or tally.done == steps):
                 checkpoint.save(_state(learner or {}, stream, tally))
+                saved = tally.done
                 if stopped and tally.done < steps:
+                    report(progress())
                     raise Interrupted(
                         f"stopped by {stopped[0]}; state saved at step {tally.done:,} of {steps:,}"
                     )
     if tally.done > begun:
-        report(_progress(tally, steps, epoch_steps, batch_size, losses))
+        report(progress())
     return tally.history
 
 
@@ -250,16 +265,3 @@ def _add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
             sums[name] += value
         else:
             sums[name] = value.clone()
-
-
-def _progress(tally: Tally, steps: int, epoch_steps: int, batch_size: int, losses: dict[str, Tensor]) -> str:
-    finished = tally.done == steps
-    progress = Progress(
-        epoch=tally.done / epoch_steps,
-        epochs=steps / epoch_steps,
-        losses={name: float(loss) for name, loss in losses.items()},
-        rate=tally.done * batch_size / tally.seconds,
-        seconds=tally.seconds if finished else (steps - tally.done) * tally.seconds / tally.done,
-        finished=finished,
-    )
-    return str(progress)

@@ -15,6 +15,7 @@ from bigloop.artifacts import read_tensors, write_json, write_tensors
 from bigloop.models import family
 from bigloop.models.images import neural
 from bigloop.models.images.neural import NeuralFamily
+from bigloop.runtime.progress import Progress
 from bigloop.runtime.signals import Interrupted
 from bigloop.spec.options import SpecError
 from bigloop.spec.registry import declared
@@ -217,11 +218,15 @@ def test_a_stopped_sampling_goes_on_bit_identical(
         return kept(self, *arguments)
 
     monkeypatch.setattr(type(model), "piece", stopping)
-    lines: list[str] = []
+    lines: list[str | Progress] = []
     model.checkpoint = Checkpoint(tmp_path / "sample.state.safetensors", "key", 1e9, lines.append)
     with pytest.raises(Interrupted, match="stopped by SIGTERM; state saved at image 32 of 50"):
         drawn(kind, model, 50, 3)
+    assert [(p.done, p.saved, p.total) for p in lines] == [(16, 0, 50), (32, 32, 50)]
+    lines.clear()
     model.checkpoint = Checkpoint(tmp_path / "sample.state.safetensors", "key", 1e9, lines.append)
     assert torch.equal(drawn(kind, model, 50, 3), whole)
     assert len(calls) == 4  # two of the first call, and the two that were missing
-    assert lines == ["going on from image 32 of 50"]
+    first, *told = lines
+    assert first == "going on from image 32 of 50"
+    assert [(p.done, p.resumed_at) for p in told] == [(48, 32), (50, 32)]

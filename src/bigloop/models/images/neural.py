@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bigloop.runtime.progress import Report
+from bigloop.runtime.progress import Progress, Report
 from bigloop.runtime.signals import Interrupted, stop_signals
-from bigloop.runtime.words import duration
 from bigloop.seeding import default_generator
 from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint, Stateful
@@ -140,7 +140,7 @@ class NeuralFamily:
             rows[:done] = state["rows"].to(self.device)
             generator.set_state(state["generator"])
             checkpoint.report(f"going on from image {done:,} of {n:,}")
-        started, begun = time.monotonic(), done
+        started, begun, saved = time.monotonic(), done, done
         with stop_signals(enabled=checkpoint is not None) as stopped:
             while done < n:
                 part = slice(done, done + SAMPLE_CHUNK)
@@ -149,11 +149,14 @@ class NeuralFamily:
                 done = min(n, part.stop)
                 if checkpoint and done < n and (stopped or checkpoint.due()):
                     checkpoint.save({"done": done, "rows": rows[:done], "generator": generator.get_state()})
-                    if stopped:
-                        raise Interrupted(f"stopped by {stopped[0]}; state saved at image {done:,} of {n:,}")
-                    rate = (done - begun) / (time.monotonic() - started)
-                    left = duration((n - done) / rate)
-                    checkpoint.report(f"image {done:,} of {n:,}, {rate:,.0f} images/s, about {left} left")
+                    saved = done
+                if checkpoint:
+                    seconds = time.monotonic() - started
+                    rate = (done - begun) / seconds
+                    told = Progress("image", done, n, seconds, (n - done) / rate, saved=saved, rate=rate)
+                    checkpoint.report(replace(told, resumed_at=begun or None))
+                if stopped and done == saved < n:
+                    raise Interrupted(f"stopped by {stopped[0]}; state saved at image {done:,} of {n:,}")
         return rows
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -28,7 +28,7 @@ class OTCFM(StackedFamily):
         hidden: int = option(64, "units of each hidden layer", minimum=1)
         layers: int = option(3, "hidden layers", minimum=1)
         sigma: float = option(0.1, "standard deviation σ around the straight line", minimum=0)
-        batch_size: int = option(256, "points a step, coupled exactly with as many of noise", minimum=1)
+        batch_size: int = option(256, "points per step, coupled exactly with as many of noise", minimum=1)
         learning_rate: float = option(1e-3, "Adam's learning rate", above=0)
         sampling_steps: int = option(
             50, "steps of the midpoint rule from noise to data", minimum=1, sampling=True

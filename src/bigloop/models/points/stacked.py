@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bigloop.runtime.progress import Report
+from bigloop.runtime.progress import LINE_SECONDS, Report
 from bigloop.runtime.signals import DivergedError
 from bigloop.runtime.words import duration
 from bigloop.spec.runs import Budget
-from bigloop.training.loop import NORM_EVERY, REPORT_SECONDS
+from bigloop.training.loop import NORM_EVERY
 
 
 class Streams:
@@ -168,7 +168,7 @@ class StackedFamily:
             if done % NORM_EVERY == 0:
                 _add(norms, {f"gradient_norm_{name}": norm(net) for name, net in self.networks.items()})
             now = time.monotonic()
-            if now - spoken > REPORT_SECONDS:
+            if now - spoken > LINE_SECONDS:
                 spoken = now
                 left = (now - begun) / (done + 1) * (steps - done - 1)
                 report(f"    step {done + 1:,} of {steps:,}, {duration(left)} left of this generation")
