@@ -101,7 +101,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     # references to nothing
     "a model that is not there": (put("runs/vae/model", "vea"), "runs.vae.model: no model named 'vea'"),
     "a loop that is not there": (put("runs/vae/loop", "accumulate"), "runs.vae.loop: no loop named"),
-    "a dataset that is not there": (put("runs/vae/dataset", "cifar10"), "runs.vae.dataset: unknown dataset"),
+    "a dataset that is not there": (
+        put("runs/vae/dataset", "svhn"),
+        "runs.vae.dataset: unknown dataset 'svhn'",
+    ),
     "a family that is not there": (
         put("models/vae-tiny/family", "gan"),
         "models.vae-tiny.family: unknown family",

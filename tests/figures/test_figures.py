@@ -376,9 +376,9 @@ def test_missing_critics_and_images_are_named(make_material: Make) -> None:
             drawn("critic_matrices", dataclasses.replace(material, critics=critics))
     for name in ("samples", "collapse"):
         with pytest.raises(ValueError, match="images of the real data are missing"):
-            drawn(name, dataclasses.replace(material, images={("vae", 1): np.zeros((1, 1, 28, 28))}))
+            drawn(name, dataclasses.replace(material, real={}))
         with pytest.raises(ValueError, match="images of run vae are missing"):
-            drawn(name, dataclasses.replace(material, images={("real", None): np.zeros((1, 1, 28, 28))}))
+            drawn(name, dataclasses.replace(material, images={}, real={"mnist": np.zeros((1, 1, 28, 28))}))
 
 
 def test_one_measure_with_two_n_is_refused(make_material: Make) -> None:

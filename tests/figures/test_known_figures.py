@@ -70,7 +70,7 @@ def material(
 ) -> Material:
     columns = ["run", "family", "dataset", "seed", "generation", "measure", "value", "n", "k", "detail"]
     table = pd.DataFrame(measures).reindex(columns=columns)
-    return Material(table, pd.DataFrame(runs), pd.DataFrame(), {}, (), **more)
+    return Material(table, pd.DataFrame(runs), pd.DataFrame(), **more)
 
 
 def trajectories(count: int, seeds: Sequence[int] = (0, 1, 2), label: str = "") -> Material:

@@ -172,18 +172,11 @@ def test_missing_measure_is_named(make_loops: Make, name: str, measure: str) -> 
 
 def test_missing_images_are_named(make_loops: Make) -> None:
     material = make_loops(SYNTHETIC, generations=2)
-    images = dict(material.images)
     for name in ("embedding", "strips"):
         with pytest.raises(ValueError, match="images of the real data are missing"):
-            drawn(
-                name,
-                dataclasses.replace(material, images={k: v for k, v in images.items() if k[0] != "real"}),
-            )
+            drawn(name, dataclasses.replace(material, real={}))
         with pytest.raises(ValueError, match="images of run synthetic-1 are missing"):
-            drawn(
-                name,
-                dataclasses.replace(material, images={k: v for k, v in images.items() if k[0] == "real"}),
-            )
+            drawn(name, dataclasses.replace(material, images={}))
 
 
 def test_needs_name_what_a_figure_cannot_do_without() -> None:
@@ -398,7 +391,7 @@ def test_each_panel_has_the_points_of_its_own_run_and_generation(make_loops: Mak
     shown = [[name for name in points(ax) if name != "reference"] for ax in fig.axes]
     assert shown == [["run:synthetic-1"]] * 2 + [["run:augmentation-1"], []] + [["run:fresh-1"]] * 2
     cells = [("synthetic-1", 1), ("synthetic-1", 2), ("augmentation-1", 1), ("fresh-1", 1), ("fresh-1", 2)]
-    images = [material.images["real", None], *(material.images[cell][:10] for cell in cells)]
+    images = [material.real["mnist"], *(material.images[cell][:10] for cell in cells)]
     real, *others = embedded(images, 30.0)
     np.testing.assert_array_equal(points(fig.axes[0])["reference"], real)
     own = [points(ax)[names[0]] for ax, names in zip(fig.axes, shown, strict=True) if names]
@@ -432,7 +425,7 @@ def test_strips_have_one_column_a_generation_after_the_real_images(make_loops: M
     pictures = [np.asarray(ax.images[0].get_array()) for ax in fig.axes]
     assert len(pictures) == 3 * 4
     assert {picture.shape for picture in pictures} == {(2 * 30 - 2, 28, 3)}
-    np.testing.assert_array_equal(pictures[0][:28, :, 0], material.images["real", None][0, 0])
+    np.testing.assert_array_equal(pictures[0][:28, :, 0], material.real["mnist"][0, 0])
     second = np.clip(material.images["augmentation-1", 3][1, 0], 0, 1)
     np.testing.assert_array_equal(pictures[4 + 2][30:, :, 0], second)
     assert (pictures[-1] == 1.0).all()  # the last run has no generation 12

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 import yaml
 
-from bigloop.data import dataset, load
+from bigloop.data import load
+from bigloop.data.store import fetch
 from bigloop.models import family
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
@@ -56,7 +57,7 @@ class Setting:
         if all((folder / f"{split}.safetensors").is_file() for split in ("train", "test")):
             return folder.resolve()
         fetched = self.scratch / "data" / "mnist"
-        dataset("mnist").fetch(fetched, None)
+        fetch("mnist", fetched, None)
         return fetched
 
     @cached_property

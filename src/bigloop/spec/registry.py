@@ -62,10 +62,12 @@ KINDS = {
             "on": (),
             "limit": 0,
             "per_side": 1,
+            "matrices": 0,
             "against": "subset",
             "has_rows": True,
             "of_images": True,
             "of_points": True,
+            "needs_classes": False,
         },
     ),
     "figures": Kind("figure", {"needs": (), "caption": ""}),
@@ -153,7 +155,8 @@ def describe(kind: str, thing: Any) -> dict[str, Any]:
         if not hasattr(thing, "Options")
         else {f.name: _option(f, h) for f, h in typed_fields(thing.Options)}
     )
-    words = inspect.getdoc(thing if isinstance(thing, type) else getattr(thing, "function", None)) or ""
+    speaks = thing if isinstance(thing, type) else getattr(thing, "function", None)
+    words = getattr(thing, "about", "") or (speaks and inspect.getdoc(speaks)) or ""
     abilities = {k: _json(getattr(thing, k, default)) for k, default in KINDS[kind].abilities.items()}
     return {"about": words.split("\n\n")[0].replace("\n", " "), "options": options, "abilities": abilities}
 
@@ -257,7 +260,7 @@ def _registered() -> dict[str, Any]:
 
 
 def _option(f: dataclasses.Field, hint: Any) -> dict[str, Any]:
-    words = inspect.formatannotation(hint)
+    words = inspect.formatannotation(hint).replace("typing.", "")
     given = {"type": "Scalar" if hint == Scalar else words, **f.metadata}
     if f.default is not dataclasses.MISSING:
         given["default"] = f.default
