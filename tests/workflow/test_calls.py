@@ -99,6 +99,20 @@ def test_a_dry_run_leaves_the_locks_of_a_snakemake_without_our_profiles(workplac
     assert lock.read_text() == "results/smoke/tables/claims.csv\n"
 
 
+def test_snakemake_s_own_locks_hold_without_a_profile_and_with_one_of_ours_no_unlocking_is_needed(
+    known: Workplace,
+) -> None:
+    (output,) = [job.output for job in known.plan() if job.rule == "simulate"]
+    lock = known.directory / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(f"{output}\n")  # as a Snakemake leaves it that is killed
+    assert "--unlock" in known.snakemake("--workflow-profile", "none", "--", output, fails=True)
+    known.snakemake("--", output)
+    assert lock.exists()
+    known.snakemake("--workflow-profile", "none", "--unlock")
+    assert not lock.exists()
+
+
 def test_a_start_cancels_what_a_killed_workflow_left_on_the_cluster(
     workplace: Workplace, slurm: tuple[dict[str, str], Path]
 ) -> None:
