@@ -70,3 +70,11 @@ def test_each_further_generation_costs_a_plan_as_much_as_the_one_before(tmp_path
     # Here 1.83 and 1.84 million. A search of all generations for each would make the second forty cost double.
     # Snakemake's own share varies a little, with the order in which it walks sets.
     assert 0 < second < 1.1 * first
+
+
+def test_a_plan_that_would_take_minutes_says_so_before_it_is_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *planning(vae(100_000), tmp_path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as running:
+        said = next((line for line in running.stderr or () if line.startswith("warning: ")), "")
+        running.kill()
+    assert re.match(r"warning: .* 300,\d\d\d jobs; Snakemake plans them in 20 min", said)

@@ -1,7 +1,6 @@
-# How jobs are called: by which Python, with what beside their science, and with words that no shell takes apart.
+# How jobs are called: by which Python, and with what beside their science.
 
 import os
-import shlex
 from pathlib import Path
 
 from bigloop.runtime import processes
@@ -34,10 +33,3 @@ def folder(file, up=1):
     for _ in range(up):
         word = f'"$(dirname {word})"'
     return word
-
-
-def literal(text):
-    """A text, whatever is in it, as a word of a shell line; only the character 0 no word can hold."""
-    if "\0" in text:
-        sys.exit(f"config error: {text!r}: holds the character 0, which no path can")
-    return shlex.quote(text).replace("{", "{{").replace("}", "}}")
