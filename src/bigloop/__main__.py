@@ -44,7 +44,6 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {}
-NEEDS: dict[str, tuple[str, ...]] = {}  # of the verbs that need any
 
 
 def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
@@ -52,7 +51,6 @@ def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], 
 
     def register(call: Call) -> Call:
         VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
-        NEEDS.update({call.__name__.rstrip("_"): needs} if needs else {})
         return call
 
     return register
@@ -298,7 +296,7 @@ def bench(options: argparse.Namespace) -> None:
     """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
     from bigloop.bench import main as run_bench
 
-    run_bench(options, NEEDS)
+    run_bench(options, {name: verb.needs for name, verb in VERBS.items() if verb.needs})
 
 
 @verb(
@@ -326,11 +324,10 @@ def status(options: argparse.Namespace) -> None:
         experiment = survey.load(options.configfile)
         if options.estimate:
             log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
-            take_share(options.threads or 1, None)
-            from bigloop.ops import probes
+            from bigloop.ops.probes import estimate
 
-            probes.estimate(experiment, NEEDS, options.threads or 1, options.cores, log.info)
-            return
+            needs = {name: verb.needs for name, verb in VERBS.items()}
+            return estimate(experiment, needs, options.threads or 1, options.cores, log.info)
         if options.watch is not None:
             from bigloop.ops import view
 

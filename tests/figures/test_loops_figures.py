@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bigloop.analysis.biases import comparable_runs
 from bigloop.figures import Material, plot
 from bigloop.figures.embedding import embedded
 from bigloop.figures.parts import style
@@ -345,22 +344,15 @@ def test_bias_runs_from_low_to_one_through_the_means_of_the_last_common_generati
 
 def test_bias_shows_the_wanted_generation_of_the_runs_that_reach_it(make_loops: Make) -> None:
     last = {"synthetic-1": 4, "synthetic-0.5": 2, "synthetic-0.8": 6, "synthetic-0.66": 4}
-    material = make_loops(SYNTHETIC, LAMBDAS, generations=last)
-    assert comparable_runs(material, "precision", 4) == (
-        [["synthetic-0.66", "synthetic-0.8", "synthetic-1"]],
-        4,
-    )
-    with pytest.raises(ValueError, match=r"differ in loop\.bias alone and reach generation 5"):
-        drawn("bias", material, generation=5)
+    fig = drawn("bias", make_loops(SYNTHETIC, LAMBDAS, generations=last), generation=4)
+    assert note(fig).startswith("generation 4;")
+    assert [list(line.get_xdata()) for line in lines(fig.axes[0], "group").values()] == [[0.66, 0.8, 1.0]]
 
 
-def test_bias_joins_only_runs_that_differ_in_nothing_else(make_loops: Make) -> None:
+def test_bias_joins_runs_by_family_and_kind_of_loop(make_loops: Make) -> None:
     material = make_loops(LOOPS, (1.0, 0.5), generations=2)
     labels = [line.get_label() for line in lines(drawn("bias", material).axes[0], "group").values()]
     assert labels == ["vae, fully synthetic", "vae, synthetic augmentation", "vae, fresh data"]
-    wide = material.runs.assign(**{"model.hidden": [1, 1, 1, 2, 1, 2]})
-    groups, _ = comparable_runs(dataclasses.replace(material, runs=wide), "precision", 0)
-    assert groups == [["synthetic-0.5", "synthetic-1"]]
 
 
 def test_bias_needs_two_lambdas(make_loops: Make) -> None:

@@ -16,7 +16,7 @@ from bigloop.config.datasets import Images, handed_over, images_named, images_of
 from bigloop.config.declared import Config, RunEntry, check_name
 from bigloop.config.runs import Run, Simulation
 from bigloop.config.sweep import Point, chosen, loop_of, points
-from bigloop.data import SOURCES
+from bigloop.data import SOURCES, root_of
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
 from bigloop.spec.faults import named, shown
@@ -35,7 +35,7 @@ def runs_of(config: Config) -> dict[str, Run]:
     models = {name: _model(name, given) for name, given in config.models.items()}
     loop_specs = {name: loop_of(given, f"loops.{name}") for name, given in config.loops.items()}
     densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
-    root = Path(config.data.root) if config.data and config.data.root else None
+    root = root_of(config.data.root, "data") if config.data else None
     images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
     runs: dict[str, Run] = {}
     for swept, given in chosen(config).items():

@@ -120,6 +120,13 @@ def source(name: str) -> Source:
     return SOURCES[name]
 
 
+def root_of(text: str | None, where: str) -> Path | None:
+    """The place that a config's key `root` names; SpecError where no path can be that text."""
+    if text and "\0" in text:
+        raise SpecError(f"{where}.root: {text!r} holds the character 0, as no path can")
+    return Path(text) if text else None
+
+
 def configured(name: str, given: Mapping[Any, Any], where: str) -> tuple[DatasetSpec, Path | None]:
     """The dataset that a source's name and options describe, and where the user's files of it lie.
 
@@ -129,7 +136,7 @@ def configured(name: str, given: Mapping[Any, Any], where: str) -> tuple[Dataset
 
     about = source(name)
     options = parse(about.Options, given, where)
-    root = Path(options.root) if options.root else None
+    root = root_of(options.root, where)
     try:
         listing = about.listing(options, root)
     except DataError as error:

@@ -30,6 +30,7 @@ from bigloop.ops.resources import planning_warning, training_batch, training_ste
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
+from bigloop.runtime.job import take_share
 from bigloop.runtime.progress import Report, quiet
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar
@@ -37,9 +38,7 @@ from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Data, source_of
 from bigloop.training.devices import default_device
 
-SECONDS = (
-    10.0  # for all probes; an estimate takes twice that, with the imports, and what probes need to be ready
-)
+SECONDS = 8.0  # for all probes; with imports, and what probes need to be ready, an estimate takes twice that
 NUMBERS = 2**23  # of training rows that are made for a probe; more rows make no step longer
 LEARNING = 3  # of the time, where a measure gets 1: trainings and samplings are what takes long
 INCEPTION_SIDE, INCEPTION_FEATURES = 299, 2_048
@@ -52,6 +51,7 @@ def estimate(
     """Print what an experiment would take here, with jobs of so many threads on so many cores."""
     if warning := planning_warning(experiment):
         report(warning)
+    take_share(threads, None)
     timing = Timing(needs, threads, report=report)
     best, worst = timing.forecast(experiment)
     show(experiment, best, worst, cores, len(visible_gpus()) if timing.device.type == "cuda" else 0, threads)

@@ -16,16 +16,13 @@ from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import Scalar
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Data
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 
 
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
-
-
-# Their solver holds about five matrices of distances; the other measures hold blocks of rows.
-TRANSPORT = {"wasserstein1", "wasserstein1_excess", "wasserstein2"}
 
 
 COPIES = 3  # of the training rows while they are gathered
@@ -117,10 +114,11 @@ def simulating_memory(run: Run, block: Span) -> int:
 
 
 def measuring_memory(measures: dict[str, dict[str, Scalar]], data: Data) -> int:
-    """MB for a measuring job of a dataset: optimal transport's matrices, and the real rows."""
-    n = max((cast(int, options.get("n", 0)) for m, options in measures.items() if m in TRANSPORT), default=0)
+    """MB for a measuring job of a dataset: the largest measure's matrices, and the real rows."""
+    known = declared("measures")
+    held = max((known[m].matrices * cast(int, o.get("n", 0)) ** 2 for m, o in measures.items()), default=0)
     about = dataset(data)
-    return BASE + _megabytes(n, n, FLOAT64, 5) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
+    return BASE + _megabytes(held, FLOAT64) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
 
 
 def _megabytes(*factors: int) -> int:

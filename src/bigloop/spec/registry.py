@@ -62,6 +62,7 @@ KINDS = {
             "on": (),
             "limit": 0,
             "per_side": 1,
+            "matrices": 0,
             "against": "subset",
             "has_rows": True,
             "of_images": True,

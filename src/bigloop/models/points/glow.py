@@ -45,10 +45,6 @@ class Glow(StackedFamily):
     def build(self, streams: Streams) -> dict[str, nn.Module]:
         return {"flow": Flow(self.dimension, self.options.couplings, self.options.hidden, streams)}
 
-    def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        parameters = self.networks["flow"].parameters()
-        return {"flow": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
-
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         batch = next(stream)
         self.flow.initialise(batch)

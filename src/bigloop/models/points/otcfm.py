@@ -38,10 +38,6 @@ class OTCFM(StackedFamily):
         o, d = self.options, self.dimension
         return {"velocity": mlp([d + 1, *[o.hidden] * o.layers, d], nn.SELU, streams)}
 
-    def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        parameters = self.networks["velocity"].parameters()
-        return {"velocity": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
-
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         x1 = next(stream)
         noise = streams.normal(*x1.shape[1:])
@@ -51,11 +47,7 @@ class OTCFM(StackedFamily):
         if self.options.sigma:
             x = x + self.options.sigma * streams.normal(*x1.shape[1:])
         loss = (self.velocity(x, t) - (x1 - x0)).square().mean((1, 2))
-        optimizer = self.optimizers["velocity"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        optimizer.step()
-        return {"loss": loss.detach()}
+        return {"loss": self.descend("velocity", loss)}
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """The learned velocity at points x (replicates, n, d) and times t (replicates, n, 1)."""
