@@ -91,7 +91,9 @@ def _generations(watch: Stopwatch, run: Run) -> tuple[Callable[[float], float], 
     if whole:
         line = watch.line(("generations", which), Probe(f"generations of {run.name}", generation, len(seeds)))
         return lambda steps: line.at(len(seeds)), 0.0, kept * len(seeds)
-    line = watch.line(("training", which), Probe(f"training of {run.name}", generation, most))
+    step = watch.once(("step", which), lambda: getattr(fresh(seeds[:1], 1).model, "batches_per_step", 1))
+    probe = Probe(f"training of {run.name}", generation, max(most, step), least=step, batch=step)
+    line = watch.line(("training", which), probe)
     sampled = watch.line(("sampling", which), Probe(f"sampling of {run.name}", sampling, loop.samples)).at(
         loop.samples
     )
