@@ -6,12 +6,16 @@ import pstats
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+
+from .conftest import Workplace
 
 pytestmark = pytest.mark.workflow
 
@@ -42,6 +46,28 @@ def planning(change: dict[str, Any], folder: Path) -> tuple[str, ...]:
 def test_a_chain_of_1_000_generations_is_planned(call: Callable[..., str], tmp_path: Path) -> None:
     printed = call(*planning(vae(1_000), tmp_path))
     assert re.search(r"^train +1000$", printed, re.MULTILINE)
+
+
+def test_images_without_classes_are_planned_with_their_floor_and_without_a_classifier(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    np.save(tmp_path / "images.npy", np.zeros((400, 28, 28), np.uint8))
+    place.config["datasets"] = {"mine": {"source": "arrays", "root": str(tmp_path / "images.npy")}}
+    run = place.config["runs"]["vae"] | {"dataset": "mine", "generations": 2, "seeds": [0]}
+    loop = place.config["loops"][run["loop"]] | {
+        "initial": {"n": 300},
+        "samples": 300,
+        "synthetic": {"n": 300},
+    }
+    place.config["loops"][run["loop"]] = loop
+    place.config |= {
+        "runs": {"vae": run},
+        "measures": {"pixels": {"n": 40}},
+        "figures": {"pixel_intensities": None},
+    }
+    planned = Counter(job.rule for job in place.plan())
+    assert planned["measure_real"] == 1
+    assert planned["classify"] == 0
+    assert planned["measure"] == 2
 
 
 def calls_of_functions(generations: int, folder: Path) -> int:

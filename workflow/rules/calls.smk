@@ -10,6 +10,11 @@ from bigloop.spec.registry import PLUGINS
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
+# Where envs/bigloop.post-deploy.sh finds what it installs.
+os.environ.update(
+    BIGLOOP_CHECKOUT=str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1])
+)
+
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())
 

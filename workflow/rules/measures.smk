@@ -88,7 +88,7 @@ rule collect:
         measures=generations("measures.json") + block_files("measures.csv"),
         floor=expand(
             f"{HOME}/floor/{{dataset}}.json",
-            dataset=[*experiment.classifiers, *experiment.densities],
+            dataset=[*experiment.images, *experiment.densities],
         ),
         critics=critic_files(),
     output:

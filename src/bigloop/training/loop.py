@@ -214,7 +214,7 @@ def run(
             tally.seconds += now - last
             tally.epoch_seconds += now - last
             last = now
-            if now - spoken > REPORT_SECONDS:
+            if now - spoken > REPORT_SECONDS and tally.done < steps:
                 spoken = now
                 report(progress())
             if tally.done % epoch_steps == 0 or tally.done == steps:
