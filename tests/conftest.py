@@ -18,7 +18,8 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from bigloop.artifacts import ArtifactError, write_tensors
-from bigloop.data import dataset, load
+from bigloop.data import load
+from bigloop.data.store import fetch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "tests"
@@ -102,7 +103,7 @@ def mnist() -> Path:
             for split in SPLITS:
                 load(folder, split)
         except ArtifactError:  # none there, a damaged one, or one that another version stored
-            dataset("mnist").fetch(folder, None)
+            fetch("mnist", folder, None)
     return folder
 
 

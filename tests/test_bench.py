@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from bigloop.bench import growth, jobs, loop, measures, steps, table, together
 from bigloop.bench.plain import (
     BATCH,
     Contest,
-    PlainBatches,
     PlainVAE,
     PlainWGANGP,
     checked,
     loss_difference,
+    plain_batches,
     plain_loader,
     timed,
 )
@@ -37,6 +38,7 @@ from bigloop.data import load
 from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
 from bigloop.runtime.progress import Reporter
+from bigloop.training.recorded import GRAPHS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
@@ -116,9 +118,9 @@ def test_the_plain_loader_gives_the_same_pixels_as_rows_in_memory(images: np.nda
 
 
 def test_plain_batches_begin_another_pass_where_one_ends(images: np.ndarray) -> None:
-    loader = PlainBatches(images[:100], np.zeros(100, np.int64))
-    assert [len(batch) for batch in loader.take(3)] == [64, 36, 64]
-    assert [len(batch) for batch in loader.take(2)] == [36, 64]
+    batches = plain_batches(images[:100], np.zeros(100, np.int64))
+    assert [len(batch) for batch in islice(batches, 3)] == [64, 36, 64]
+    assert [len(batch) for batch in islice(batches, 2)] == [36, 64]
 
 
 # --- operations ---
@@ -174,6 +176,19 @@ def test_the_diffusion_is_that_of_the_shipped_experiment() -> None:
     assert config["models"]["ddpm"].items() >= steps.DDPM.items()
 
 
+@pytest.mark.parametrize("before", [None, "1"])
+def test_on_a_gpu_steps_are_also_taken_unrecorded_and_the_setting_comes_back(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(GRAPHS, raising=False)
+    if before:
+        monkeypatch.setenv(GRAPHS, before)
+    seen = [(mode, os.environ.get(GRAPHS)) for mode in steps._modes(torch.device("cuda"))]
+    assert seen == [("", before), (", no CUDA graph", "0")]
+    assert os.environ.get(GRAPHS) == before
+    assert list(steps._modes(CPU)) == [""]
+
+
 # --- sections ---
 
 
@@ -188,8 +203,8 @@ def found(section: Section, setting: Setting) -> list[Any]:
         assert min(numbers) >= 0
         assert max(numbers) > 0
         assert json.loads(json.dumps(row._asdict()))["name"] == row.name
-    assert all(len(column.head) < table.WIDTH for column in section.columns)
-    assert {column.field for column in section.columns} < {*rows[0]._fields}
+    assert all(len(column.head) < table.WIDTH for column in section.columns.values())
+    assert ("name", *section.columns) == rows[0]._fields
     assert head(section).split()
     return rows
 
@@ -354,7 +369,7 @@ def test_the_json_has_all_sections_with_what_the_screen_shows(
     def rows(setting: Setting) -> Any:
         yield jobs.Row("something", 0.0123)
 
-    quick = {name: Section(name, "about it", jobs.SECTION.columns, rows, True) for name in bench.SECTIONS}
+    quick = {name: Section(name, "about it", jobs.Row, rows, True) for name in bench.SECTIONS}
     monkeypatch.setattr(bench, "SECTIONS", quick)
     assert main(["bench", "--quick", "--data", str(mnist), "--out", str(tmp_path / "b.json")]) == 0
     keys = ("date", "device", "cpu", "cores", "threads", "memory_gib", "versions", "sections")

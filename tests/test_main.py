@@ -335,6 +335,23 @@ def test_a_job_uses_the_threads_and_the_gpus_it_is_given(small_mnist: Path, tmp_
         assert read_json(out / "model.json")["device"] != "cuda"
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (["--gpus", "0"], ""),
+        (["--gpus", "0", "--gres="], ""),
+        (["--gpus", "0", "--gres", "gpu:1"], "0"),
+        ([], "0"),
+    ],
+)
+def test_a_gpu_is_hidden_unless_the_job_was_given_one_as_gpu_or_as_gres(
+    given: list[str], seen: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert main(["fetch", "--dataset", "mnist", "--root", str(tmp_path), "--out", str(tmp_path), *given]) == 1
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
+
 def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tmp_path: Path) -> None:
     long = replace(SPEC, budget=Budget(images=64 * 30_000))
     command = [sys.executable, "-m", "bigloop", *train_arguments(small_mnist, tmp_path / "gen-1", long)]
@@ -349,6 +366,8 @@ def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tm
     assert process.returncode == 143
     step = re.search(r"stopped by SIGTERM; state saved at step ([\d,]+) of 30,000", printed)
     assert step
+    told = read_state(tmp_path / "gen-1" / "train.log")
+    assert (told.state, told.progress.saved) == ("stopped", int(step.group(1).replace(",", "")))
     assert [path.name for path in state.parent.glob("*.safetensors")] == [state.name]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     assert process.stderr

@@ -17,18 +17,20 @@ from typing import Any, NamedTuple, TypeVar
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
-from bigloop.data import DataError, dataset
+from bigloop.data import DataError
 from bigloop.runtime import processes
 from bigloop.runtime.job import begin, take_share
 from bigloop.runtime.signals import SAVE_SECONDS, DivergedError
 from bigloop.spec import jobs
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
+from bigloop.spec.runs import source_of
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
 PERMANENT = (SpecError, ArtifactError, DataError, DivergedError)  # failures that another attempt cannot mend
 
+CONFIG = Path("config.yaml")
 Argument = tuple[str, dict[str, Any]]  # of argparse's add_argument
 Call = Callable[[argparse.Namespace], None]
 
@@ -42,7 +44,6 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {}
-NEEDS: dict[str, tuple[str, ...]] = {}  # of the verbs that need any
 
 
 def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
@@ -50,7 +51,6 @@ def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], 
 
     def register(call: Call) -> Call:
         VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
-        NEEDS.update({call.__name__.rstrip("_"): needs} if needs else {})
         return call
 
     return register
@@ -72,14 +72,7 @@ EVERY_VERB = (
     path("log", "write the log to this file, too", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
     option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
-    option(  # nargs: Snakemake's :q leaves nothing of an empty word
-        "--gres",
-        "what a cluster gave the job; gpu:1 means --gpus 1",
-        nargs="?",
-        default="",
-        const="",
-        metavar="NAME",
-    ),
+    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
     option(
         "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
     ),
@@ -111,14 +104,24 @@ def _start(options: argparse.Namespace) -> None:
 
 
 @verb(
-    option("--dataset", None, required=True),
-    path("root", "folder with the dataset's files; nothing else is tried then", False, metavar="ROOT"),
+    option("--dataset", "a source's name, or a dataset's spec as JSON", required=True),
+    path(  # nargs: Snakemake's :q leaves nothing of an empty word
+        "root",
+        "where the user's files of it lie; nothing else is tried then",
+        False,
+        metavar="ROOT",
+        nargs="?",
+    ),
     path("out"),
 )
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
-    source = dataset(options.dataset).fetch(options.out, options.root)
-    options.report(f"{options.dataset} verified and stored, from {source}")
+    from bigloop.data import store
+
+    data = store.data_of(options.dataset)
+    options.report(
+        f"{source_of(data)} verified and stored, from {store.fetch(data, options.out, options.root)}"
+    )
 
 
 @verb(SPEC, path("data"), path("out"), SAVE_EVERY, needs=("bigloop.measures.classify",))
@@ -190,10 +193,15 @@ def simulate(options: argparse.Namespace) -> None:
 @verb(
     option("--spec", "what the job is told", metavar="JSON"),
     path("out"),
-    *(path(name, required=False) for name in ("samples", "model", "first", "classifier", "data")),
+    *(path(name, required=False) for name in ("samples", "model", "first", "data")),
+    files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
-    option("--dataset", "for images from elsewhere: the real data to compare with"),
+    option(
+        "--dataset",
+        "for images from elsewhere: the real data to compare with, a source or one of the config's",
+    ),
+    path("configfile", "for images from elsewhere: the config that names the dataset", False, default=CONFIG),
     option(
         "--range",
         "for images from elsewhere: pixel values of black and white; uint8 is always 0 255 (default: 0 1)",
@@ -208,22 +216,25 @@ def simulate(options: argparse.Namespace) -> None:
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real floor (--floor), or images from elsewhere (--samples and --dataset)."""
     from bigloop.measures import images
+    from bigloop.ops.survey import dataset_named
 
-    judges = options.classifier, options.data
+    files = (".safetensors", ".json")
+    judge = next((p.parent if p.suffix in files else p for p in options.classifier), None)
+    judges = judge, options.data
     if options.density:
         from bigloop.measures.points import measure_density
 
         records = measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:
-        floor = _spec(jobs.FloorSpec, options, "classifier", "data")
+        floor = _spec(jobs.FloorSpec, options, "data")
         records = images.measure_real(floor, *judges, options.report)
     elif options.spec:
-        spec = _spec(jobs.MeasureSpec, options, "samples", "classifier", "data")
+        spec = _spec(jobs.MeasureSpec, options, "samples", "data")
         records = images.measure(spec, options.samples, options.model, *judges, options.report, options.first)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
     else:
-        given = options.samples, options.dataset, options.range
+        given = options.samples, dataset_named(options.dataset, options.configfile), options.range
         records = images.measure_file(*given, *judges, options.n, options.report)
     write_json(options.out, records)
     options.report(f"{len(records)} records written to {options.out}")
@@ -285,11 +296,11 @@ def bench(options: argparse.Namespace) -> None:
     """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
     from bigloop.bench import main as run_bench
 
-    run_bench(options, NEEDS)
+    run_bench(options, {name: verb.needs for name, verb in VERBS.items() if verb.needs})
 
 
 @verb(
-    path("configfile", "default: config.yaml", False, default=Path("config.yaml"), metavar="FILE"),
+    path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
     option(
         "--watch",
@@ -313,11 +324,10 @@ def status(options: argparse.Namespace) -> None:
         experiment = survey.load(options.configfile)
         if options.estimate:
             log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
-            take_share(options.threads or 1, None)
-            from bigloop.ops import probes
+            from bigloop.ops.probes import estimate
 
-            probes.estimate(experiment, NEEDS, options.threads or 1, options.cores, log.info)
-            return
+            needs = {name: verb.needs for name, verb in VERBS.items()}
+            return estimate(experiment, needs, options.threads or 1, options.cores, log.info)
         if options.watch is not None:
             from bigloop.ops import view
 

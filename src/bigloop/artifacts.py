@@ -1,4 +1,4 @@
-"""The files that jobs pass on: atomic, checksummed, pickle-free, and able to say where they belong.
+"""Artifacts, the files that jobs exchange: atomic, checksummed, pickle-free, and bound to their place.
 
     write_tensors(path, {"images": images}, {"generation": "3"})
     tensors, header = read_tensors(path)        # raises ArtifactError, one line, for a broken or moved file
@@ -67,7 +67,7 @@ def replacing(path: Path, *, sealed: bool = False) -> Iterator[Path]:
             temporary.replace(target)
     except (OSError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ArtifactError(f"{path}: cannot be written ({reason}); what stood there is kept") from None
+        raise ArtifactError(f"{path}: cannot be written ({reason}); the previous file is kept") from None
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     was written for.
     """
     if not path.is_file():
-        raise ArtifactError(f"{path}: missing; run the snakemake command that makes it")
+        raise ArtifactError(f"{path}: missing; run the snakemake command that creates it")
     try:
         with safetensors.safe_open(str(path), framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("bigloop", "{}"))
@@ -103,7 +103,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if header.get("sha256") != _checksum(tensors, {**words, "address": header.get("address", "")}):
         raise ArtifactError(f"{path}: damaged (its checksum does not match its content); {REBUILD}")
     if header["address"] != _address(path):
-        raise ArtifactError(f"{path}: holds {header['address']}, which belongs elsewhere; {REBUILD}")
+        raise ArtifactError(f"{path}: holds {header['address']}, not the file that belongs here; {REBUILD}")
     return tensors, header
 
 
@@ -189,7 +189,7 @@ def _sealed_content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ArtifactError(f"{shown}: missing; run the snakemake command that makes it") from None
+        raise ArtifactError(f"{shown}: missing; run the snakemake command that creates it") from None
     except OSError as error:
         raise ArtifactError(f"{shown}: cannot be read ({error.strerror}); {REBUILD}") from None
     try:
@@ -201,7 +201,7 @@ def _sealed_content(path: Path) -> bytes:
     if checksum != hashlib.sha256(content).hexdigest():
         raise ArtifactError(f"{shown}: damaged (its checksum does not match its content); {REBUILD}")
     if address != _address(path):
-        raise ArtifactError(f"{shown}: holds {address}, which belongs elsewhere; {REBUILD}")
+        raise ArtifactError(f"{shown}: holds {address}, not the file that belongs here; {REBUILD}")
     return content
 
 

@@ -101,7 +101,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     # references to nothing
     "a model that is not there": (put("runs/vae/model", "vea"), "runs.vae.model: no model named 'vea'"),
     "a loop that is not there": (put("runs/vae/loop", "accumulate"), "runs.vae.loop: no loop named"),
-    "a dataset that is not there": (put("runs/vae/dataset", "cifar10"), "runs.vae.dataset: unknown dataset"),
+    "a dataset that is not there": (
+        put("runs/vae/dataset", "svhn"),
+        "runs.vae.dataset: unknown dataset 'svhn'",
+    ),
     "a family that is not there": (
         put("models/vae-tiny/family", "gan"),
         "models.vae-tiny.family: unknown family",
@@ -179,6 +182,57 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "a figure whose name is a number": (
         lambda c: c["figures"].update({1: None}),
         "figures.1: unknown figure",
+    ),
+    # hints for words that are numbers to people
+    "4e2, a word in YAML": (
+        put("models/vae-tiny/hidden", "4e2"),
+        "models.vae-tiny.hidden: expected integer, got '4e2' (a word in YAML; write 400)",
+    ),
+    "a fraction as a word for an integer": (
+        put("models/vae-tiny/hidden", "1e-4"),
+        "models.vae-tiny.hidden: expected integer, got '1e-4'",
+    ),
+    # counts without bounds
+    "a thousand million seeds": (
+        put("runs/vae/seeds", 1_000_000_000),
+        "runs.vae.seeds: expected at most 100000, got 1000000000",
+    ),
+    "1e30 seeds": (put("runs/vae/seeds", "1e30"), "runs.vae.seeds: expected integer, got '1e30'"),
+    "1.0e+30 seeds": (put("runs/vae/seeds", 1e30), "runs.vae.seeds: expected at most 100000, got 1000000"),
+    "a seed of 400 digits": (put("runs/vae/seeds", [10**400]), "runs.vae.seeds.0: expected at most 900719"),
+    "half a seed": (put("runs/vae/seeds", [0.5]), "runs.vae.seeds.0: expected integer, got 0.5"),
+    "seeds that never end": (put("runs/vae/seeds", math.inf), "runs.vae.seeds: expected integer, got inf"),
+    "a list of too many seeds": (
+        put("runs/vae/seeds", list(range(100_001))),
+        "runs.vae.seeds: expected at most 100000 entries, got 100001",
+    ),
+    "too many generations": (
+        put("runs/vae/generations", 10**9),
+        "runs.vae.generations: expected at most 1000000, got 1000000000",
+    ),
+    "too many jobs": (
+        each(put("runs/vae/seeds", 100_000), put("runs/vae/generations", 11)),
+        "runs: have 1100004 generations, seeds counted, to train one by one, expected at most 1000000",
+    ),
+    "too many rows": (
+        put("loops/fully-synthetic/samples", 10**12),
+        f"{LOOP}.samples: expected at most 1000000000, got 1000000000000",
+    ),
+    "too many epochs": (
+        put(f"{BUDGET}/initial", {"epochs": 1e9}),
+        f"{LOOP}.budget.initial.epochs: expected at most 1000000, got 1000000000.0",
+    ),
+    "too wide a layer": (
+        put("models/vae-tiny/hidden", 10**9),
+        "models.vae-tiny.hidden: expected at most 1000000, got 1000000000",
+    ),
+    "too many to measure": (
+        put("measures/fid", {"n": 10**10}),
+        "measures.fid.n: expected at most 1000000000, got 10000000000",
+    ),
+    "plugins that are not there": (
+        put("plugins", ["no_such_module"]),
+        "plugins: no_such_module: cannot be imported (ModuleNotFoundError: No module named 'no_such_module')",
     ),
     # values out of range
     "a negative count": (put("models/vae-tiny/hidden", -3), "models.vae-tiny.hidden: "),

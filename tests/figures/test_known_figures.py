@@ -16,9 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bigloop.analysis.ends import effective_sample_size, last_values
-from bigloop.analysis.loops import images_seen
-from bigloop.analysis.solutions import solutions
 from bigloop.figures import Material, plot
 from bigloop.figures.parts import style
 from bigloop.metrics.theory import expected_sd, fresh_recursion
@@ -73,7 +70,7 @@ def material(
 ) -> Material:
     columns = ["run", "family", "dataset", "seed", "generation", "measure", "value", "n", "k", "detail"]
     table = pd.DataFrame(measures).reindex(columns=columns)
-    return Material(table, pd.DataFrame(runs), pd.DataFrame(), {}, (), **more)
+    return Material(table, pd.DataFrame(runs), pd.DataFrame(), **more)
 
 
 def trajectories(count: int, seeds: Sequence[int] = (0, 1, 2), label: str = "") -> Material:
@@ -362,39 +359,16 @@ def test_a_measure_of_several_things_is_refused() -> None:
         drawn("trajectories", dataclasses.replace(given, measures=details), measures=("sd",))
 
 
-IMAGES: dict[str, tuple[dict[str, Any], list[float]]] = {
-    "epochs": ({}, [100, 160, 220]),  # 2 × 50 first, 3 × 20 later
-    "epochs with real rows": ({"loop.real.fresh": 5, "loop.real.fixed": 2}, [100, 181, 262]),
-    "ratio": (
-        {"loop.synthetic.n": None, "loop.synthetic.ratio": 0.5, "loop.real.fixed": 10},
-        [100, 145, 190],
-    ),
-    "a pool that grows": ({"loop.synthetic.from": "all"}, [100, 160, 280]),
-    "the last generations": ({"loop.synthetic.from": "2"}, [100, 160, 220]),
-    "images": (
-        {"loop.budget.retrain.epochs": None, "loop.budget.retrain.images": 7},
-        [100, 107, 114],
-    ),
-}
-
-
-@pytest.mark.parametrize("case", IMAGES)
-def test_images_seen_add_up_over_the_budgets(case: str) -> None:
-    keys, seen = IMAGES[case]
-    given = run("a", **keys)
-    table = material([given], rows(given, {"sd": lambda s, t: 1.0}))
-    np.testing.assert_allclose(images_seen(given, np.array([1, 2, 3])), seen, rtol=1e-12)
-    np.testing.assert_allclose(images_seen(given, np.array([3])), seen[2:], rtol=1e-12)
-    (ax,) = drawn("trajectories", table, measures=("sd",), x="images").axes
-    np.testing.assert_allclose(lines(ax)["a"].get_xdata()[:3], seen, rtol=1e-12)
+def test_a_curve_over_images_has_what_its_models_have_seen_for_x() -> None:
+    given = run("a")
+    (ax,) = drawn(
+        "trajectories",
+        material([given], rows(given, {"sd": lambda s, t: 1.0})),
+        measures=("sd",),
+        x="images",
+    ).axes
+    assert lines(ax)["a"].get_xdata().tolist() == [100, 160, 220, 280, 340, 400]  # 2 × 50 first, 3 × 20 later
     assert ax.get_xlabel() == "training examples seen"
-
-
-def test_a_run_without_a_budget_has_no_images() -> None:
-    given = run("a", **{"loop.budget.retrain.epochs": None})
-    table = material([given], rows(given, {"sd": lambda s, t: 1.0}))
-    with pytest.raises(ValueError, match=r"run a has no loop\.budget\.retrain"):
-        drawn("trajectories", table, measures=("sd",), x="images")
 
 
 @pytest.mark.parametrize("x", ["generation", "images"])
@@ -564,39 +538,12 @@ def test_runs_without_the_keys_are_left_out() -> None:
         drawn("sweep", given, measure="distance", x="loop.start")
 
 
-def test_last_values_are_means_of_the_last_measured_generations_of_each_seed() -> None:
+def test_a_sweep_over_the_last_generations_says_so() -> None:
     given = run("a", generations=5)
     table = rows(given, {"sd": lambda s, t: 10.0 * s + t}, seeds=(0, 1))
-    table = [row for row in table if row["generation"] != 4]
-    assert last_values(material([given], table), "a", "sd").tolist() == [5.0, 15.0]
-    assert last_values(material([given], table), "a", "sd", 2).tolist() == [4.0, 14.0]
-    assert last_values(material([given], table), "a", "sd", 9).tolist() == [2.75, 12.75]
-    assert last_values(material([given], table), "a", "other").tolist() == []
     fig = drawn("sweep", material([given], table), measure="sd", x="loop.bias", last=2)
-    assert lines(fig.axes[0], "line").popitem()[1].get_ydata().tolist() == [9.0]
+    assert lines(fig.axes[0], "line").popitem()[1].get_ydata().tolist() == [9.5]
     assert note(fig) == "last 2 measured generations"
-
-
-@pytest.mark.parametrize("n", [5, 20, 33, 100, 399.5, 2000])
-def test_effective_sample_size_inverts_a_power_law_within_and_beyond_its_table(n: float) -> None:
-    sizes = np.array([100, 20, 400, 50])
-    found = effective_sample_size(3 * n**-0.5, sizes, 3 * sizes**-0.5)
-    assert found == pytest.approx(n, rel=1e-12)  # a power law is a line in log-log: rounding alone
-
-
-def test_effective_sample_size_lies_between_the_sizes_that_are_nearest() -> None:
-    sizes, distances = np.array([10, 100, 1000]), np.array([1.0, 0.5, 0.4])
-    # halfway in log distance is halfway in log size
-    assert effective_sample_size(math.sqrt(0.5 * 0.4), sizes, distances) == pytest.approx(10**2.5, rel=1e-12)
-    rises = np.array([1.0, 0.5, 0.6])
-    assert effective_sample_size(0.55, sizes, rises) == pytest.approx(
-        10 ** (1 + math.log(1 / 0.55) / math.log(2)), rel=1e-12
-    )
-    with pytest.raises(ValueError, match="do not improve from 100 to 1000 rows"):
-        effective_sample_size(0.3, sizes, rises)
-    for bad in (([10], [1.0]), ([10, 10], [1.0, 0.5]), ([10, 20], [1.0, 0.0])):
-        with pytest.raises(ValueError, match="two or more sizes"), np.errstate(divide="ignore"):
-            effective_sample_size(0.3, np.array(bad[0]), np.array(bad[1]))
 
 
 def test_effective_sample_size_of_each_loop_is_drawn_for_each_fresh_row() -> None:
@@ -615,15 +562,6 @@ def test_effective_sample_size_of_each_loop_is_drawn_for_each_fresh_row() -> Non
     (above,) = ax.patches
     assert above.get_y() == 1.0
     assert above.get_y() + above.get_height() == pytest.approx(ax.get_ylim()[1])
-
-
-def test_effective_sample_size_takes_single_fits_of_its_own_family_and_dataset_alone() -> None:
-    given = swept()
-    other = given.runs["run"].str.startswith("single") & (given.runs["loop.initial.n"] > 20)
-    for key in ("family", "dataset"):
-        runs = given.runs.assign(**{key: given.runs[key].mask(other, "other")})
-        with pytest.raises(ValueError, match=r"gaussian on gaussian needs two runs .* got 1"):
-            drawn("sweep", dataclasses.replace(given, runs=runs), **SWEEP | {"effective": True})
 
 
 def test_effective_sample_size_needs_loops_with_fresh_rows() -> None:
@@ -648,16 +586,6 @@ def test_each_solution_is_a_gaussian_with_the_share_of_the_seeds_that_found_it()
     (filled,) = left.collections
     x, p = given.curves["f0"]
     assert filled.get_paths()[0].vertices[:, 1].max() == pytest.approx(p.max(), rel=1e-12)
-
-
-def test_solutions_are_joined_by_chains_of_seeds_and_not_across_a_gap() -> None:
-    given = run("a", generations=1)
-    means = [0.0, 0.4, 0.8, 1.2, 3.0]  # of sd 1: steps of 0.4 sd join, and one of 1.8 does not
-    table = rows(given, {"mean": lambda s, t: means[s], "sd": lambda s, t: 1.0}, seeds=range(5))
-    found = solutions(material([given], table), "a")
-    assert [(s.mean, s.sd, s.share) for s in found] == [(pytest.approx(0.6), 1.0, 0.8), (3.0, 1.0, 0.2)]
-    wide = rows(given, {"mean": lambda s, t: 0.0, "sd": lambda s, t: (0.5, 2.0)[s]}, seeds=range(2))
-    assert [s.sd for s in solutions(material([given], wide), "a")] == [0.5, 2.0]
 
 
 def test_divergences_are_means_over_seeds_of_generation_1_with_their_floors() -> None:

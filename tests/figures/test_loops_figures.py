@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bigloop.analysis.biases import comparable_runs
 from bigloop.figures import Material, plot
 from bigloop.figures.embedding import embedded
 from bigloop.figures.parts import style
@@ -172,18 +171,11 @@ def test_missing_measure_is_named(make_loops: Make, name: str, measure: str) -> 
 
 def test_missing_images_are_named(make_loops: Make) -> None:
     material = make_loops(SYNTHETIC, generations=2)
-    images = dict(material.images)
     for name in ("embedding", "strips"):
         with pytest.raises(ValueError, match="images of the real data are missing"):
-            drawn(
-                name,
-                dataclasses.replace(material, images={k: v for k, v in images.items() if k[0] != "real"}),
-            )
+            drawn(name, dataclasses.replace(material, real={}))
         with pytest.raises(ValueError, match="images of run synthetic-1 are missing"):
-            drawn(
-                name,
-                dataclasses.replace(material, images={k: v for k, v in images.items() if k[0] == "real"}),
-            )
+            drawn(name, dataclasses.replace(material, images={}))
 
 
 def test_needs_name_what_a_figure_cannot_do_without() -> None:
@@ -351,22 +343,15 @@ def test_bias_runs_from_low_to_one_through_the_means_of_the_last_common_generati
 
 def test_bias_shows_the_wanted_generation_of_the_runs_that_reach_it(make_loops: Make) -> None:
     last = {"synthetic-1": 4, "synthetic-0.5": 2, "synthetic-0.8": 6, "synthetic-0.66": 4}
-    material = make_loops(SYNTHETIC, LAMBDAS, generations=last)
-    assert comparable_runs(material, "precision", 4) == (
-        [["synthetic-0.66", "synthetic-0.8", "synthetic-1"]],
-        4,
-    )
-    with pytest.raises(ValueError, match=r"differ in loop\.bias alone and reach generation 5"):
-        drawn("bias", material, generation=5)
+    fig = drawn("bias", make_loops(SYNTHETIC, LAMBDAS, generations=last), generation=4)
+    assert note(fig).startswith("generation 4;")
+    assert [list(line.get_xdata()) for line in lines(fig.axes[0], "group").values()] == [[0.66, 0.8, 1.0]]
 
 
-def test_bias_joins_only_runs_that_differ_in_nothing_else(make_loops: Make) -> None:
+def test_bias_joins_runs_by_family_and_kind_of_loop(make_loops: Make) -> None:
     material = make_loops(LOOPS, (1.0, 0.5), generations=2)
     labels = [line.get_label() for line in lines(drawn("bias", material).axes[0], "group").values()]
     assert labels == ["vae, fully synthetic", "vae, synthetic augmentation", "vae, fresh data"]
-    wide = material.runs.assign(**{"model.hidden": [1, 1, 1, 2, 1, 2]})
-    groups, _ = comparable_runs(dataclasses.replace(material, runs=wide), "precision", 0)
-    assert groups == [["synthetic-0.5", "synthetic-1"]]
 
 
 def test_bias_needs_two_lambdas(make_loops: Make) -> None:
@@ -405,7 +390,7 @@ def test_each_panel_has_the_points_of_its_own_run_and_generation(make_loops: Mak
     shown = [[name for name in points(ax) if name != "reference"] for ax in fig.axes]
     assert shown == [["run:synthetic-1"]] * 2 + [["run:augmentation-1"], []] + [["run:fresh-1"]] * 2
     cells = [("synthetic-1", 1), ("synthetic-1", 2), ("augmentation-1", 1), ("fresh-1", 1), ("fresh-1", 2)]
-    images = [material.images["real", None], *(material.images[cell][:10] for cell in cells)]
+    images = [material.real["mnist"], *(material.images[cell][:10] for cell in cells)]
     real, *others = embedded(images, 30.0)
     np.testing.assert_array_equal(points(fig.axes[0])["reference"], real)
     own = [points(ax)[names[0]] for ax, names in zip(fig.axes, shown, strict=True) if names]
@@ -439,7 +424,7 @@ def test_strips_have_one_column_a_generation_after_the_real_images(make_loops: M
     pictures = [np.asarray(ax.images[0].get_array()) for ax in fig.axes]
     assert len(pictures) == 3 * 4
     assert {picture.shape for picture in pictures} == {(2 * 30 - 2, 28, 3)}
-    np.testing.assert_array_equal(pictures[0][:28, :, 0], material.images["real", None][0, 0])
+    np.testing.assert_array_equal(pictures[0][:28, :, 0], material.real["mnist"][0, 0])
     second = np.clip(material.images["augmentation-1", 3][1, 0], 0, 1)
     np.testing.assert_array_equal(pictures[4 + 2][30:, :, 0], second)
     assert (pictures[-1] == 1.0).all()  # the last run has no generation 12

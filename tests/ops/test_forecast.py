@@ -11,7 +11,14 @@ import pytest
 
 from bigloop.config.experiment import Experiment
 from bigloop.ops.forecast import Forecast, Pace, RunForecast, chain, disk, forecast, job_seconds, show
-from bigloop.ops.resources import LONG, PLANNING, planned_jobs, planning_warning, training_steps
+from bigloop.ops.resources import (
+    LONG,
+    PLANNING,
+    measuring_memory,
+    planned_jobs,
+    planning_warning,
+    training_steps,
+)
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import parse
 from bigloop.spec.runs import Budget, Budgets, LoopSpec, Synthetic
@@ -193,3 +200,11 @@ def test_a_forecast_of_very_many_generations_adds_them_up_without_a_list_of_all_
     assert found.runs["vae"].chain == pytest.approx(50_000 * (train + sample) + measure)
     assert found.work == pytest.approx(2 * 50_000 * (train + sample + measure))
     assert found.disk["weights"] == 100_000 * PACE.weights
+
+
+def test_memory_for_a_measuring_job_is_that_of_the_matrices_its_measures_declare() -> None:
+    few = measuring_memory({"fid": {"n": 10_000}, "precision": {"n": 10_000}}, "mnist")
+    many = measuring_memory(
+        {"fid": {"n": 10_000}, "wasserstein1": {"n": 10_000}, "wasserstein2": {"n": 10}}, "mnist"
+    )
+    assert many - few == 5 * 8 * 10_000**2 / 1e6  # five matrices of float64, in MB

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from bigloop.ops.timing import GROWTH, NOISE, SCALED, VERBS, Probe, Stopwatch, timed
+from bigloop.ops.timing import GROWTH, NOISE, VERBS, Probe, Stopwatch, timed
 
 NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(VERBS, ())
 
@@ -36,7 +36,7 @@ class Work:
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 2.5])
 @pytest.mark.parametrize(("around", "unit"), [(0.7, 1e-2), (0.0, 1.0), (0.2, 1e-5)])
-def test_a_work_that_follows_its_law_is_told_exactly_at_any_size(
+def test_a_work_that_follows_its_law_is_told_within_the_noise_at_any_size(
     around: float, unit: float, power: float
 ) -> None:
     def seconds(n: float) -> float:
@@ -44,10 +44,11 @@ def test_a_work_that_follows_its_law_is_told_exactly_at_any_size(
 
     low, high, done = timed((work := Work(seconds)).probe(10**9, power=power), 10.0, work.clock)
     assert done < 10**9
-    by = NOISE * SCALED  # what a range is wide at least
     for size in (done, 10 * done, 10**9):
-        assert low.at(size) == pytest.approx(seconds(size) / by, rel=1e-6)
-        assert high.at(size) == pytest.approx(seconds(size) * by, rel=1e-6)
+        assert low.at(size) < seconds(size) < high.at(size)
+        assert (
+            high.at(size) / low.at(size) < 2.2
+        )  # each end of a slope is off by NOISE, and the slope by SCALED
 
 
 def test_what_fits_the_patience_is_timed_as_it_is() -> None:
@@ -74,12 +75,22 @@ def test_the_least_part_is_what_a_work_can_be_tried_with() -> None:
 
 
 def test_noise_widens_the_range() -> None:
-    work = Work(lambda n: n * (1.3 if len(work.parts) % 2 else 1.0))
-    low, high, done = timed(work.probe(10**6), 300.0, work.clock)
-    assert done > 16
-    assert high.at(10**6) / low.at(10**6) > 1.3 * (NOISE * SCALED) ** 2
-    assert low.at(10**6) < 10**6
-    assert high.at(10**6) > 1.3 * 10**6
+    def told(noise: float) -> tuple[float, float]:
+        work = Work(lambda n: n * (noise if len(work.parts) % 2 else 1.0))
+        low, high, done = timed(work.probe(10**6), 300.0, work.clock)
+        assert done > 16
+        return low.at(10**6), high.at(10**6)
+
+    quiet, noisy = told(1.0), told(1.3)
+    assert quiet[0] < 10**6 < quiet[1]
+    assert noisy[0] < 1.15 * 10**6 < noisy[1]
+    assert noisy[1] / noisy[0] > 1.3 * quiet[1] / quiet[0]
+
+
+def test_a_slope_that_noise_hides_is_not_taken_for_none() -> None:
+    low, high, done = timed((work := Work(lambda n: 1.0 + 0.01 * n)).probe(10**6), 8.0, work.clock)
+    assert done < 200
+    assert low.at(10**6) < 10_001 < high.at(10**6)
 
 
 def test_large_parts_are_made_of_whole_batches() -> None:

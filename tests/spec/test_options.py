@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -247,3 +248,51 @@ def test_a_schema_says_what_parse_checks() -> None:
         },
         "kind": {"enum": ["a", "b"], "default": "a", "description": "a kind"},
     }
+
+
+def test_an_option_that_is_new_leaves_the_old_digests_as_they_were() -> None:
+    @dataclass(frozen=True)
+    class Old:
+        width: int = option(3, "a width")
+
+    @dataclass(frozen=True)
+    class New(Old):
+        depth: int = option(1, "layers", neutral=1)
+
+    assert digest(New(4)) == digest(Old(4))
+    assert digest(New(4, 2)) != digest(Old(4))
+    for new in (New(4), New(4, 2)):
+        assert parse(New, to_dict(new), "spec") == new
+
+
+def test_an_option_that_would_change_what_old_configs_mean_is_refused() -> None:
+    with pytest.raises(ValueError, match="old configs would change"):
+        option(2, "layers", neutral=1)
+
+
+def test_an_option_that_may_not_exceed_another_is_held_to_it_where_that_counts() -> None:
+    @dataclass(frozen=True)
+    class Options:
+        steps: int = option(5, "all steps", minimum=1)
+        taken: int = option(3, "of them", minimum=1, at_most="steps", where={"sampler": "some"})
+        sampler: Literal["all", "some"] = option("some", "which")
+
+    assert parse(Options, {"taken": 9, "sampler": "all"}, "model").taken == 9
+    with pytest.raises(SpecError, match=r"\Amodel\.taken: expected at most steps, 5, got 9\Z"):
+        parse(Options, {"taken": 9}, "model")
+
+
+def test_a_count_that_declares_no_upper_bound_has_one() -> None:
+    with pytest.raises(SpecError, match=r"\Aspec\.count: expected at most 1000000, got 1000001\Z"):
+        parse(Outer, {"count": 1_000_001}, "spec")
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("1e-4", "1.0e-4"), ("2.5E3", "2.5e+3"), ("-1e9", "-1.0e+9"), ("0.5", "0.5"), ("1.25e-4", "1.25e-4")],
+)
+def test_a_hint_is_the_same_number_as_yaml_reads_it(word: str, hint: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        parse(Outer, {"count": 1, "rate": word}, "spec")
+    assert str(raised.value).endswith(f"(a word in YAML; write {hint})")
+    assert yaml.safe_load(hint) == float(word)

@@ -155,6 +155,21 @@ def long_training(finished: Path, tmp_path: Path) -> Workplace:
 
 
 @pytest.fixture
+def known(tmp_path: Path) -> Workplace:
+    """A config with one simulated run, its tables and one figure: three kinds of jobs, each soon done."""
+    directory = tmp_path / "work"
+    directory.mkdir()
+    place = Workplace(directory, KNOWN)
+    place.config["runs"] = {"decay": place.config["runs"]["decay"] | {"seeds": 3, "generations": 2}}
+    place.config["measures"] = {"moments": None}
+    place.config["figures"] = {
+        "decay": {"figure": "trajectories", "measures": ["sd"], "runs": ["decay"]},
+        "same": {"figure": "trajectories", "measures": ["sd"], "runs": ["decay"]},
+    }
+    return place
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The workflow's sources in a new place, with new times, as after `git clone`."""
     clone = tmp_path / "checkout"

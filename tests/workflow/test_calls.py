@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -98,6 +99,20 @@ def test_a_dry_run_leaves_the_locks_of_a_snakemake_without_our_profiles(workplac
     assert lock.read_text() == "results/smoke/tables/claims.csv\n"
 
 
+def test_snakemake_s_own_locks_hold_without_a_profile_and_with_one_of_ours_no_unlocking_is_needed(
+    known: Workplace,
+) -> None:
+    (output,) = [job.output for job in known.plan() if job.rule == "simulate"]
+    lock = known.directory / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(f"{output}\n")  # as a Snakemake leaves it that is killed
+    assert "--unlock" in known.snakemake("--workflow-profile", "none", "--", output, fails=True)
+    known.snakemake("--", output)
+    assert lock.exists()
+    known.snakemake("--workflow-profile", "none", "--unlock")
+    assert not lock.exists()
+
+
 def test_a_start_cancels_what_a_killed_workflow_left_on_the_cluster(
     workplace: Workplace, slurm: tuple[dict[str, str], Path]
 ) -> None:
@@ -146,7 +161,7 @@ rule all:
     results = tmp_path / prefix / "results"
     made = {path.name for path in (results / "smoke").rglob("*")}
     assert {"config.yaml", "claims.csv", "samples.pdf", "critic_matrices.png", "mnist.json"} <= made
-    models = [path for path in results.rglob("model.safetensors") if "runs" in path.parts]
+    models = [path for path in (results / "runs").rglob("model.safetensors") if not path.is_symlink()]
     assert len(models) == 3
     for path in models:
         assert path.read_bytes() == (finished / path.relative_to(tmp_path / prefix)).read_bytes()
@@ -170,7 +185,7 @@ def test_weights_of_any_name_that_has_no_wildcard_are_imported(finished: Path, t
     (place.directory / "results").mkdir(parents=True)
     (place.directory / "results" / "data").symlink_to(finished / "results" / "data")
     (theirs,) = finished.glob("results/smoke/runs/vae/seed-0/gen-1/model.safetensors")
-    weights = tmp_path / NASTY.replace("{", "(").replace("}", ")")
+    weights = tmp_path / NASTY.translate(str.maketrans("{}\n", "() "))
     shutil.copy(theirs, weights)
     place.config["runs"] = {"vae": {**place.config["runs"]["vae"], "seeds": [0], "weights": str(weights)}}
     place.config["figures"] = {"losses": None}
@@ -180,12 +195,21 @@ def test_weights_of_any_name_that_has_no_wildcard_are_imported(finished: Path, t
     assert not list(tmp_path.rglob("hacked"))
 
 
-def test_a_root_that_no_path_can_be_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ({"data": {"root": "a\0b"}}, "data.root"),
+        ({"datasets": {"mine": {"source": "arrays", "root": "a\0b"}}}, "datasets.mine.root"),
+    ],
+)
+def test_a_root_that_no_path_can_be_is_refused_in_one_line(
+    section: dict[str, Any], key: str, tmp_path: Path
+) -> None:
     place = Workplace(tmp_path)
-    place.config["data"] = {"root": "a\0b"}
+    place.config |= section
     printed = place.snakemake("--dry-run", fails=True)
     (line,) = [line for line in printed.splitlines() if "config error" in line]
-    assert r"'a\x00b'" in line
+    assert line == rf"config error: {key}: 'a\x00b' holds the character 0, as no path can"
     assert "Traceback" not in printed
 
 

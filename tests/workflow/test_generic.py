@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import KNOWN, REPOSITORY, Workplace
+from .conftest import REPOSITORY, Workplace
 from .scheduler import install
 
 pytestmark = pytest.mark.workflow
@@ -42,21 +42,6 @@ def arguments(scheduler: str) -> list[str]:
     """The shipped profile, with nothing changed but how long is waited."""
     quick = ["--seconds-between-status-checks", "1", "--latency-wait", "20"]
     return ["--workflow-profile", str(PROFILE), *commands(scheduler), *quick]
-
-
-@pytest.fixture
-def known(tmp_path: Path) -> Workplace:
-    """A config with one simulated run, its tables and one figure: three kinds of jobs, each soon done."""
-    directory = tmp_path / "work"
-    directory.mkdir()
-    place = Workplace(directory, KNOWN)
-    place.config["runs"] = {"decay": place.config["runs"]["decay"] | {"seeds": 3, "generations": 2}}
-    place.config["measures"] = {"moments": None}
-    place.config["figures"] = {
-        "decay": {"figure": "trajectories", "measures": ["sd"], "runs": ["decay"]},
-        "same": {"figure": "trajectories", "measures": ["sd"], "runs": ["decay"]},
-    }
-    return place
 
 
 def environment(folder: Path, scheduler: str) -> dict[str, str]:

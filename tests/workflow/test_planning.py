@@ -6,12 +6,16 @@ import pstats
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+
+from .conftest import Workplace
 
 pytestmark = pytest.mark.workflow
 
@@ -44,6 +48,28 @@ def test_a_chain_of_1_000_generations_is_planned(call: Callable[..., str], tmp_p
     assert re.search(r"^train +1000$", printed, re.MULTILINE)
 
 
+def test_images_without_classes_are_planned_with_their_floor_and_without_a_classifier(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    np.save(tmp_path / "images.npy", np.zeros((400, 28, 28), np.uint8))
+    place.config["datasets"] = {"mine": {"source": "arrays", "root": str(tmp_path / "images.npy")}}
+    run = place.config["runs"]["vae"] | {"dataset": "mine", "generations": 2, "seeds": [0]}
+    loop = place.config["loops"][run["loop"]] | {
+        "initial": {"n": 300},
+        "samples": 300,
+        "synthetic": {"n": 300},
+    }
+    place.config["loops"][run["loop"]] = loop
+    place.config |= {
+        "runs": {"vae": run},
+        "measures": {"pixels": {"n": 40}},
+        "figures": {"pixel_intensities": None},
+    }
+    planned = Counter(job.rule for job in place.plan())
+    assert planned["measure_real"] == 1
+    assert planned["classify"] == 0
+    assert planned["measure"] == 2
+
+
 def calls_of_functions(generations: int, folder: Path) -> int:
     """How many calls of Python functions a plan of so many generations takes, those before the first rule included."""
     folder.mkdir()
@@ -70,3 +96,11 @@ def test_each_further_generation_costs_a_plan_as_much_as_the_one_before(tmp_path
     # Here 1.83 and 1.84 million. A search of all generations for each would make the second forty cost double.
     # Snakemake's own share varies a little, with the order in which it walks sets.
     assert 0 < second < 1.1 * first
+
+
+def test_a_plan_that_would_take_minutes_says_so_before_it_is_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *planning(vae(100_000), tmp_path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as running:
+        said = next((line for line in running.stderr or () if line.startswith("warning: ")), "")
+        running.kill()
+    assert re.match(r"warning: .* 300,\d\d\d jobs; Snakemake plans them in 20 min", said)

@@ -1,7 +1,6 @@
-# How jobs are called: by which Python, with what beside their science, and with words that no shell takes apart.
+# How jobs are called: by which Python, and with what beside their science.
 
 import os
-import shlex
 from pathlib import Path
 
 from bigloop.runtime import processes
@@ -10,6 +9,11 @@ from bigloop.spec.registry import PLUGINS
 
 # The jobs' python is the one that runs Snakemake, also where its environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+
+# Where envs/bigloop.post-deploy.sh finds what it installs.
+os.environ.update(
+    BIGLOOP_CHECKOUT=str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1])
+)
 
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())
@@ -34,10 +38,3 @@ def folder(file, up=1):
     for _ in range(up):
         word = f'"$(dirname {word})"'
     return word
-
-
-def literal(text):
-    """A text, whatever is in it, as a word of a shell line; only the character 0 no word can hold."""
-    if "\0" in text:
-        sys.exit(f"config error: {text!r}: holds the character 0, which no path can")
-    return shlex.quote(text).replace("{", "{{").replace("}", "}}")

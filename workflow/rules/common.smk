@@ -11,6 +11,7 @@ from bigloop.ops import resources
 from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict, to_json
 from bigloop.spec.registry import declared
+from bigloop.spec.runs import data_folder
 
 try:
     experiment = Experiment.from_config(config)
@@ -21,13 +22,15 @@ if workflow.is_main_process and (warning := resources.planning_warning(experimen
     print(warning, file=sys.stderr, flush=True)
 
 HOME = f"results/{experiment.name}"
-DATA = "results/data/{dataset}"
+DATA = "results/data/{data}"
 GENERATION = "results/runs/{folder}/seed-{seed}/gen-{t}"
 BLOCK = "results/runs/{folder}/{block}"
 
 # A folder stands for one science, whatever its runs are called; a first generation may belong to many runs.
 by_folder = {run.spec.folder: run for run in experiment.trained}
 by_first_folder = {run.spec.first.folder: run for run in experiment.trained}
+by_data = {images.folder: images for images in experiment.images.values()}
+judges = {spec.folder: spec for spec in experiment.classifiers.values()}
 imported = {folder: run for folder, run in by_first_folder.items() if run.weights}
 by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
@@ -46,7 +49,9 @@ def one_of(names):
 
 
 wildcard_constraints:
-    dataset=one_of(experiment.classifiers),
+    dataset=one_of(experiment.images),
+    data=one_of(by_data),
+    classifier=one_of(judges),
     seed=r"\d+",
     t=r"\d+",
     folder=one_of([*by_folder, *by_first_folder, *(folder for folder, _ in by_block)]),
@@ -68,7 +73,7 @@ def trained_run(wildcards):
 
 
 def data(run, split="train"):
-    return f"results/data/{run.spec.dataset}/{split}.safetensors"
+    return f"results/data/{run.images.folder}/{split}.safetensors"
 
 
 def generation(folder, seed, t, file):
@@ -96,6 +101,9 @@ def given(file):
 
 
 def classifier(dataset):
+    """The files of the classifier of a dataset; none where it has no classes."""
+    if dataset not in experiment.classifiers:
+        return []
     folder = f"results/classifier/{experiment.classifiers[dataset].folder}"
     return [f"{folder}/{name}" for name in ("reference.safetensors", "model.safetensors", "model.json")]
 

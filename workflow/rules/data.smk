@@ -16,29 +16,27 @@ rule fetch:
         mem_mb=2000,
         runtime=30,
         attempt=1,  # a download that failed may well work the next time
+        # Where the user's files lie is no param: it changes nothing, what is in them is checked.
+        root=lambda w: str(by_data[w.data].root or ""),
     params:
-        spec="{dataset}",
+        spec=lambda w: by_data[w.data].argument,
     shell:
-        # Where the files come from is not a param: it changes nothing, their MD5s are checked.
-        f"python -m bigloop fetch --dataset {{params.spec:q}} --out {folder('output.train')} "
-        + (f"--root {literal(str(experiment.root))} " if experiment.root else "")
-        + MACHINE
+        "python -m bigloop fetch --dataset {params.spec:q} --root {resources.root:q} "
+        f"--out {folder('output.train')} {MACHINE}"
 
 
 rule classify:
     input:
-        train=ancient(f"{DATA}/train.safetensors"),
-        test=ancient(f"{DATA}/test.safetensors"),
+        train=lambda w: ancient(f"results/data/{data_folder(judges[w.classifier].dataset)}/train.safetensors"),
+        test=lambda w: ancient(f"results/data/{data_folder(judges[w.classifier].dataset)}/test.safetensors"),
     output:
-        model="results/classifier/{dataset}-{digest}/model.safetensors",
-        record="results/classifier/{dataset}-{digest}/model.json",
-        reference="results/classifier/{dataset}-{digest}/reference.safetensors",
+        model="results/classifier/{classifier}/model.safetensors",
+        record="results/classifier/{classifier}/model.json",
+        reference="results/classifier/{classifier}/reference.safetensors",
     log:
-        "results/classifier/{dataset}-{digest}/classify.log",
+        "results/classifier/{classifier}/classify.log",
     benchmark:
-        "results/classifier/{dataset}-{digest}/classify.benchmark.tsv"
-    wildcard_constraints:
-        digest=r"[0-9a-f]{8}",
+        "results/classifier/{classifier}/classify.benchmark.tsv"
     priority: 10_000  # every measurement waits for it
     conda:
         "../../envs/bigloop.yaml"
@@ -50,7 +48,7 @@ rule classify:
         runtime=lambda w, attempt: attempt * 60,
         attempt=lambda w, attempt: attempt,
     params:
-        spec=lambda wildcards: to_json(experiment.classifiers[wildcards.dataset]),
+        spec=lambda w: to_json(judges[w.classifier]),
     shell:
         "python -m bigloop classify --spec {params.spec:q} "
         f"--data {folder('input.train')} --out {folder('output.model')} "

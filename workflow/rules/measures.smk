@@ -6,7 +6,7 @@ rule measure:
         samples=ancient(f"{GENERATION}/samples.safetensors"),
         model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
         first=lambda w: ancient(model_files(run_of(w), w.seed, 1)),
-        classifier=lambda w: ancient(classifier(run_of(w).spec.dataset)),
+        classifier=lambda w: ancient(classifier(run_of(w).dataset)),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
         f"{GENERATION}/measures.json",
@@ -28,14 +28,14 @@ rule measure:
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
         f"--model {folder('input.model[0]')} --first {folder('input.first[0]')} "
-        f"--classifier {folder('input.classifier[0]')} --data {folder('input.data[0]')} "
-        f"--out {{output:q}} {MACHINE}"
+        "--classifier {input.classifier:q} --out {output:q} "
+        f"--data {folder('input.data[0]')} {MACHINE}"
 
 
 rule measure_real:
     input:
         classifier=lambda w: ancient(classifier(w.dataset)),
-        data=ancient([f"{DATA}/train.safetensors", f"{DATA}/test.safetensors"]),
+        data=lambda w: ancient([data(experiment.runs_on(w.dataset)[0], split) for split in ("train", "test")]),
     output:
         f"{HOME}/floor/{{dataset}}.json",
     log:
@@ -47,7 +47,7 @@ rule measure_real:
         gpu=0,
         mem_mb=lambda w, attempt: attempt
         * max(
-            resources.measuring_memory(experiment.resolved(r), w.dataset)
+            resources.measuring_memory(experiment.resolved(r), r.spec.dataset)
             for r in experiment.runs_on(w.dataset)
         ),
         runtime=lambda w, attempt: attempt * 30,
@@ -56,7 +56,8 @@ rule measure_real:
         spec=lambda w: to_json(experiment.floor(w.dataset)),
     shell:
         "python -m bigloop measure --floor --spec {params.spec:q} --out {output:q} "
-        f"--classifier {folder('input.classifier[0]')} --data {folder('input.data[0]')} {MACHINE}"
+        "--classifier {input.classifier:q} "
+        f"--data {folder('input.data[0]')} {MACHINE}"
 
 
 rule critics:
@@ -87,7 +88,7 @@ rule collect:
         measures=generations("measures.json") + block_files("measures.csv"),
         floor=expand(
             f"{HOME}/floor/{{dataset}}.json",
-            dataset=[*experiment.classifiers, *experiment.densities],
+            dataset=[*experiment.images, *experiment.densities],
         ),
         critics=critic_files(),
     output:

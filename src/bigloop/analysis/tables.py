@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pandas as pd
 from bigloop.analysis.claims import claims_table
 from bigloop.analysis.verdicts import verdicts_table
 from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
+from bigloop.data import dataset
 from bigloop.spec.jobs import CollectSpec, TableRun
 from bigloop.spec.options import to_dict
+from bigloop.spec.runs import data_folder
 
 MEASURE_COLUMNS = [
     *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
@@ -41,9 +44,9 @@ def collect(spec: CollectSpec, results: Path) -> None:
 def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
     """The tidy table: one row a value, the columns MEASURE_COLUMNS; rows of the floor have run `real`."""
     parts = []
-    for dataset in spec.datasets:
-        floor = results / spec.experiment / "floor" / f"{dataset}.json"
-        parts.append(_records(floor).assign(run="real", dataset=dataset))
+    for name in spec.datasets:
+        floor = results / spec.experiment / "floor" / f"{name}.json"
+        parts.append(_records(floor).assign(run="real", dataset=name))
     for run in spec.runs:
         folder = results / "runs" / run.spec.folder
         own = _simulated(run, folder) if run.blocks else _trained(run, folder)
@@ -105,6 +108,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
             "folder": run.spec.folder,
             "first_folder": run.spec.first.folder,
         }
+        if not run.spec.density:
+            row["data"] = data_folder(run.spec.dataset)
+            row["classes"] = json.dumps(dataset(run.spec.dataset).classes, ensure_ascii=False)
         if run.spec.weights:
             row["weights"] = run.spec.weights
         if run.spec.density:

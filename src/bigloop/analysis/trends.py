@@ -1,11 +1,11 @@
-"""Trends over generations and differences between runs, with errors that know how few seeds there are.
+"""Trends over generations and differences between runs, with errors that account for the number of seeds.
 
     rows = series(measures)["vae", "fid"]
     change(rows).sign                # "up", "down" or "not clear"
     difference(rows, other).text     # "-41.2 ± 3.1"
 
 Errors are taken over seeds. One seed has only the scatter of its generations about their line to judge by: that says
-whether this lineage moved, not whether another would, and is too small where deviations are handed on.
+whether this lineage moved, not whether another would, and is too small where deviations are passed on.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def series(measures: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def change(rows: pd.DataFrame) -> Change:
-    """By how much a line through the generations rises from the first to the last: least squares, a line a seed.
+    """By how much a line through the generations rises from the first to the last: least squares, one line per seed.
 
     value: mean over seeds. error: standard error over seeds; of a single seed, the line's own, from its residuals, if
     it has GENERATIONS_OF_ONE_SEED.

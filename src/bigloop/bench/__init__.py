@@ -65,7 +65,7 @@ def main(options: argparse.Namespace, needs: Needs) -> None:
         about = {"date": datetime.now().astimezone().isoformat(timespec="seconds"), **setting.facts()}
         log.info("%s", "   ".join(_words(about)))
         if options.quick:
-            log.info("quick: small sizes, once each; for numbers to keep, leave --quick out")
+            log.info("quick: small sizes, once each; for reliable numbers, omit --quick")
         found: dict[str, Any] = {}
         for section in chosen:
             found[section.name] = measured(section, setting)

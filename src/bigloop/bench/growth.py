@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from bigloop.bench.plain import BATCH
-from bigloop.bench.setting import Config, Setting, image_model, median_seconds, read_config, snakemake
+from bigloop.bench.setting import (
+    Config,
+    Setting,
+    image_model,
+    median_seconds,
+    only,
+    read_config,
+    snakemake,
+    trainer,
+)
 from bigloop.bench.table import Column, Section, doing, number, time_text
-from bigloop.spec.runs import Budget
 
 CONFIG = "workflow/experiments/knutsen2025.yaml"
 RUN = "vae"
@@ -20,9 +28,9 @@ class Row(NamedTuple):
     """One size of something that grows. relative: its time over that of the smallest size."""
 
     name: str
-    size: int
-    seconds: float
-    relative: float
+    size: Annotated[int, Column("size", number(0))]
+    seconds: Annotated[float, Column("time", time_text)]
+    relative: Annotated[float, Column("relative", number(1))]
 
 
 class Sizes(NamedTuple):
@@ -43,7 +51,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     config = read_config(CONFIG)
 
     def plan(generations: int) -> float:
-        return _plan(setting, long_loop(config, generations), f"long-{generations}")
+        place = setting.scratch / f"long-{generations}"
+        return snakemake(long_loop(config, generations), place, "--dry-run")
 
     yield from _grown("snakemake -n, a loop of so many generations", sizes.generations, plan)
     if not setting.quick:
@@ -52,30 +61,29 @@ def rows(setting: Setting) -> Iterator[Row]:
             run["seeds"] = SEEDS
         size = SEEDS * sum(run["generations"] for run in whole["runs"].values())
         name = f"snakemake -n, {len(whole['runs'])} runs × 20 × {SEEDS} seeds"
-        yield from _grown(name, (size,), lambda size: _plan(setting, whole, "wide"))
+        yield from _grown(name, (size,), lambda size: snakemake(whole, setting.scratch / "wide", "--dry-run"))
+
+    def step(name: str, steps: int, option: str) -> Callable[[int], float]:
+        return lambda size: (
+            _trained(setting, name, {option: size}, 100 * BATCH, steps, setting.rounds) / steps
+        )
+
     yield from _grown(
-        "VAE, a step, by units of a hidden layer",
-        sizes.hidden,
-        lambda hidden: _step(setting, "vae", {"hidden": hidden}, sizes.vae_steps),
+        "VAE, a step, by units of a hidden layer", sizes.hidden, step("vae", sizes.vae_steps, "hidden")
     )
     yield from _grown(
-        "WGAN-GP, 5 critic steps and 1, by width",
-        sizes.width,
-        lambda width: _step(setting, "wgan_gp", {"width": width}, sizes.gan_steps),
+        "WGAN-GP, 5 critic steps and 1, by width", sizes.width, step("wgan_gp", sizes.gan_steps, "width")
     )
-    yield from _grown("VAE, an epoch, by rows", sizes.rows, lambda rows: _epoch(setting, rows))
+
+    def epoch(rows: int) -> float:
+        return _trained(setting, "vae", {}, rows, round(rows / BATCH), 1)
+
+    yield from _grown("VAE, an epoch, by rows", sizes.rows, epoch)
 
 
 def long_loop(config: Config, generations: int) -> Config:
     """The VAE of the paper's experiment alone, with so many generations and figures that any number of them has."""
-    config = copy.deepcopy(config)
-    config["experiment"] = "bench"
-    config["runs"] = {RUN: config["runs"][RUN] | {"generations": generations}}
-    used = config["runs"][RUN]
-    config["models"] = {used["model"]: config["models"][used["model"]]}
-    config["loops"] = {used["loop"]: config["loops"][used["loop"]]}
-    config["figures"] = {"fid": None, "losses": None}
-    return config
+    return only(config, RUN, generations=generations) | {"figures": {"fid": None, "losses": None}}
 
 
 def _grown(name: str, sizes: tuple[int, ...], taken: Callable[[int], float]) -> Iterator[Row]:
@@ -87,39 +95,21 @@ def _grown(name: str, sizes: tuple[int, ...], taken: Callable[[int], float]) -> 
         yield Row(name, size, found, found / first)
 
 
-def _plan(setting: Setting, config: Config, place: str) -> float:
-    return snakemake(config, setting.scratch / place, "--dry-run")
-
-
-def _step(setting: Setting, name: str, options: dict[str, Any], steps: int) -> float:
+def _trained(
+    setting: Setting, name: str, options: dict[str, Any], rows: int, steps: int, rounds: int
+) -> float:
+    """Seconds of so many steps on so many rows."""
     model, generator = image_model(name, options, setting.device)
-    images = setting.pixels(100 * BATCH)
-
-    def train(steps: int) -> None:
-        model.fit(images, Budget(images=steps * BATCH), generator, lambda line: None)
-
+    train = trainer(model, setting.pixels(rows), generator)
     train(min(steps, 10))
-    return median_seconds(lambda: train(steps), setting.rounds, setting.device) / steps
-
-
-def _epoch(setting: Setting, rows: int) -> float:
-    model, generator = image_model("vae", {}, setting.device)
-    images = setting.pixels(rows)
-    model.fit(images, Budget(images=10 * BATCH), generator, lambda line: None)
-    return median_seconds(
-        lambda: model.fit(images, Budget(epochs=1), generator, lambda line: None), 1, setting.device
-    )
+    return median_seconds(lambda: train(steps), rounds, setting.device)
 
 
 SECTION = Section(
     "growth",
     "time as something grows, and over that of its smallest size: the plan of a workflow (nothing is run), the step\n"
     "of wider networks, the epoch of more rows",
-    (
-        Column("size", "size", number(0)),
-        Column("seconds", "time", time_text),
-        Column("relative", "relative", number(1)),
-    ),
+    Row,
     rows,
     in_checkout=True,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from bigloop.bench.loop import small_experiment
 from bigloop.bench.setting import Needs, Setting, read_config, seconds, snakemake
@@ -16,7 +16,7 @@ class Row(NamedTuple):
     """A process. seconds: the least of its calls."""
 
     name: str
-    seconds: float
+    seconds: Annotated[float, Column("time", time_text)]
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -52,7 +52,7 @@ SECTION = Section(
     "jobs",
     "wall time of a fresh process that only starts and imports what the verb needs (in brackets), the least of three\n"
     "calls; every job of a workflow pays it once",
-    (Column("seconds", "time", time_text),),
+    Row,
     rows,
     in_checkout=True,
 )

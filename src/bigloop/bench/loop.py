@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from bigloop.bench.setting import Config, Setting, cores, read_config, snakemake
+from bigloop.bench.setting import Config, Setting, cores, only, read_config, snakemake
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.runtime.progress import read_state
 from bigloop.spec.options import SpecError
@@ -26,12 +25,12 @@ class Row(NamedTuple):
     """
 
     name: str
-    jobs: int
-    seconds: float | None
-    work: float | None
-    start: float | None
-    per_hour: float | None = None
-    ratio: float | None = None
+    jobs: Annotated[int, Column("jobs", number(0))]
+    seconds: Annotated[float | None, Column("wall time", time_text)]
+    work: Annotated[float | None, Column("work", time_text)]
+    start: Annotated[float | None, Column("start-up", time_text)]
+    per_hour: Annotated[float | None, Column("gen. per h", number(0))]
+    ratio: Annotated[float | None, Column("× ideal", number(2))]
 
 
 class Times(NamedTuple):
@@ -68,14 +67,10 @@ def small_experiment(config: Config, generations: int, *, quick: bool) -> Config
 
     quick: with a tiny network, budget and classifier. Raises SpecError where there is no such run.
     """
-    config = copy.deepcopy(config)
-    run = config["runs"].get(RUN)
-    if run is None:
+    if RUN not in config["runs"]:
         raise SpecError(f"bench: config.yaml has no run {RUN!r}")
-    config["experiment"] = "bench"
-    config["runs"] = {RUN: run | {"generations": generations, "seeds": [0]}}
-    config["models"] = {run["model"]: config["models"][run["model"]]}
-    config["loops"] = {run["loop"]: config["loops"][run["loop"]]}
+    config = only(config, RUN, generations=generations, seeds=[0])
+    run = config["runs"][RUN]
     config["figures"] = {k: v for k, v in config["figures"].items() if k not in OF_CRITICS}
     if quick:
         config["classifier"] = {"width": 2, "epochs": 1, "batch_size": 512, "learning_rate": 1.0e-2}
@@ -114,14 +109,7 @@ SECTION = Section(
     "loop",
     "the VAE of config.yaml, run by Snakemake on all cores in an empty folder: wall time, the work and the start-up\n"
     "of its jobs, added up, and wall time over work shared out to the cores (1 would be no loss)",
-    (
-        Column("jobs", "jobs", number(0)),
-        Column("seconds", "wall time", time_text),
-        Column("work", "work", time_text),
-        Column("start", "start-up", time_text),
-        Column("per_hour", "gen. per h", number(0)),
-        Column("ratio", "× ideal", number(2)),
-    ),
+    Row,
     rows,
     in_checkout=True,
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from bigloop.bench.setting import CPU, Setting, alone, image_model, peak_gib, seconds
+from bigloop.bench.setting import Setting, alone, image_model, peak_gib, seconds
 from bigloop.bench.steps import CLASSES, DDPM
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.data import load
@@ -38,9 +38,9 @@ class Row(NamedTuple):
     """A measure or a sampling of n images. peak_gib: the most memory of its process, its imports included."""
 
     name: str
-    n: int
-    seconds: float | None
-    peak_gib: float
+    n: Annotated[int, Column("n", number(0))]
+    seconds: Annotated[float | None, Column("time", time_text)]
+    peak_gib: Annotated[float, Column("most GiB", number(2))]
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -50,13 +50,13 @@ def rows(setting: Setting) -> Iterator[Row]:
         for n in (200,) if setting.quick else sizes:
             doing(f"{name}, n = {n:,}")
             yield Row(f"{name}, of {shown}", n, *alone(_measure, name, n, setting.data))
-    threads, kind = torch.get_num_threads(), setting.device.type
+    threads, device = torch.get_num_threads(), setting.device
     for name, options in SAMPLED.items():
-        n = DDPM_SAMPLES[kind] if name == "ddpm" else SAMPLES
+        n = DDPM_SAMPLES[device.type] if name == "ddpm" else SAMPLES
         n = min(n, 2 if name == "ddpm" else 1_000) if setting.quick else n
         words = f"sampling {name}" + (", 50 steps of DDIM" if name == "ddpm" else "")
         doing(words)
-        yield Row(words, n, *alone(_sample, name, options, n, kind, threads))
+        yield Row(words, n, *alone(_sample, name, options, n, device, threads))
 
 
 def sides(name: str, n: int, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,9 +83,10 @@ def _measure(name: str, n: int, data: Path) -> tuple[float, float]:
     return seconds(lambda: function(*given)), peak_gib()
 
 
-def _sample(name: str, options: dict[str, Any], n: int, kind: str, threads: int) -> tuple[float, float]:
+def _sample(
+    name: str, options: dict[str, Any], n: int, device: torch.device, threads: int
+) -> tuple[float, float]:
     torch.set_num_threads(threads)
-    device = CPU if kind == "cpu" else torch.device(kind)
     conditional = declared("families")[name].conditional
     model, generator = image_model(name, options, device, CLASSES if conditional else None)
     labels = {"labels": torch.arange(n) % CLASSES} if conditional else {}
@@ -96,10 +97,6 @@ SECTION = Section(
     "measures",
     "time and most memory (of the whole process, its imports included) of measures of n real digits against n others,\n"
     "and of sampling n images with untrained weights",
-    (
-        Column("n", "n", number(0)),
-        Column("seconds", "time", time_text),
-        Column("peak_gib", "most GiB", number(2)),
-    ),
+    Row,
     rows,
 )

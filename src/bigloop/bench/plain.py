@@ -8,7 +8,8 @@ Before anything is timed, both are run from the same weights, batches and noise,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigloop.bench.setting import seconds
+from bigloop.bench.setting import seconds, trainer
 from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
-from bigloop.spec.runs import Budget
 
 BATCH = 64
 WARM_UP = 20  # steps, at most, before a round is timed
@@ -79,16 +79,12 @@ def timed(
 ) -> tuple[list[float], list[float]]:
     """Seconds of a round's steps, plain and ours in turn, for each round."""
     rows = torch.from_numpy(images).to(device).float() / 255
-    model, rival = contest.make(), contest.make()
-    plain = contest.plain(rival)
-    loader = PlainBatches(images, labels)
+    plain, batches = contest.plain(contest.make()), plain_batches(images, labels)
     generator = torch.Generator(device).manual_seed(0)
-
-    def our_round(steps: int) -> None:
-        model.fit(rows, Budget(images=steps * BATCH), generator, lambda line: None)
+    our_round = trainer(contest.make(), rows, generator)
 
     def plain_round(steps: int) -> None:
-        for batch in loader.take(steps):
+        for batch in islice(batches, steps):
             plain(batch.to(device), generator)
 
     found: tuple[list[float], list[float]] = ([], [])
@@ -105,14 +101,13 @@ class PlainWGANGP:
 
     def __init__(self, model: WGANGP) -> None:
         self.model = model
-        self.generator, self.critic = model.networks["generator"], model.networks["critic"]
-        rate = model.options.learning_rate
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), lr=rate)
+        self.critic, rate = model.networks["critic"], model.options.learning_rate
+        self.generator_optimizer = torch.optim.Adam(model.networks["generator"].parameters(), lr=rate)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
 
     def __call__(self, real: Tensor, noise: torch.Generator) -> dict[str, float]:
         for _ in range(self.model.options.critic_iterations):
-            fake = self.generator(latent(self.model, len(real), noise))
+            fake = self._fake(len(real), noise)
             weight = torch.rand(len(real), 1, 1, 1, generator=noise, device=real.device)
             between = weight * real + (1 - weight) * fake
             scores = self.critic(between)
@@ -124,18 +119,15 @@ class PlainWGANGP:
             loss.backward()
             self.critic_optimizer.step()
             critic_loss = loss.item()
-        fake = self.generator(latent(self.model, len(real), noise))
+        fake = self._fake(len(real), noise)
         loss = -self.critic(fake).mean()
         self.generator_optimizer.zero_grad()
         loss.backward()
         self.generator_optimizer.step()
         return {"loss_critic": critic_loss, "loss_generator": loss.item()}
 
-
-def latent(model: WGANGP, n: int, noise: torch.Generator) -> Tensor:
-    """n latents as the generator's modules take them, Tensor (n, latent, 1, 1)."""
-    uniform = torch.rand(n, model.options.latent, generator=noise, device=noise.device)
-    return (2 * uniform - 1)[:, :, None, None]
+    def _fake(self, n: int, noise: torch.Generator) -> Tensor:
+        return self.model.decode(self.model.latent(n, 1.0, noise))
 
 
 class PlainVAE:
@@ -160,21 +152,12 @@ class PlainVAE:
         return {"loss": loss.item() / len(batch)}
 
 
-class PlainBatches:
-    """The plain loop's batches: torchvision's dataset behind a DataLoader in the same process, pass after pass."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.loader = plain_loader(images, labels)
-        self.batches = iter(self.loader)
-
-    def take(self, count: int) -> Any:
-        """The next so many batches, Tensor (BATCH, 1, 28, 28) each but the last of a pass."""
-        for _ in range(count):
-            batch = next(self.batches, None)
-            if batch is None:
-                self.batches = iter(self.loader)
-                batch = next(self.batches)
-            yield batch[0]
+def plain_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[Tensor]:
+    """The plain loop's batches, pass after pass: Tensor (BATCH, 1, 28, 28), the last of a pass what is left."""
+    loader = plain_loader(images, labels)
+    while True:
+        for batch, _ in loader:
+            yield batch
 
 
 def plain_loader(images: np.ndarray, labels: np.ndarray) -> torch.utils.data.DataLoader:

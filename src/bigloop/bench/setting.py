@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import platform
@@ -21,9 +22,11 @@ import numpy as np
 import torch
 import yaml
 
-from bigloop.data import dataset, load
+from bigloop.data import load
+from bigloop.data.store import fetch
 from bigloop.models import family
 from bigloop.spec.options import SpecError
+from bigloop.spec.runs import Budget
 from bigloop.training.devices import describe, versions
 
 CHECKOUT = ("Snakefile", "config.yaml")
@@ -54,7 +57,7 @@ class Setting:
         if all((folder / f"{split}.safetensors").is_file() for split in ("train", "test")):
             return folder.resolve()
         fetched = self.scratch / "data" / "mnist"
-        dataset("mnist").fetch(fetched, None)
+        fetch("mnist", fetched, None)
         return fetched
 
     @cached_property
@@ -103,6 +106,18 @@ def image_model(
     return cls.fresh(cls.Options(**options), (1, 28, 28), generator, classes), generator
 
 
+def trainer(
+    model: Any, rows: torch.Tensor, generator: Any, batches: int = 1, **given: Any
+) -> Callable[[int], None]:
+    """A call that trains a model for so many steps, each on so many batches of `rows`."""
+
+    def train(steps: int) -> None:
+        budget = Budget(images=steps * batches * model.options.batch_size)
+        model.fit(rows, budget, generator, lambda line: None, **given)
+
+    return train
+
+
 def seconds(call: Callable[[], object], device: torch.device = CPU) -> float:
     """Wall time of a call, until the device has done its work."""
     begun = time.perf_counter()
@@ -148,6 +163,13 @@ def require_checkout(sections: Sequence[str]) -> None:
 def read_config(path: str) -> Config:
     """A config of the checkout."""
     return yaml.safe_load(Path(path).read_text())
+
+
+def only(config: Config, name: str, **changes: Any) -> Config:
+    """A copy of a config with one of its runs alone, which it changes, and its model and loop; named bench."""
+    run = config["runs"][name] | changes
+    used = {part: {run[part[:-1]]: config[part][run[part[:-1]]]} for part in ("models", "loops")}
+    return copy.deepcopy(config | used | {"experiment": "bench", "runs": {name: run}})
 
 
 def snakemake(config: Config, directory: Path, *arguments: str) -> float:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,10 +24,9 @@ from bigloop.bench.plain import (
     PlainVAE,
     PlainWGANGP,
     checked,
-    latent,
     timed,
 )
-from bigloop.bench.setting import CPU, Setting, median_seconds, seconds
+from bigloop.bench.setting import CPU, Setting, image_model, median_seconds, seconds, trainer
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.data.densities import known_density
 from bigloop.models import family
@@ -35,7 +34,6 @@ from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
 from bigloop.models.points.stacked import Streams
 from bigloop.seeding import numpy_generator
-from bigloop.spec.runs import Budget
 from bigloop.training.recorded import GRAPHS
 
 SIDES = (512, 1_024, 2_048, 4_096)  # of the square matrices of the limit
@@ -58,13 +56,13 @@ class Row(NamedTuple):
     """
 
     name: str
-    seconds: float
-    plain_seconds: float | None
-    ratio: float | None
-    gflop: float
-    gflops: float
-    share: float
-    loss_difference: float | None
+    seconds: Annotated[float, Column("time", time_text)]
+    plain_seconds: Annotated[float | None, Column("plain loop", time_text)]
+    ratio: Annotated[float | None, Column("ratio", number(2))]
+    gflop: Annotated[float, Column("GFLOP", number(3))]
+    gflops: Annotated[float, Column("GFLOP/s", number(1))]
+    share: Annotated[float, Column("of the limit", "{:.0%}".format)]
+    loss_difference: Annotated[float | None, Column("loss diff.", "{:.0e}".format)]
 
 
 class Sizes(NamedTuple):
@@ -86,32 +84,36 @@ ON_GPU = ON_CPU._replace(gan=1_000, ddpm=300)  # recording itself takes part of 
 
 def rows(setting: Setting) -> Iterator[Row]:
     """The limit, then every family that learns by gradients."""
-    sizes = QUICK if setting.quick else ON_GPU if setting.device.type == "cuda" else ON_CPU
-    side, limit = peak(setting.device, sizes.sides)
-    yield _row(
-        f"the limit: a product of {side:,}×{side:,} matrices", 2e-9 * side**3 / limit, 2e-9 * side**3, limit
-    )
-    yield from _vae(setting, sizes, limit)
+    device = setting.device
+    sizes = QUICK if setting.quick else ON_GPU if device.type == "cuda" else ON_CPU
+    yield (best := _limit("the", device, sizes))
+    limit = best.gflops
+    epoch = round(sizes.rows / BATCH)
+    for mode in _modes(device):
+        contest = Contest(f"VAE, an epoch of {sizes.rows:,}{mode}", _making("vae", device), PlainVAE, epoch)
+        yield (whole := _contested(setting, contest, sizes.rows, vae_gflop, limit))
+        yield _one(whole, epoch)._replace(name=f"VAE, a step of it{mode}", loss_difference=None)
     for critic_steps in (5, 2):
-        yield from _wgan_gp(setting, sizes, limit, critic_steps)
+        make = _making("wgan_gp", device, width=sizes.gan_width, critic_iterations=critic_steps)
+        for mode in _modes(device):
+            name = f"WGAN-GP of width {sizes.gan_width}, {critic_steps} critic steps + 1{mode}"
+            contest = Contest(name, make, PlainWGANGP, sizes.gan)
+            yield _one(_contested(setting, contest, BATCH * 100, wgan_gp_gflop, limit), sizes.gan)
     yield from _ddpm(setting, sizes, limit)
-    if setting.device != CPU:
-        side, limit = peak(CPU, sizes.sides)
-        name = f"the CPU's limit: a product of {side:,}×{side:,} matrices"
-        yield _row(name, 2e-9 * side**3 / limit, 2e-9 * side**3, limit)
-    for name in POINTS:
+    if device != CPU:
+        yield _limit("the CPU's", CPU, sizes)
+    for family_name in POINTS:
         for replicates, steps in sizes.replicates.items():
-            yield _points(setting, name, replicates, steps, limit)
+            yield _points(setting, family_name, replicates, steps, limit)
 
 
 def peak(device: torch.device, sides: tuple[int, ...] = SIDES) -> tuple[int, float]:
     """Side of the fastest square float32 matrix product, of several, and its GFLOP/s: the best of 5 calls of each."""
     found = {}
     for side in sides:
-        a, b = torch.rand(2, side, side, device=device).unbind()
-        seconds(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
-        best = min(seconds(lambda a=a, b=b: a @ b, device) for _ in range(5))  # type: ignore[misc]
-        found[side] = 2e-9 * side**3 / best
+        product = partial(torch.matmul, *torch.rand(2, side, side, device=device))
+        _, *taken = (seconds(product, device) for _ in range(6))
+        found[side] = 2e-9 * side**3 / min(taken)
     return max(found.items(), key=lambda item: item[1])
 
 
@@ -141,115 +143,73 @@ def vae_gflop(model: VAE, batch: Tensor) -> float:
 
 def wgan_gp_gflop(model: WGANGP, batch: Tensor) -> float:
     """Operations of a WGAN-GP step, in 10⁹, without those that no gradient needs; convolutions are direct."""
-    return gflop(lambda: _frugal(model, batch, _noise(batch.device)))
+    model.prepare()
+    return gflop(lambda: model.losses_by_autograd(batch, _noise(batch.device)))
 
 
-def _frugal(model: WGANGP, real: Tensor, noise: torch.Generator) -> None:
-    """The passes of a step by torch's modules: the critic's, which do not reach the generator, and the generator's."""
-    make, critic = model.networks["generator"], model.networks["critic"]
-    for _ in range(model.options.critic_iterations):
-        with torch.no_grad():
-            fake = make(latent(model, len(real), noise))
-        between = 0.5 * (real + fake).requires_grad_()
-        (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-        loss = critic(torch.cat([real, fake])).sum() + gradient.square().sum()
-        loss.backward(inputs=list(critic.parameters()))
-    critic(make(latent(model, len(real), noise))).sum().backward(inputs=list(make.parameters()))
+def _limit(whose: str, device: torch.device, sizes: Sizes) -> Row:
+    side, limit = peak(device, sizes.sides)
+    name = f"{whose} limit: a product of {side:,}×{side:,} matrices"
+    return _row(name, 2e-9 * side**3 / limit, 2e-9 * side**3, limit)
 
 
-def _vae(setting: Setting, sizes: Sizes, limit: float) -> Iterator[Row]:
-    def make() -> VAE:
-        return VAE.fresh(VAE.Options(), (1, 28, 28), _noise(setting.device))
-
-    operations = vae_gflop(make(), setting.pixels(BATCH))
-    steps = round(sizes.rows / BATCH)
-    for mode in _modes(setting.device):
-        contest = Contest(f"VAE, an epoch of {sizes.rows:,}{mode}", make, PlainVAE, steps)
-        epoch = _contested(setting, contest, sizes.rows, steps * operations, limit)
-        yield epoch
-        one = epoch.seconds / steps, operations, limit, (epoch.plain_seconds or 0) / steps, epoch.ratio
-        yield _row(f"VAE, a step of it{mode}", *one)
+def _making(name: str, device: torch.device, **options: Any) -> Callable[[], Any]:
+    return lambda: image_model(name, options, device)[0]
 
 
-def _wgan_gp(setting: Setting, sizes: Sizes, limit: float, critic_steps: int) -> Iterator[Row]:
-    def make() -> WGANGP:
-        options = WGANGP.Options(width=sizes.gan_width, critic_iterations=critic_steps)
-        return WGANGP.fresh(options, (1, 28, 28), _noise(setting.device))
-
-    operations = wgan_gp_gflop(make(), setting.pixels(BATCH))
-    for mode in _modes(setting.device):
-        name = f"WGAN-GP of width {sizes.gan_width}, {critic_steps} critic steps + 1{mode}"
-        contest = Contest(name, make, PlainWGANGP, sizes.gan)
-        whole = _contested(setting, contest, BATCH * 100, sizes.gan * operations, limit)
-        yield whole._replace(
-            seconds=whole.seconds / sizes.gan,
-            plain_seconds=(whole.plain_seconds or 0) / sizes.gan,
-            gflop=operations,
-        )
-
-
-def _contested(setting: Setting, contest: Contest, rows: int, operations: float, limit: float) -> Row:
-    """A round of a contest; `operations` are those of all its steps."""
+def _contested(
+    setting: Setting, contest: Contest, rows: int, count: Callable[[Any, Tensor], float], limit: float
+) -> Row:
+    """A round of a contest, the operations of whose steps `count` counts."""
     images, labels = (part[:rows] for part in setting.digits)
     doing(contest.name)
-    with _mode(contest.name):
-        difference = checked(contest, images, setting.device)
-        plain, ours = timed(contest, images, labels, setting.device, setting.rounds)
+    operations = contest.steps * count(contest.make(), setting.pixels(BATCH))
+    difference = checked(contest, images, setting.device)
+    plain, ours = timed(contest, images, labels, setting.device, setting.rounds)
     ratio = statistics.median(p / o for p, o in zip(plain, ours, strict=True))
     medians = statistics.median(ours), statistics.median(plain)
     return _row(contest.name, medians[0], operations, limit, medians[1], ratio, difference)
 
 
+def _one(whole: Row, steps: int) -> Row:
+    """One of the steps of a round."""
+    plain = None if whole.plain_seconds is None else whole.plain_seconds / steps
+    return whole._replace(seconds=whole.seconds / steps, plain_seconds=plain, gflop=whole.gflop / steps)
+
+
 def _ddpm(setting: Setting, sizes: Sizes, limit: float) -> Iterator[Row]:
-    cls: Any = family("ddpm")
-    images = setting.pixels(1_000)
     labels = torch.from_numpy(setting.digits[1][:1_000]).long()
     for mode in _modes(setting.device):
-        model = cls.fresh(
-            cls.Options(**DDPM | {"width": sizes.ddpm_width}), (1, 28, 28), _noise(setting.device), CLASSES
-        )
-
-        def train(steps: int, model: Any = model) -> None:
-            budget = Budget(images=steps * DDPM["batch_size"])
-            model.fit(images, budget, _noise(setting.device), lambda line: None, labels=labels)
-
+        model, noise = image_model("ddpm", DDPM | {"width": sizes.ddpm_width}, setting.device, CLASSES)
+        train = trainer(model, setting.pixels(1_000), noise, labels=labels)
         name = f"DDPM of width {sizes.ddpm_width}, a step{mode}"
-        doing(name)
-        with _mode(name):
-            operations = gflop(lambda train=train: train(1))  # type: ignore[misc]
-            call = lambda train=train: train(sizes.ddpm)  # noqa: E731
-            taken = median_seconds(call, setting.rounds, setting.device)
-        yield _row(name, taken / sizes.ddpm, operations, limit)
+        yield _alone(setting, name, train, sizes.ddpm, limit, setting.device)
 
 
 def _points(setting: Setting, name: str, replicates: int, steps: int, limit: float) -> Row:
     cls: Any = family(name)
     density, given = POINTS[name]
-    options = cls.Options(**given)
     streams = Streams([numpy_generator(0, 0, "bench", r) for r in range(replicates)])
-    model = cls.fresh(options, 2, streams)
+    model = cls.fresh(cls.Options(**given), 2, streams)
     drawn = [known_density(density, {}).sample(POINT_ROWS, g) for g in streams.generators]
     points = torch.stack([torch.from_numpy(one) for one in drawn]).to(model.dtype)
-
-    def train(steps: int) -> None:
-        budget = Budget(images=steps * options.batch_size * model.batches_per_step)
-        model.fit(points, budget, streams, lambda line: None)
-
-    operations = gflop(lambda: train(1))
-    train(2)
-    taken = median_seconds(lambda: train(steps), setting.rounds) / steps
-    return _row(f"{name}, a step of {replicates} replicate{'s' * (replicates > 1)}", taken, operations, limit)
+    train = trainer(model, points, streams, model.batches_per_step)
+    name = f"{name}, a step of {replicates} replicate{'s' * (replicates > 1)}"
+    return _alone(setting, name, train, steps, limit, CPU)
 
 
-def _row(
-    name: str,
-    taken: float,
-    operations: float,
-    limit: float,
-    plain: float | None = None,
-    ratio: float | None = None,
-    difference: float | None = None,
+def _alone(
+    setting: Setting, name: str, train: Callable[[int], None], steps: int, limit: float, device: torch.device
 ) -> Row:
+    """A step that is compared with no other; the first, whose operations are counted, is not timed."""
+    doing(name)
+    operations = gflop(lambda: train(1))
+    taken = median_seconds(lambda: train(steps), setting.rounds, device) / steps
+    return _row(name, taken, operations, limit)
+
+
+def _row(name: str, taken: float, operations: float, limit: float, *compared: float) -> Row:
+    plain, ratio, difference = compared or (None, None, None)
     speed = operations / taken
     return Row(name, taken, plain, ratio, operations, speed, speed / limit, difference)
 
@@ -258,27 +218,17 @@ def _noise(device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(0)
 
 
-UNRECORDED = ", no CUDA graph"
-
-
-def _modes(device: torch.device) -> tuple[str, ...]:
-    """How a step is taken, as the end of its row's name: on a GPU recorded, and as it stands."""
-    return ("", UNRECORDED) if device.type == "cuda" else ("",)
-
-
-@contextmanager
-def _mode(name: str) -> Iterator[None]:
-    """Let steps be taken as the end of a row's name says."""
-    before = os.environ.get(GRAPHS)
-    if name.endswith(UNRECORDED):
+def _modes(device: torch.device) -> Iterator[str]:
+    """How steps are taken, as the end of their rows' names: as ever and, on a GPU, after that unrecorded."""
+    yield ""
+    if device.type == "cuda":
+        before = os.environ.get(GRAPHS)
         os.environ[GRAPHS] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(GRAPHS, None)
-        else:
-            os.environ[GRAPHS] = before
+        try:
+            yield ", no CUDA graph"
+        finally:
+            del os.environ[GRAPHS]
+            os.environ |= {} if before is None else {GRAPHS: before}
 
 
 SECTION = Section(
@@ -286,14 +236,6 @@ SECTION = Section(
     "time of a training step at full size, beside the plain PyTorch loop where there is one (ratio: how many times\n"
     "as fast; it learns the same; loss diff.: over 3 steps in float32), and beside the limit: the operations of the\n"
     "step (GFLOP = 10⁹) at the speed of the fastest matrix product of this device",
-    (
-        Column("seconds", "time", time_text),
-        Column("plain_seconds", "plain loop", time_text),
-        Column("ratio", "ratio", number(2)),
-        Column("gflop", "GFLOP", number(3)),
-        Column("gflops", "GFLOP/s", number(1)),
-        Column("share", "of the limit", "{:.0%}".format),
-        Column("loss_difference", "loss diff.", "{:.0e}".format),
-    ),
+    Row,
     rows,
 )

@@ -6,16 +6,14 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from dataclasses import replace
 from threading import Barrier
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 
-from bigloop.bench.setting import CPU, Setting, image_model
+from bigloop.bench.setting import Setting, image_model, seconds, trainer
 from bigloop.bench.table import Column, Section, doing, number
-from bigloop.data import load
-from bigloop.spec.runs import Budget
 
 ROWS = 10_000
 BATCH = 64
@@ -31,10 +29,10 @@ class Row(NamedTuple):
     """
 
     name: str
-    steps: int
-    processes: int
-    per_second: float
-    relative: float
+    steps: Annotated[int, Column("steps each", number(0))]
+    processes: Annotated[int, Column("processes", number(0))]
+    per_second: Annotated[float, Column("images/s", number(0))]
+    relative: Annotated[float, Column("relative", number(2))]
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -55,41 +53,28 @@ def throughput(name: str, count: int, steps: int, setting: Setting) -> float:
     spawn = multiprocessing.get_context("spawn")
     with spawn.Manager() as manager, ProcessPoolExecutor(count, spawn) as pool:
         barrier = manager.Barrier(count)
-        given = name, steps, barrier, setting.data, setting.device.type
-        done = [pool.submit(_train, *given) for _ in range(count)]
+        given = replace(setting, given=setting.data)
+        done = [pool.submit(_train, name, steps, barrier, given) for _ in range(count)]
         times = [one.result() for one in done]
     begun, ended = min(start for start, _ in times), max(end for _, end in times)
     return count * steps * BATCH / (ended - begun)
 
 
-def _train(name: str, steps: int, barrier: Barrier, data: Path, kind: str) -> tuple[float, float]:
+def _train(name: str, steps: int, barrier: Barrier, setting: Setting) -> tuple[float, float]:
     """When this process began and ended its steps, on the clock that all processes share."""
     torch.set_num_threads(1)
-    device = CPU if kind == "cpu" else torch.device(kind)
-    model, generator = image_model(name, {"batch_size": BATCH}, device)
-    rows = torch.from_numpy(load(data, "train")[0][:ROWS]).to(device).float() / 255
-
-    def train(steps: int) -> None:
-        model.fit(rows, Budget(images=steps * BATCH), generator, lambda line: None)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
+    model, generator = image_model(name, {"batch_size": BATCH}, setting.device)
+    train = trainer(model, setting.pixels(ROWS), generator)
     train(2)
     barrier.wait(PATIENCE)
     begun = time.monotonic()
-    train(steps)
-    return begun, time.monotonic()
+    return begun, begun + seconds(lambda: train(steps), setting.device)
 
 
 SECTION = Section(
     "together",
     "images per second that 1, 2 and 3 trainings at the same time see in all (on a CPU with one thread each), and\n"
     "relative to one alone: how many jobs should share this machine",
-    (
-        Column("steps", "steps each", number(0)),
-        Column("processes", "processes", number(0)),
-        Column("per_second", "images/s", number(0)),
-        Column("relative", "relative", number(2)),
-    ),
+    Row,
     rows,
 )

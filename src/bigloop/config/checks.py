@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping
 
 from bigloop.config.runs import Run, by_moments
-from bigloop.data import dataset
 from bigloop.spec.options import Scalar, SpecError
 from bigloop.spec.registry import Declared, declared
 
@@ -37,9 +36,9 @@ def check_moments(run: Run, where: str) -> None:
 def measurable(name: str, run: Run) -> bool:
     """Whether a measure can be taken of a run."""
     measure, density = declared("measures")[name], run.density
-    if density is None:
-        return measure.of_images
-    if not measure.of_points:
+    if run.images:
+        return measure.of_images and (run.images.about.labelled or not measure.needs_classes)
+    if density is None or not measure.of_points:
         return False
     possible = {
         "images": not by_moments(run),
@@ -72,18 +71,19 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
     if k >= n:
         raise SpecError(f"measures.{name}.k: {k} nearest other rows, but n is {n}")
     if wanted > _real_rows(measure, run):
-        about = dataset(run.spec.dataset)
+        assert run.images
+        about = run.images.about
         needed = (
-            f"{wanted} real test rows, {run.spec.dataset} has {about.rows['test']}"
+            f"{wanted} real test rows, {run.dataset} has {about.rows['test']}"
             if measure.against == "training"
-            else f"two disjoint real sets of {wanted} rows, {run.spec.dataset} has {about.rows['train']}"
+            else f"two disjoint real sets of {wanted} rows, {run.dataset} has {about.rows['train']}"
         )
         raise SpecError(f"measures.{name}.n: {n} takes {needed}")
 
 
 def _real_rows(measure: Declared, run: Run) -> int:
     """The real rows that there are for a side of the floor: half the training set, or the test set."""
-    if run.simulated:
+    if run.images is None:
         return sys.maxsize
-    rows = dataset(run.spec.dataset).rows
+    rows = run.images.about.rows
     return rows["test"] if measure.against == "training" else rows["train"] // 2

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from bigloop.config.runs import Simulation
 from bigloop.runtime.signals import SAVE_SECONDS
+from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.spec.options import SpecError, option, without
 from bigloop.spec.runs import MOST_GENERATIONS, MOST_ROWS, LoopSpec
@@ -59,7 +60,7 @@ class RunEntry:
     """One run, or with `over` several."""
 
     dataset: str = option(
-        description="real data, as registered in bigloop.data, or one of densities, or a registered density"
+        description="one of datasets or of densities, or a source of published data or a registered density by its name"
     )
     model: str = option(description="one of models")
     loop: str = option(description="one of loops")
@@ -120,6 +121,12 @@ class Config:
         "several times.",
         maximum=1_000,
     )
+    datasets: dict[Any, dict[Any, Any]] | None = option(
+        None,
+        "Datasets of images by name: a source, and what is chosen of it. A run may name a source of published data "
+        "itself, with all that it has.",
+        maximum=1_000,
+    )
     data: Data | None = option(None, "Where real data may be found.")
     storage: Storage | None = option(
         None, "What is kept on disk. None of it changes a result or makes a job run again."
@@ -147,16 +154,16 @@ class Config:
 
 def check_names(given: Config) -> None:
     """Raise SpecError for the first name that could not be part of a path."""
-    check_name(given.experiment, "experiment", shown=True)
-    for section in ("densities", "models", "loops", "runs"):
+    check_name(given.experiment, "experiment", repeated=True)
+    for section in ("datasets", "densities", "models", "loops", "runs"):
         for name in getattr(given, section) or {}:
-            check_name(name, f"{section}.{name}", reserved=section == "densities")
+            check_name(name, f"{section}.{named(name)}", reserved=section in ("datasets", "densities"))
 
 
-def check_name(name: Any, where: str, *, shown: bool = False, reserved: bool = True) -> None:
+def check_name(name: Any, where: str, *, repeated: bool = False, reserved: bool = True) -> None:
     """Raise SpecError where `name`, which stands at `where`, could not be part of a path, or is `reserved`."""
     if not isinstance(name, str) or len(name) > LONGEST_NAME or not NAME.fullmatch(name):
-        told = f"{name!r} " if shown or str(name) != str(name).strip() else ""
+        told = f"{shown(name)} " if repeated or named(name) != named(name).strip() else ""
         raise SpecError(
             f"{where.strip()}: {told}is not a name (up to 64 letters, digits, _ and ., with single - between)"
         )

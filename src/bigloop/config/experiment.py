@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any, Self
 
 from bigloop.config.checks import check_rows, default_n, measurable
+from bigloop.config.datasets import Images
 from bigloop.config.declared import Classifier, Config, Critics, Storage, check_names
 from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
@@ -30,7 +30,7 @@ from bigloop.spec.jobs import (
 )
 from bigloop.spec.options import Scalar, SpecError, parse
 from bigloop.spec.registry import declared, load_plugins
-from bigloop.spec.runs import DensitySpec
+from bigloop.spec.runs import DensitySpec, data_folder
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Experiment:
 
     name: str
     plugins: tuple[str, ...]  # modules that add things of their own
-    root: Path | None
     storage: Storage
     runs: dict[str, Run]
-    classifiers: dict[str, ClassifierSpec]  # by dataset of images
+    images: dict[str, Images]  # datasets that some run learns, by the names that the config gives them
+    classifiers: dict[str, ClassifierSpec]  # of those that have classes, likewise
     densities: dict[str, DensitySpec]  # by the name that the config gives them
     measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
     critics_n: int
@@ -59,15 +59,19 @@ class Experiment:
         figures = {
             name: figure_of(name, entry) for name, entry in given.figures.items() if entry is not False
         }
-        used = {run.dataset for run in runs.values() if not run.simulated}
+        used = dict(sorted((run.dataset, run.images) for run in runs.values() if run.images))
         classifier = vars(given.classifier or Classifier())
         experiment = cls(
             name=given.experiment,
             plugins=plugins,
-            root=Path(given.data.root) if given.data and given.data.root else None,
             storage=given.storage or Storage(),
             runs=runs,
-            classifiers={name: ClassifierSpec(name, **classifier) for name in sorted(used)},
+            images=used,
+            classifiers={
+                name: ClassifierSpec(images.data, **classifier)
+                for name, images in used.items()
+                if images.about.labelled
+            },
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
             measures={
                 name: measure_of(name, entry) for name, entry in given.measures.items() if entry is not False
@@ -85,9 +89,8 @@ class Experiment:
 
     def measure(self, run: Run, seed: int, generation: int) -> MeasureSpec:
         """The job that measures one generation."""
-        return MeasureSpec(
-            run.spec.dataset, self.resolved(run), self.classifier(run), seed, generation, run.has_critic
-        )
+        measures, judge = self.resolved(run), self.classifier(run)
+        return MeasureSpec(data_folder(run.spec.dataset), measures, judge, seed, generation, run.has_critic)
 
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
@@ -105,7 +108,8 @@ class Experiment:
 
     def floor(self, name: str) -> FloorSpec:
         """The job that measures real data against real data, at every n in use."""
-        return FloorSpec(name, self._floors(name), self.classifiers[name].folder)
+        judge = self.classifiers.get(name)
+        return FloorSpec(self.images[name].folder, self._floors(name), judge.folder if judge else None)
 
     def density_floor(self, name: str) -> DensityFloorSpec:
         """The job that measures points of a density against other points of it, at every n in use."""
@@ -150,7 +154,7 @@ class Experiment:
             for r in self.runs.values()
         )
         pairs = tuple(f"{c}-judges-{g}-seed-{s}" for c, g, s in self.critic_pairs())
-        return CollectSpec(self.name, runs, (*self.classifiers, *self.densities), pairs)
+        return CollectSpec(self.name, runs, (*self.images, *self.densities), pairs)
 
     def critic_pairs(self) -> list[tuple[str, str, int]]:
         """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""
@@ -176,9 +180,10 @@ class Experiment:
         """The runs on known densities: blocks of them are simulated by one job each."""
         return [run for run in self.runs.values() if run.simulated]
 
-    def classifier(self, run: Run) -> str:
-        """Folder name of the classifier that judges a run."""
-        return self.classifiers[run.spec.dataset].folder
+    def classifier(self, run: Run) -> str | None:
+        """Folder name of the classifier that judges a run; None for data without classes."""
+        judge = self.classifiers.get(run.dataset)
+        return judge.folder if judge else None
 
     def _check(self) -> None:
         for run in self.runs.values():
@@ -187,7 +192,7 @@ class Experiment:
                     check_rows(name, options, run)
         for name in self.measures:
             if not self._measures_any(name):
-                raise SpecError(f"measures.{name}: cannot be measured of any of these runs; leave it out")
+                raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out")
         for name in self.figures:
             if missing := self._missing(name):
                 raise SpecError(f"figures.{name}: {missing}")
@@ -202,6 +207,13 @@ class Experiment:
     def _measures_any(self, name: str) -> bool:
         return any(measurable(name, run) for run in self.runs.values())
 
+    def _unmeasurable(self, name: str) -> str:
+        """Why a measure cannot be taken of any run, in words."""
+        about = declared("measures")[name]
+        if about.of_images and about.needs_classes and self.images:
+            return f"needs two classes or more, and {' and '.join(self.images)} have fewer"
+        return "cannot be measured of any of these runs"
+
     def _missing(self, figure: str) -> str:
         """What a figure shows and this experiment lacks, in words; empty where nothing is missing."""
         needs = set(declared("figures")[self.kinds[figure]].needs)
@@ -215,4 +227,6 @@ class Experiment:
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
             return "no run has a critic; leave this figure out"
         unmeasured = sorted(needs & declared("measures").keys() - self.measures.keys())
+        if unmeasured and not self._measures_any(unmeasured[0]):
+            return f"shows {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
         return f"needs measures.{unmeasured[0]}; add it, or leave the figure out" if unmeasured else ""

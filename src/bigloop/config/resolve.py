@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bigloop import loops
 from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_moments
+from bigloop.config.datasets import Images, handed_over, images_named, images_of
 from bigloop.config.declared import Config, RunEntry, check_name
 from bigloop.config.runs import Run, Simulation
 from bigloop.config.sweep import Point, chosen, loop_of, points
-from bigloop.data import SOURCES, dataset
+from bigloop.data import SOURCES, root_of
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
-from bigloop.spec.faults import shown
+from bigloop.spec.faults import named, shown
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
 from bigloop.spec.runs import DensitySpec, LoopSpec, ModelSpec, RunSpec
@@ -33,6 +35,8 @@ def runs_of(config: Config) -> dict[str, Run]:
     models = {name: _model(name, given) for name, given in config.models.items()}
     loop_specs = {name: loop_of(given, f"loops.{name}") for name, given in config.loops.items()}
     densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
+    root = root_of(config.data.root, "data") if config.data else None
+    images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
     runs: dict[str, Run] = {}
     for swept, given in chosen(config).items():
         entry = parse(RunEntry, given, f"runs.{swept}")
@@ -43,7 +47,7 @@ def runs_of(config: Config) -> dict[str, Run]:
             if len(runs) == MOST_RUNS:
                 raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
             known = loop_specs if point.loop is None else {entry.loop: point.loop}
-            runs[point.name] = _run(point, models, known, densities)
+            runs[point.name] = _run(point, models, known, densities, images, root)
     _check_size(runs)
     return runs
 
@@ -51,17 +55,17 @@ def runs_of(config: Config) -> dict[str, Run]:
 def measure_of(name: Any, given: Any) -> dict[str, Scalar]:
     """The options of a measure, as far as they are known before the runs are."""
     if name not in declared("measures"):
-        raise SpecError(f"measures.{name}: unknown key (known: {', '.join(declared('measures'))})")
+        raise SpecError(f"measures.{named(name)}: unknown key (known: {', '.join(declared('measures'))})")
     return to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
 
 
 def figure_of(name: Any, given: Any) -> tuple[str, Any]:
     """The kind of a figure, and its options."""
-    kind = (given or {}).get("figure", name)
-    about = _registered("figures", kind, f"figures.{name}", f"figures.{name}.figure")
-    check_name(name, f"figures.{name}")
+    kind, where = (given or {}).get("figure", name), f"figures.{named(name)}"
+    about = _registered("figures", kind, where, f"{where}.figure")
+    check_name(name, where)
     options = {key: value for key, value in (given or {}).items() if key != "figure"}
-    return kind, parse(about.Options, options, f"figures.{name}")
+    return kind, parse(about.Options, options, where)
 
 
 def _registered(kind: str, name: Any, where: str, key: str) -> Declared:
@@ -92,6 +96,13 @@ def _model(name: str, given: Mapping[Any, Any]) -> ModelSpec:
     return resolve(family, {key: value for key, value in given.items() if key != "family"}, where)
 
 
+def _images(name: str, given: Mapping[Any, Any], root: Path | None) -> Images:
+    where = f"datasets.{name}"
+    of = _kind(given, "source", where)
+    _registered("sources", of, f"{where}.source", f"{where}.source")
+    return images_of(name, of, {key: value for key, value in given.items() if key != "source"}, root)
+
+
 def _density(name: str, given: Mapping[Any, Any]) -> DensitySpec:
     where = f"densities.{name}"
     if name in SOURCES:
@@ -106,20 +117,24 @@ def _run(
     models: Mapping[str, ModelSpec],
     loop_specs: Mapping[str, LoopSpec],
     densities: Mapping[str, DensitySpec],
+    configured: Mapping[str, Images],
+    root: Path | None,
 ) -> Run:
     where, given = f"runs.{point.name}", point.entry
     for key, known in (("model", models), ("loop", loop_specs)):
         if (asked := getattr(given, key)) not in known:
-            raise SpecError(f"{where}.{key}: no {key} named {asked!r} (known: {', '.join(known)})")
+            raise SpecError(f"{where}.{key}: no {key} named {shown(asked)} (known: {', '.join(known)})")
     density = densities.get(given.dataset)
     if density is None and given.dataset in DENSITIES:
         density = resolve_density(given.dataset, {}, where)
-    try:
-        train_rows = math.inf if density else dataset(given.dataset).rows["train"]
-    except SpecError as error:
-        raise SpecError(f"{where}.{error}; or a density: {', '.join(DENSITIES)}") from None
+    images = None if density else images_named(given.dataset, configured, root, where)
+    train_rows = images.about.rows["train"] if images else math.inf
     model, loop = models[given.model], loop_specs[given.loop]
-    _check_family(model, loop, given, density, where)
+    _check_family(model, loop, given, images, where)
+    if images:
+        loop = replace(loop, handover=handed_over(loop, images))
+    elif loop.handover:
+        raise SpecError(f"loops.{given.loop}.handover: {given.dataset} is of points, which are never rounded")
     loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
     if density is None and given.simulation is not None:
         raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
@@ -139,10 +154,11 @@ def _run(
         point.sweep,
         given.dataset,
         given.loop,
-        RunSpec(density.name if density else given.dataset, model, loop, checksum, density),
+        RunSpec(images.data if images else density.name if density else "", model, loop, checksum, density),
         given.generations,
         _seeds(given.seeds, where),
         weights,
+        images,
         given.simulation or Simulation(),
     )
     check_moments(run, where)
@@ -150,19 +166,24 @@ def _run(
 
 
 def _check_family(
-    model: ModelSpec, loop: LoopSpec, given: RunEntry, density: DensitySpec | None, where: str
+    model: ModelSpec, loop: LoopSpec, given: RunEntry, images: Images | None, where: str
 ) -> None:
     """Raise SpecError where a family cannot do what a run asks of it."""
     family, about = model.family, declared("families")[model.family]
-    if about.stacked != (density is not None):
-        fitting = [n for n, other in declared("families").items() if other.stacked == (density is not None)]
-        kind = "a known density, whose points" if density else "a dataset of images, which"
+    if about.stacked != (images is None):
+        fitting = [n for n, other in declared("families").items() if other.stacked == (images is None)]
+        kind = "a dataset of images, which" if images else "a known density, whose points"
         raise SpecError(
             f"{where}.model: {family} does not learn {given.dataset}, {kind} {', '.join(fitting)} learn"
         )
-    if density is None and (why := refuses(family, dataset(given.dataset).shape, model.options)):
-        shape = "×".join(map(str, dataset(given.dataset).shape))
-        raise SpecError(f"{where}.model: {family} {why}; those of {given.dataset} are {shape}")
+    if images and (why := refuses(family, images.about.shape, model.options)):
+        height, width = images.about.shape[1:]
+        raise SpecError(f"{where}.model: {family} {why}; those of {given.dataset} are {height}×{width}")
+    if images and about.conditional and loop.bias != 1 and not images.about.labelled:
+        raise SpecError(
+            f"loops.{given.loop}.bias: {family} is biased by guidance towards classes, and {given.dataset} has fewer "
+            "than two; give 1"
+        )
     if loop.continues and not about.continues:
         raise SpecError(
             f"loops.{given.loop}.start: continue: {family} cannot go on from earlier weights (its class does not "

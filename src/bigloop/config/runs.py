@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, product
 from pathlib import Path
 
+from bigloop.config.datasets import Images
 from bigloop.data.densities import Density, known_density
 from bigloop.spec.options import option
 from bigloop.spec.registry import declared
@@ -54,6 +55,7 @@ class Run:
     generations: int
     seeds: tuple[int, ...]
     weights: Path | None = None  # of its first generation, where they are imported
+    images: Images | None = None  # the dataset, of a run that is not simulated
     simulation: Simulation = Simulation()
 
     @property

@@ -34,6 +34,12 @@ def config_schema() -> dict[str, Any]:
     names = {"propertyNames": {"$ref": "#/$defs/name"}}
     properties["experiment"]["$ref"] = "#/$defs/name"
     properties["models"] |= names | {"additionalProperties": _one_of("families", "family")}
+    properties["datasets"] = {
+        "description": properties["datasets"]["description"],
+        "type": ["object", "null"],
+        **names,
+        "additionalProperties": _one_of("sources", "source"),
+    }
     properties["densities"] = {
         "description": properties["densities"]["description"],
         "type": ["object", "null"],
@@ -45,7 +51,7 @@ def config_schema() -> dict[str, Any]:
     properties["measures"]["properties"] = {name: _entry("measures", name) for name in declared("measures")}
     properties["figures"] |= {
         "properties": {name: _entry("figures", name) for name in declared("figures")},
-        "additionalProperties": {"type": LEFT_OUT},
+        "additionalProperties": {"$ref": "#/$defs/figure"},
     }
     run = schema_of(RunEntry)
     run["over"]["anyOf"][0]["items"] = {
@@ -69,7 +75,9 @@ def config_schema() -> dict[str, Any]:
         "$defs": {
             "name": {"type": "string", "pattern": f"^{NAME.pattern}$", "maxLength": LONGEST_NAME},
             "run": object_schema(run, required_of(RunEntry)),
+            "figure": _any_figure(),
             "loop": object_schema(schema_of(Loop) | rules, required_of(Loop)),
+            **{f"source_{name}": _definition("sources", "source", name) for name in declared("sources")},
             **{f"family_{name}": _definition("families", "family", name) for name in declared("families")},
             **{
                 f"density_{name}": _definition("densities", "density", name) for name in declared("densities")
@@ -102,14 +110,31 @@ def _definition(kind: str, key: str, name: str) -> dict[str, Any]:
 
 
 def _entry(kind: str, name: str) -> dict[str, Any]:
+    """What may stand at a thing's own name: its options, nothing, or false."""
     about = declared(kind)[name]
-    options = schema_of(about.Options)
-    if kind == "figures":
-        options = {"figure": {"type": "string", "examples": [*declared(kind)]}, **options}
-    words = about.caption if kind == "figures" else about.about
+    words = {"description": about.caption if kind == "figures" else about.about}
+    own = words | _options(kind, name)
+    if kind != "figures":
+        return own
+    another = {"type": "object", "required": ["figure"]}
+    return words | {"if": another, "then": {"$ref": "#/$defs/figure"}, "else": _options(kind, name)}
+
+
+def _options(kind: str, name: str, **more: Any) -> dict[str, Any]:
+    properties = more | schema_of(declared(kind)[name].Options)
+    return {"type": LEFT_OUT, "additionalProperties": False, "properties": properties}
+
+
+def _any_figure() -> dict[str, Any]:
+    """A figure whose name is free: what it is says its key "figure"."""
     return {
-        "description": words,
         "type": LEFT_OUT,
-        "additionalProperties": False,
-        "properties": options,
+        "properties": {"figure": {"type": "string", "examples": [*declared("figures")]}},
+        "allOf": [
+            {
+                "if": {"type": "object", "required": ["figure"], "properties": {"figure": {"const": name}}},
+                "then": _options("figures", name, figure={"const": name}),
+            }
+            for name in declared("figures")
+        ],
     }

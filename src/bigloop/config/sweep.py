@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from bigloop.config.declared import Config, Loop, RunEntry
+from bigloop.spec.faults import named, shown
 from bigloop.spec.options import SpecError, parse, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import LoopSpec, RuleSpec
@@ -60,7 +61,7 @@ def chosen(config: Config) -> dict[str, Any]:
     only = [config.only] if isinstance(config.only, str) else config.only or []
     for name in only:
         if name not in config.runs:
-            raise SpecError(f"only: unknown run {name!r}; there are {', '.join(map(str, config.runs))}")
+            raise SpecError(f"only: unknown run {name!r}; there are {', '.join(map(named, config.runs))}")
     return {name: given for name, given in config.runs.items() if not only or name in only}
 
 
@@ -76,7 +77,7 @@ def points(name: str, entry: RunEntry, loops_given: Mapping[Any, Any]) -> Iterat
         yield Point(name, label, label, entry)
         return
     if entry.loop not in loops_given:
-        known = ", ".join(map(str, loops_given))
+        known = ", ".join(map(named, loops_given))
         raise SpecError(f"runs.{name}.loop: no loop named {entry.loop!r} (known: {known})")
     if (several := math.prod(map(len, axes))) > MOST_RUNS:
         raise SpecError(f"runs.{name}.over: stands for {several} runs, expected at most {MOST_RUNS}")
@@ -118,5 +119,5 @@ def _put(loop: dict[Any, Any], key: str, value: Any, where: str) -> None:
             place[parent] = {}
         place = place[parent]
         if not isinstance(place, dict):
-            raise SpecError(f"{where}.{parent}: expected object, got {place!r}")
+            raise SpecError(f"{where}.{parent}: expected object, got {shown(place)}")
     place[last] = value

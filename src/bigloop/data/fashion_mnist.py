@@ -37,5 +37,7 @@ FASHION_MNIST = IdxImages(
         "bag",
         "ankle boot",
     ),
+    counts={"train": (6_000,) * 10, "test": (1_000,) * 10},
+    about=__doc__ or "",
     packages={"Debian package dataset-fashion-mnist": debian_package},
 )

@@ -1,90 +1,149 @@
-"""Images from elsewhere: .npy, .npz, .safetensors or a folder of PNGs, in a stated pixel range."""
+"""Images from elsewhere: .npy, .npz, .safetensors or a folder of pictures, in a stated pixel range; never pickles."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from bigloop.data import DataError
+from bigloop.data.images import read, walked
+
+ARRAYS = (".npy", ".npz", ".safetensors")
+ON_COMMAND_LINE = "state it with --range LOW HIGH"
 
 
-def read_images(path: Path, shape: tuple[int, int, int], low: float, high: float) -> np.ndarray:
+def read_images(path: Path, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
     """Images, float32 (n, *shape), with the stated range low … high mapped to 0 … 1.
 
-    Arrays may be (n, h, w), (n, c, h, w) or (n, h, w, c); uint8 arrays and PNGs always mean 0 … 255. An .npz
+    Arrays may be (n, h, w), (n, c, h, w) or (n, h, w, c); uint8 arrays and pictures always mean 0 … 255. An .npz
     or .safetensors file holds one array, or one called "images". Values may overshoot the range (a GAN's
     do), but raises DataError where they overshoot by more than its width, for then the range is wrong.
     Pickled arrays are refused.
     """
-    array = _read(path)
-    if array.dtype == np.uint8:
-        low, high = 0.0, 255.0
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"{path}: holds {array.dtype} values, expected numbers")
-    if not low < high:
-        raise DataError(
-            f"{path}: the stated range {low:g} … {high:g} is empty; state it with --range LOW HIGH"
-        )
-    images = _arranged(array, shape, path).astype(np.float32)
+    array = _pictures(path, shape[0]) if path.is_dir() else read_array(path)
+    images = _of_shape(array, shape, path)
     if not len(images):
         raise DataError(f"{path}: holds no images")
+    return in_range(images, low, high, path, ON_COMMAND_LINE)
+
+
+def in_range(images: np.ndarray, low: float, high: float, path: Path, remedy: str) -> np.ndarray:
+    """Pixels as float32, low … high, of uint8 always 0 … 255, mapped to 0 … 1.
+
+    Raises DataError, which ends with the remedy, where they do not fit.
+    """
+    if images.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    if images.dtype.kind not in "fiub":
+        raise DataError(f"{path}: holds {images.dtype} values, expected numbers")
+    if not low < high:
+        raise DataError(f"{path}: the stated range {low:g} … {high:g} is empty; {remedy}")
+    images = images.astype(np.float32)
     if not np.isfinite(images).all():
         raise DataError(f"{path}: holds values that are not finite")
     width = high - low
     if images.min() < low - width or images.max() > high + width:
         raise DataError(
             f"{path}: values from {images.min():.3g} to {images.max():.3g} do not fit the stated range "
-            f"{low:g} … {high:g}; state it with --range LOW HIGH"
+            f"{low:g} … {high:g}; {remedy}"
         )
     return (images - low) / width
 
 
-def _read(path: Path) -> np.ndarray:
-    try:
-        if path.is_dir():
-            return _read_folder(path)
+def read_array(path: Path, name: str = "images", *, optional: bool = False) -> np.ndarray:
+    """The array of this name in a file, or the only one; of none at all an empty one where it is `optional`."""
+    with _readable(path):
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return np.zeros(0) if optional else np.load(path, mmap_mode="r", allow_pickle=False)
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return _only(dict(file), path)
-        if path.suffix == ".safetensors":
-            return _only(safetensors.numpy.load_file(path), path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
-    raise DataError(f"{path}: expected .npy, .npz, .safetensors or a folder of PNGs")
+            with np.load(path, allow_pickle=False) as arrays:
+                key = _key(list(arrays), name, path, optional)
+                return np.zeros(0) if key is None else arrays[key]
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            key = _key(list(file.keys()), name, path, optional)
+            return np.zeros(0) if key is None else file.get_tensor(key)
 
 
-def _only(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
-    if "images" in arrays:
-        return arrays["images"]
-    if len(arrays) == 1:
-        return next(iter(arrays.values()))
+def array_shape(path: Path) -> tuple[int, ...]:
+    """The shape of the images in a file, from its header."""
+    with _readable(path):
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False).shape
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+                with archive.open(f"{_key(names, 'images', path)}.npy") as member:
+                    version = np.lib.format.read_magic(member)
+                    header = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    return header(member)[0]
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            return tuple(file.get_slice(_key(list(file.keys()), "images", path)).get_shape())
+
+
+def channels_first(shape: tuple[int, ...], path: Path) -> tuple[tuple[int, int, int], tuple[int, ...] | None]:
+    """Channels, height and width of images of `shape`, and how their axes are to be moved; None: an axis is missing."""
+    if len(shape) == 3:
+        return (1, *shape[1:]), None
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return shape[1:], (0, 1, 2, 3)
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return (shape[3], shape[1], shape[2]), (0, 3, 1, 2)
     raise DataError(
-        f"{path}: holds {', '.join(arrays) or 'nothing'}; expected one array, or one called images"
+        f"{path}: an array of shape {shape}, expected (n, h, w), (n, c, h, w) or (n, h, w, c), c 1 or 3"
     )
 
 
-def _read_folder(folder: Path) -> np.ndarray:
-    from PIL import Image
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    if path.suffix not in ARRAYS:
+        raise DataError(f"{path}: expected {', '.join(ARRAYS)} or a folder of pictures")
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+    ) as error:
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
 
-    files = sorted(folder.glob("*.png"))
-    if not files:
-        raise DataError(f"{folder}: no .png files in it")
-    pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
-    if len({p.shape for p in pictures}) > 1:
-        raise DataError(f"{folder}: its pictures differ in size")
-    colour = np.stack(pictures)
-    grey = (colour == colour[..., :1]).all()
-    return colour[..., 0] if grey else colour
+
+def _key(names: list[str], wanted: str, path: Path, optional: bool = False) -> str | None:
+    if wanted in names:
+        return wanted
+    if optional:
+        return None
+    if len(names) == 1:
+        return names[0]
+    raise DataError(
+        f"{path}: holds {', '.join(names) or 'nothing'}; expected one array, or one called {wanted}"
+    )
 
 
-def _arranged(array: np.ndarray, shape: tuple[int, int, int], path: Path) -> np.ndarray:
+def _pictures(folder: Path, channels: int) -> np.ndarray:
+    names = [name for name, _ in walked(folder, "")]
+    if not names:
+        raise DataError(f"{folder}: no pictures under it")
+    pictures = read([folder / name for name in names], None, grey=False)
+    grey = channels == 1 and (pictures == pictures[:, :1]).all()
+    return pictures[:, :1] if grey else pictures
+
+
+def _of_shape(array: np.ndarray, shape: tuple[int, ...], path: Path) -> np.ndarray:
     channels, height, width = shape
     if array.shape[1:] == shape:
         return array
@@ -92,4 +151,6 @@ def _arranged(array: np.ndarray, shape: tuple[int, int, int], path: Path) -> np.
         return array[:, None]
     if array.shape[1:] == (height, width, channels):
         return array.transpose(0, 3, 1, 2)
-    raise DataError(f"{path}: images of shape {array.shape[1:]}, expected {shape} or {(height, width)}")
+    raise DataError(
+        f"{path}: images of shape {array.shape[1:]}, expected {tuple(shape)} or {(height, width)}"
+    )

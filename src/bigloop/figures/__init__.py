@@ -55,8 +55,9 @@ class Material:
         of the run "real" are real data measured against other real data, without seed and generation.
     runs: run, family, dataset, label, … in plotting order.
     critics: critic_run, critic_generation, generator_run, generator_generation, seed, fake_share.
-    images: (run, generation) → float (k, c, h, w), not clipped; ("real", None) → real images in [0, 1].
-    classes: names of the classes, in the order of their indices.
+    images: (run, generation) → float (k, c, h, w), grey or RGB, not clipped.
+    real: dataset → real images of it, likewise, in [0, 1].
+    classes: dataset → names of its classes, in the order of their indices; () where it has none.
     verdicts: run, verdict, …: what became of each run, in a word; None where nobody has judged them.
     points: (run, generation) → float (k, d), points that the first seed generated; (run, None) → points of the
         known density that the run learns.
@@ -66,8 +67,9 @@ class Material:
     measures: pd.DataFrame
     runs: pd.DataFrame
     critics: pd.DataFrame
-    images: Mapping[tuple[str, int | None], np.ndarray]
-    classes: tuple[str, ...]
+    images: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    real: Mapping[str, np.ndarray] = field(default_factory=dict)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: pd.DataFrame | None = None
     points: Mapping[tuple[str, int | None], np.ndarray] = field(default_factory=dict)
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from bigloop.analysis.series import (
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.notes import rows_note
+from bigloop.figures.parts.tiles import classes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,8 @@ def draw(material: Material, options: NoOptions) -> Figure:
     require(material, MEASURE)
     looks = style.looks(material.runs)
     runs = runs_with(material, MEASURE)
-    most = max(3 / len(material.classes), *(np.nanmax(run_shares(material, run)) for run in runs))
+    fair = max(3 / len(classes_of(material, run)) for run in runs)
+    most = max(fair, *(np.nanmax(run_shares(material, run)) for run in runs))
     norm = PowerNorm(0.5, vmin=0, vmax=most)  # tells 5 % from 10 % although one class may reach 90 %
     rows, columns = style.panel_grid(len(runs))
     with style.page(0.6 + 2.1 * rows, min(style.WIDTH, 1.9 + 2.2 * columns)) as fig:
@@ -44,8 +46,9 @@ def draw(material: Material, options: NoOptions) -> Figure:
             draw_shares(ax, material, run, norm)
             ax.set_title(style.wrapped(looks[run].label, 5.0 / columns))
             ax.set_xlabel("generation")
-            left = place % columns == 1 or columns == 1
-            ax.set_yticks(range(len(material.classes)), material.classes if left else [])
+            names = classes_of(material, run)
+            new = place % columns == 1 or columns == 1 or names != classes_of(material, runs[place - 2])
+            ax.set_yticks(range(len(names)), names if new else [])
         label = f"share of predictions\n({rows_note([rows_of(material, run, MEASURE) for run in runs])})"
         fig.colorbar(ScalarMappable(norm, style.SHARES), ax=fig.axes, label=label, aspect=25 * rows)
     return fig
@@ -54,7 +57,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
 def run_shares(material: Material, run: str) -> np.ndarray:
     """Shares of the classes, (classes, generations from first to last); NaN for generations not measured."""
     there = generations_of(material, run, MEASURE)
-    shares = np.full((len(material.classes), there[-1] - there[0] + 1), np.nan)
+    shares = np.full((len(classes_of(material, run)), there[-1] - there[0] + 1), np.nan)
     for generation in there:
         shares[:, generation - there[0]] = class_shares(material, run, generation)
     return shares
@@ -64,13 +67,13 @@ def class_shares(material: Material, run: str, generation: int | None) -> np.nda
     """Shares of the classes, (classes,): of a generation, or of the real data that `run` started from."""
     source = run if generation is not None else REAL
     found = distribution(material, source, MEASURE, dataset_of(material, run), generation)
-    return np.array([found.get(index, 0.0) for index in range(len(material.classes))])
+    return np.array([found.get(index, 0.0) for index in range(len(classes_of(material, run)))])
 
 
 def draw_shares(ax: Axes, material: Material, run: str, norm: Normalize) -> None:
     there = generations_of(material, run, MEASURE)
     shares, real = run_shares(material, run), class_shares(material, run, None)
-    first, last, bottom = there[0] - 0.5, there[-1] + 0.5, len(material.classes) - 0.5
+    first, last, bottom = there[0] - 0.5, there[-1] + 0.5, len(shares) - 0.5
     ticks = style.generation_ticks(there[0], there[-1], most=4)
     width = 1.0 + 0.08 * len(there)  # of the real column, wide enough for its name under many generations
     start = first - 1.4 * width

@@ -11,7 +11,7 @@ from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import distance_panel, draw_curves, draw_floors, draw_reference, labelled
 from bigloop.figures.parts.notes import seeds_note
-from bigloop.figures.parts.tiles import draw_tiles, generations_shown, tiles_height
+from bigloop.figures.parts.tiles import classes_of, draw_tiles, generations_shown, tiles_height
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def draw_strips(fig: SubFigure, material: Material, shown: dict[str, list[int]],
 
 def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
     """Quality (fid), variety (class_entropy), and where it was measured, clarity (confidence) or excess."""
-    digits = all(name.isdigit() for name in material.classes)
+    digits = all(name.isdigit() for names in material.classes.values() for name in names)
     things, kind, kinds = ("digits", "digit", "digits") if digits else ("images", "class", "classes")
     third = [m for m in ("confidence", "wasserstein1_excess") if runs_with(material, m)][:1]
     axes = [fig.add_subplot(1, 2 + len(third), place + 1) for place in range(2 + len(third))]
@@ -85,9 +85,10 @@ def draw_panels(fig: SubFigure, material: Material) -> list[Curve]:
 def draw_variety(ax: Axes, material: Material) -> list[Curve]:
     drawn = draw_curves(ax, material, "class_entropy")
     draw_floors(ax, material, "class_entropy", drawn)
-    k = len(material.classes)
-    draw_reference(ax, math.log(k), f"all {k} classes equally often (ln {k})", linestyle=":")
-    ax.set_ylim(0, math.log(k) * 1.08)
+    several = sorted({len(classes_of(material, c.run)) for c in drawn})
+    for k in several:
+        draw_reference(ax, math.log(k), f"all {k} classes equally often (ln {k})", linestyle=":")
+    ax.set_ylim(0, math.log(several[-1]) * 1.08)
     ax.set_ylabel(labelled("nats", drawn))
     return drawn
 

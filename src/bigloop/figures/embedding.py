@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.analysis.series import run_names
+from bigloop.analysis.series import dataset_of, run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.tiles import name_row, real_images
@@ -32,21 +32,22 @@ class Options:
 
 
 def draw(material: Material, options: Options) -> Figure:
-    """A row a run, a column a generation: its images in colour on all real ones, in one plane for all panels."""
+    """A row a run, a column a generation: its images on grey real ones, in one plane for all panels of a dataset."""
     looks, runs = style.looks(material.runs), run_names(material)
     generations = common_columns(material, options.generations, most=5)
     cells = [(run, g) for run in runs for g in generations if (run, g) in material.images]
-    real = real_images(material)[: REAL_SHARE * options.images]
-    shown = [material.images[cell][: options.images] for cell in cells]
-    background, *others = embedded([real, *shown], options.perplexity)
-    points = dict(zip(cells, others, strict=True))
-    limits = square_around(np.concatenate([background, *others]))
+    planes = {
+        name: plane(material, [cell for cell in cells if dataset_of(material, cell[0]) == name], options)
+        for name in dict.fromkeys(dataset_of(material, run) for run in runs)
+    }
     side = min(1.6, (style.WIDTH - 1.3) / len(generations), PAGE / len(runs))
     lines = max(style.wrapped(looks[run].label, LABEL).count("\n") + 1 for run in runs)
     width = min(style.WIDTH, 1.3 + max(2, len(generations)) * side)
     with style.page(0.3 + len(runs) * max(0.16 * lines, side), width) as fig:
         grid = fig.add_gridspec(len(runs), len(generations))
         for row, run in enumerate(runs):
+            background, points = planes[dataset_of(material, run)]
+            limits = square_around(np.concatenate([background, *points.values()]))
             for column, generation in enumerate(generations):
                 ax = fig.add_subplot(grid[row, column])
                 draw_plane(ax, limits)
@@ -59,10 +60,21 @@ def draw(material: Material, options: Options) -> Figure:
                     ax.set_title(f"generation {generation}", fontsize=style.SMALL, loc="center")
                 if column == 0:
                     name_row(ax, looks[run].label, LABEL)
-        most = max(len(images) for images in shown)
-        fig.axes[0].plot([], [], "o", color=GREY, label=f"{len(real)} real images", gid="reference")
+        most = max(len(found) for _, points in planes.values() for found in points.values())
+        real = max(len(background) for background, _ in planes.values())
+        fig.axes[0].plot([], [], "o", color=GREY, label=f"{real} real images", gid="reference")
         style.legend(fig, f"t-SNE of the pixels; {most} generated images a panel")
     return fig
+
+
+def plane(
+    material: Material, cells: list[tuple[str, int]], options: Options
+) -> tuple[np.ndarray, dict[tuple[str, int], np.ndarray]]:
+    """Real images of a dataset, (k, 2), and those of each of its cells, (run, generation), in one plane."""
+    real = real_images(material, cells[0][0])[: REAL_SHARE * options.images]
+    shown = [material.images[cell][: options.images] for cell in cells]
+    background, *others = embedded([real, *shown], options.perplexity)
+    return background, dict(zip(cells, others, strict=True))
 
 
 def embedded(groups: list[np.ndarray], perplexity: float) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bigloop.artifacts import read_table, read_tensors, replacing
-from bigloop.data import dataset, load
+from bigloop.data import as_floats, load
 from bigloop.data.densities import Density, known_density
 from bigloop.figures import Material, plot
 from bigloop.seeding import numpy_generator
@@ -54,13 +55,14 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
     )
     known = runs["density"].notna() if "density" in runs else pd.Series(False, index=runs.index)
     of_images, of_points = runs[~known], runs[known]
-    about = [dataset(name) for name in of_images["dataset"].iloc[:1]]
+    classes = {str(run["dataset"]): tuple(json.loads(run["classes"])) for run in of_images.to_dict("records")}
     return Material(
         measures,
         of_images if "images" in needs else runs,
         critics,
         previews(of_images, results) if "images" in needs else {},
-        about[0].classes if about else (),
+        real_images(of_images, results) if "images" in needs else {},
+        classes,
         verdicts,
         points(of_points, results) if "points" in needs else {},
         curves(of_points) if "curves" in needs else {},
@@ -104,14 +106,19 @@ def _density(run: Mapping[Hashable, Any]) -> Density:
     return known_density(run["density"], options)
 
 
-def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np.ndarray]:
-    """(run, generation) → the first images of its first seed, float32 (k, c, h, w); ("real", None) → test images."""
-    test, _ = load(results / "data" / runs["dataset"].iloc[0], "test")
-    images: dict[tuple[str, int | None], np.ndarray] = {("real", None): test[:REAL_SHOWN] / np.float32(255)}
+def real_images(runs: pd.DataFrame, results: Path) -> dict[str, np.ndarray]:
+    """Dataset → the first of its test images, float32 (k, c, h, w) in [0, 1]."""
+    folders = {str(run.dataset): results / "data" / str(run.data) for run in runs.itertuples()}
+    return {name: as_floats(load(folder, "test")[0][:REAL_SHOWN]) for name, folder in folders.items()}
+
+
+def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int], np.ndarray]:
+    """(run, generation) → the first images of its first seed, float32 (k, c, h, w)."""
+    images: dict[tuple[str, int], np.ndarray] = {}
     for run in runs.itertuples():
         seed = str(run.seeds).split()[0]
         for generation in range(1, int(run.generations) + 1):
             folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
             tensors, _ = read_tensors(folder / "preview.safetensors")
-            images[str(run.run), generation] = tensors["images"][:SHOWN].astype(np.float32)
+            images[str(run.run), generation] = as_floats(tensors["images"][:SHOWN])
     return images

@@ -27,7 +27,7 @@ class Options:
 
 def draw(material: Material, options: Options) -> Figure:
     """One column a generation for all runs, after a column of real images; a place without images stays white."""
-    real, looks, runs = real_images(material), style.looks(material.runs), run_names(material)
+    looks, runs = style.looks(material.runs), run_names(material)
     generations = common_columns(material, options.generations, most=10)
     side = min(0.6, (style.WIDTH - 1.3) / (1 + len(generations)), PAGE / (len(runs) * options.rows))
     lines = max(style.wrapped(looks[run].label, LABEL).count("\n") + 1 for run in runs)
@@ -37,6 +37,7 @@ def draw(material: Material, options: Options) -> Figure:
     with style.page(0.25 + len(runs) * block, 1.3 + side * (1 + len(generations))) as fig:
         grid = fig.add_gridspec(len(runs), 1 + len(generations))
         for row, run in enumerate(runs):
+            real = real_images(material, run)
             first = fig.add_subplot(grid[row, 0])
             draw_mosaic(first, real, options.rows, 1, "" if row else "real")
             name_row(first, looks[run].label, LABEL)

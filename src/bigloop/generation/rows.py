@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,19 +15,21 @@ from bigloop.artifacts import (
     REBUILD,
     ArtifactError,
 )
-from bigloop.data import load_verified
+from bigloop.data import dataset, load_verified, source
 from bigloop.generation.sample import recall_samples
 from bigloop.loops import Composition, compose
-from bigloop.models.classifier import pixels
+from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.registry import declared
+from bigloop.training.loop import as_floats
 
 
 class TrainingSet(NamedTuple):
     """What a generation trains on, and where it comes from.
 
-    images: Tensor (n, c, h, w), float32 in [0, 1] where real rows are among them, else float16 as handed over.
+    images: Tensor (n, c, h, w): uint8 where all of them are that and the family takes bytes, float32 in [0, 1] where
+    real rows are among others, else float16 as handed over.
     labels: Tensor (n,), int64, of a conditional family, else None. inputs: SHA-256 of each file it was taken from.
     """
 
@@ -38,7 +41,7 @@ class TrainingSet(NamedTuple):
 
 def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report) -> TrainingSet:
     """What a generation trains on; see `train`."""
-    files = {}
+    files, about = {}, dataset(spec.dataset)
     for preview in previews:
         g, tensors, checksum = recall_samples(preview, spec.seed, report)
         files[g] = tensors, checksum
@@ -57,13 +60,30 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
                 f"the samples of generation {g} hold {len(files[g][0]['images'])} rows, {wanted} are needed; {REBUILD}"
             )
     used = [(files[g][0], rows) for g, rows in composition.synthetic.items()]
+    _check_memory(spec, len(composition), about.shape)
     parts = [torch.from_numpy(tensors["images"][rows]) for tensors, rows in used]
     inputs = {str(g): checksum for g, (_, checksum) in files.items()}
     if len(composition.real):
-        parts = [pixels(images[composition.real]), *(part.float() for part in parts)]
+        parts = [torch.from_numpy(images[composition.real]), *parts]
         inputs["data"] = data_checksum
+    can = declared("families")[spec.model.family]
+    kinds = {part.dtype for part in parts}
+    # Of a grey source's rows floats are made here, as ever: a GPU divides otherwise in the last bit.
+    grey = len(composition.real) and source(about.source).handover == "float16"
+    if torch.uint8 in kinds and (len(kinds) > 1 or grey or not can.takes_bytes):
+        parts = [as_floats(part) for part in parts]
     classes = None
-    if declared("families")[spec.model.family].conditional:
+    if can.conditional:
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
     return TrainingSet(torch.cat(parts), classes, composition, inputs)
+
+
+def _check_memory(spec: TrainSpec, rows: int, shape: tuple[int, ...]) -> None:
+    """Raise ArtifactError where the training set, as floats, does not fit beside the files that it is taken from."""
+    wanted, spare = 4 * rows * math.prod(shape), spare_memory()
+    if wanted > spare:
+        raise ArtifactError(
+            f"generation {spec.generation}: a training set of {rows:,} images of {'×'.join(map(str, shape))} takes "
+            f"{gigabytes(wanted)} of memory, {gigabytes(spare)} are free; lower its rows, or the dataset's size"
+        )

@@ -24,12 +24,13 @@ from bigloop.models import Continuing
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import SampleSpec
+from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import digest, parse, to_json
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.devices import default_device
 
+CHUNK = 1_000  # images that are float32 at one time
 SAMPLE_STATE = "sample.state.safetensors"
 
 
@@ -72,26 +73,38 @@ def draw(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The rows of a sampling job and the model's record.
 
-    images: float16 (n, c, h, w); and labels: int64 (n,), of a conditional family: the classes in turn, so that all
+    images: (n, c, h, w), as the loop hands them over: float16 as the model gives them, or uint8, [0, 1] as 0…255 and
+    clipped to it; and labels: int64 (n,), of a conditional family: the classes in turn, so that all
     are equally frequent. state: the file that keeps an unfinished sampling, and the seconds between two saves.
     """
     device = default_device()
     trained, record = load_model(model, device, spec.sampler)
     check_place(model, record, spec.seed, spec.generation)
     generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
-    about = record["spec"]
-    can = declared("families")[about["model"]["family"]]
+    training = parse(TrainSpec, record["spec"], f"{model / 'model.json'}: spec")
+    can = declared("families")[training.model.family]
     if state and can.continues:
         key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
         cast(Continuing, trained).checkpoint = Checkpoint(state[0], key, state[1], report)
     rows, given = {}, {}
     if can.conditional:
-        rows["labels"] = np.arange(spec.n) % len(dataset(about["dataset"]).classes)
+        rows["labels"] = np.arange(spec.n) % max(1, len(dataset(training.dataset).classes))
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
     if not np.isfinite(rows["images"]).all():
         raise ArtifactError(f"{model}: the model gives values that are not finite; nothing was written")
+    if spec.handover == "uint8":
+        rows["images"] = as_bytes(rows["images"])
     return rows, record
+
+
+def as_bytes(images: np.ndarray) -> np.ndarray:
+    """Images, floats (n, …) with real data in [0, 1], as uint8: clipped, and rounded to the nearest of 256 levels."""
+    rounded = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK].astype(np.float32)
+        rounded[start : start + CHUNK] = (part.clip(0, 1) * 255).round()
+    return rounded
 
 
 def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[str, np.ndarray], str]:

@@ -98,7 +98,7 @@ def check_place(folder: Path, record: dict[str, Any], seed: int, generation: int
 def fresh_model(spec: TrainSpec, device: torch.device) -> Family:
     """The model of a training job as it is before the training."""
     about = dataset(spec.dataset)
-    return new_model(spec.model, about.shape, spec.seed, spec.generation, device, len(about.classes))
+    return new_model(spec.model, about.shape, spec.seed, spec.generation, device, max(1, len(about.classes)))
 
 
 def parameters(model: Family) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Train the model of a generation, go on from an earlier one, or take over weights from elsewhere."""
+"""Train the model of a generation, continue from an earlier one, or take over weights from elsewhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def train(
 
     data: folder of the real dataset. previews: the preview file of each earlier generation that the loop uses,
     with its samples or its model beside it. previous: folder of the model that this one continues from. The state of
-    the training is kept in `out` every `save_seconds`, and a call that finds it there goes on from it. Raises
+    the training is kept in `out` every `save_seconds`, and a call that finds it there continues from it. Raises
     ArtifactError for a broken input, DivergedError for a loss that is not finite and Interrupted where a signal
     stopped it; then no output is written.
     """
@@ -98,7 +98,7 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
     cast(Continuing, model).adopt(
         tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device)
     )
-    report(f"weights of generation 1 taken from {weights}")
+    report(f"weights of generation 1 imported from {weights}")
     facts = {"rows": 0, "inputs": {**rows.inputs, "weights": spec.weights}, "resumed_at": []}
     none = Composition(np.zeros(0, np.int64), {})
     write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), none, facts, device, out)
@@ -113,12 +113,12 @@ def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Repor
     check_place(previous, record, spec.seed, spec.generation - 1)
     inputs = {"model": record["sha256"]}
     if record["spec"].get("weights"):
-        report("the weights of generation 1 were imported: the optimiser starts anew")
+        report("the weights of generation 1 were imported: the optimizer starts fresh")
         going_on.resume_from(before.state()[0], {})
         return inputs
     tensors, header = read_tensors(previous / OPTIMIZER_FILE)
     if header.get("model") != record["sha256"]:
-        raise ArtifactError(f"{previous / OPTIMIZER_FILE}: does not belong to the model beside it; {REBUILD}")
+        raise ArtifactError(f"{previous / OPTIMIZER_FILE}: does not match the model beside it; {REBUILD}")
     going_on.resume_from(before.state()[0], unpack(tensors, header["tree"]))
     return inputs | {"optimizer": header["sha256"]}
 

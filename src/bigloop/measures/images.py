@@ -17,11 +17,7 @@ import numpy as np
 import torch
 
 from bigloop import __version__
-from bigloop.artifacts import (
-    ArtifactError,
-    read_table,
-    read_tensors,
-)
+from bigloop.artifacts import ArtifactError, read_json, read_table, read_tensors
 from bigloop.data import dataset, load, load_verified
 from bigloop.data.files import read_images
 from bigloop.generation.sample import read_samples, recall_samples
@@ -40,11 +36,12 @@ from bigloop.measures.records import (
     record,
 )
 from bigloop.metrics import MEASURES
-from bigloop.models.classifier import Judgement, pixels
+from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import FloorSpec, MeasureSpec, TrainSpec
-from bigloop.spec.options import Scalar, SpecError, parse
+from bigloop.spec.options import Scalar, SpecError, parse, to_dict
+from bigloop.spec.runs import Data, data_folder, source_of
 from bigloop.training.devices import default_device
 
 LABELLED = 2_000  # images whose class is compared with the one asked for
@@ -54,14 +51,15 @@ def measure(
     spec: MeasureSpec,
     samples: Path,
     model: Path | None,
-    classifier: Path,
+    classifier: Path | None,
     data: Path,
     report: Report = lambda line: None,
     first: Path | None = None,
 ) -> list[Record]:
     """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate.
 
-    first: folder of the model of generation 1, for the measures of weights.
+    classifier: None where the data have no classes, for measures that need none. first: folder of the model of
+    generation 1, for the measures of weights.
     """
     preview = samples.with_name("preview.safetensors")
     if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
@@ -85,19 +83,19 @@ def measure(
 def measure_images(
     images: np.ndarray,
     measures: dict[str, dict[str, Scalar]],
-    classifier: Path,
+    classifier: Path | None,
     data: Path,
     labels: np.ndarray | None = None,
     report: Report = lambda line: None,
 ) -> list[Record]:
-    """Records of images (n, c, h, w), floats in the range of the real data, against the real reference rows.
+    """Records of images (n, c, h, w), floats in the range of the real data or uint8, against the real reference rows.
 
     labels: the classes (n,) that they were made to be of; adds how often the classifier agrees.
     """
     device = default_device()
-    asked = labels[:LABELLED] if labels is not None else None
+    asked = labels[:LABELLED] if labels is not None and classifier is not None else None
     judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
-    judgement = load_classifier(classifier, device).judge(images[:judged]) if judged else None
+    judgement = load_classifier(classifier, device).judge(images[:judged]) if classifier and judged else None
     generated = Side(images, judgement, device)
     sides = {"subset": real_side(classifier, data, most_rows(measures), device, report, floor=False)}
     if compares_with_training(measures):
@@ -114,46 +112,56 @@ def measure_images(
 
 def measure_file(
     path: Path,
-    about: str,
+    data_spec: Data,
     pixel_range: tuple[float, float],
     classifier: Path | None,
     data: Path | None,
     n: int | None,
     report: Report = lambda line: None,
 ) -> list[Record]:
-    """Records of images from elsewhere (see data.files.read_images) against the real dataset `about`.
+    """Records of images from elsewhere (see data.files.read_images) against a real dataset.
 
-    All measures that need no downloaded weights, with `n` rows each (by default each measure's limit), or as
-    many as there are. Classifier and data are looked for under results/ unless given.
+    All measures that need no downloaded weights, and of data without classes no classifier, with `n` rows each (by
+    default each measure's limit), or as many as there are. Classifier and data are looked for under results/ unless
+    given.
     """
     if n is not None and n < 2:
         raise SpecError(f"--n: expected at least 2, got {n}")
-    images = read_images(path, dataset(about).shape, *pixel_range)
-    available = min(len(images), dataset(about).rows["train"] // 2)
+    about = dataset(data_spec)
+    images = read_images(path, about.shape, *pixel_range)
+    available = min(len(images), about.rows["train"] // 2)
     measures: dict[str, dict[str, Scalar]] = {}
     for name, entry in MEASURES.items():
         rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
-        if entry.of_images and entry.has_rows and "inception" not in entry.on and rows > (k or 0):
+        possible = entry.of_images and entry.has_rows and (about.labelled or not entry.needs_classes)
+        if possible and "inception" not in entry.on and rows > (k or 0):
             measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
     if available < 4:
         raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
-    data = data or Path("results/data") / about
-    return measure_images(images, measures, classifier or find_classifier(about), data, report=report)
+    data = data or Path("results/data") / data_folder(data_spec)
+    if about.labelled:
+        classifier = classifier or find_classifier(data_spec)
+    return measure_images(images, measures, classifier if about.labelled else None, data, report=report)
 
 
-def find_classifier(about: str) -> Path:
-    """The newest trained classifier of a dataset under results/classifier."""
-    found = sorted(Path("results/classifier").glob(f"{about}-*/model.json"), key=lambda p: p.stat().st_mtime)
+def find_classifier(data_spec: Data) -> Path:
+    """The newest classifier under results/classifier that was trained on a dataset."""
+    name, wanted = source_of(data_spec), to_dict(data_spec)
+    found = [
+        path
+        for path in Path("results/classifier").glob(f"{name}-*/model.json")
+        if read_json(path, keys=("spec",))["spec"]["dataset"] == wanted
+    ]
     if not found:
         raise ArtifactError(
-            f"results/classifier/{about}-*: no classifier is trained yet; "
+            f"results/classifier/{name}-*: no classifier is trained yet; "
             "make it with `snakemake --cores 2 classifiers`"
         )
-    return found[-1].parent
+    return max(found, key=lambda path: path.stat().st_mtime).parent
 
 
 def measure_real(
-    spec: FloorSpec, classifier: Path, data: Path, report: Report = lambda line: None
+    spec: FloorSpec, classifier: Path | None, data: Path, report: Report = lambda line: None
 ) -> list[Record]:
     """The floor: the records of the second real subset against the first, for every measure and n of `spec`.
 
@@ -185,7 +193,7 @@ def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, 
 
 
 def real_side(
-    classifier: Path,
+    classifier: Path | None,
     data: Path,
     rows: int,
     device: torch.device,
@@ -197,10 +205,13 @@ def real_side(
     images, _, checksum = load_verified(data, "train")
     order = numpy_generator(0, 0, "reference rows").permutation(len(images))
     chosen = (order[::-1] if floor else order)[:rows]
-    tensors, header = read_tensors(classifier / "reference.safetensors")
-    judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
-    which = {"data": checksum, "reference": header["sha256"], "subset": "second" if floor else "first"}
-    kept = Kept(classifier / "statistics", {**which, "bigloop": __version__}, report)
+    which = {"data": checksum, "subset": "second" if floor else "first", "bigloop": __version__}
+    judgement = None
+    if classifier is not None:
+        tensors, header = read_tensors(classifier / "reference.safetensors")
+        judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
+        which["reference"] = header["sha256"]
+    kept = Kept((classifier or data) / "statistics", which, report)
     return Side(images[chosen], judgement, device, kept)
 
 
@@ -218,5 +229,5 @@ def critic_on_test(model: Path, data: Path) -> Record:
     """The share of the real test images that the critic calls real (Knutsen et al. 2025, fig. 9)."""
     critic, threshold = load_critic(model, default_device())
     images, _ = load(data, "test")
-    scores = critic.scores(pixels(images)).cpu().numpy()
+    scores = critic.scores(torch.from_numpy(images)).cpu().numpy()
     return record("critic_on_test", float((scores > threshold).mean()), len(images))

@@ -75,6 +75,7 @@ class Measure:
     consumed: frozenset[str] = frozenset()  # options that the making of its views uses up
     only_images: bool = False  # means nothing of points
     power: float = 1.0  # of n, as which its time grows, where both sides have n rows
+    matrices: int = 0  # of n × n float64 that it holds at once
 
     @property
     def has_rows(self) -> bool:

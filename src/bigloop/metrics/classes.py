@@ -1,4 +1,4 @@
-"""What a classifier's predictions say of a set of images: which classes, how evenly, how surely."""
+"""Statistics of a classifier's predictions on a set of images: which classes, how evenly, how confidently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training said of itself: its losses and the norms of its gradients."""
+"""Losses and gradient norms recorded in training."""
 
 from __future__ import annotations
 

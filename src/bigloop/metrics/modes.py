@@ -71,7 +71,9 @@ class ModeOptions(MeasureOptions):
     """Options of modes."""
 
     least: float = option(
-        0.1, "a covered mode has at least this part of its fair share of n as good samples", above=0
+        0.1,
+        "a mode counts as covered if it has at least this fraction of its fair share of good samples",
+        above=0,
     )
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours: which generated images lie among the real ones, and the other way round.
+"""Nearest neighbours: which generated images lie among real ones, and vice versa.
 
 precision, recall, density and coverage draw a closed ball (≤) around every row of one set, through the row's
 k-th nearest other row of the same set, and ask which rows of the other set it holds.
@@ -153,7 +153,7 @@ def _require_rows(least: int, *sets: np.ndarray) -> None:
 class NeighbourOptions(MeasureOptions):
     """Options of precision, recall, density and coverage."""
 
-    k: int = option(5, "a row's ball reaches to its k-th nearest other row", minimum=1)
+    k: int = option(5, "radius of a ball: distance to the k-th nearest other row", minimum=1)
 
 
 PRECISION = Measure(

@@ -1,4 +1,4 @@
-"""What the theory of self-consuming loops says about one Gaussian fitted again and again: exact where it can be.
+"""Theory of a Gaussian fitted repeatedly to its own samples; exact where possible.
 
     expected_sd(np.arange(1, 101), n_initial=100, n=100)     # E[σ_t] / σ_0 of generations 1 … 100
 

@@ -33,7 +33,7 @@ class Judgement(NamedTuple):
 class Classifier(nn.Module):
     """Images (n, c, h, w), nominally in [0, 1], to class scores (n, classes)."""
 
-    def __init__(self, spec: ClassifierSpec, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, spec: ClassifierSpec, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         channels, height, width = shape
         w = spec.width

@@ -151,7 +151,9 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
     keep = experiment.storage.keep_samples
     for (_, seed), run in _lineages(experiment).items():
         n, generations, weighs = run.spec.loop.samples, run.generations, weights[run.name]
-        row = math.prod(dataset(run.spec.dataset).shape) * FLOAT16
+        row = math.prod(dataset(run.spec.dataset).shape) * (
+            1 if run.spec.loop.handover == "uint8" else FLOAT16
+        )
         state = 2 * weighs * run.spec.loop.continues  # Adam's two moments
         one = firsts.get((run.spec.first.folder, seed), (0, 0))
         firsts[run.spec.first.folder, seed] = (weighs, max(state, one[1]))
@@ -163,9 +165,10 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
         kinds["weights"] += weighs
         kinds["optimiser states"] += state
     kinds |= {"real data": 0, "classifier": 0}
-    for name, spec in experiment.classifiers.items():
-        about = dataset(name)
-        kinds["real data"] += sum(about.rows.values()) * (math.prod(about.shape) + LABEL)
+    for images in {images.folder: images for images in experiment.images.values()}.values():
+        kinds["real data"] += sum(images.about.rows.values()) * (math.prod(images.about.shape) + LABEL)
+    for spec in experiment.classifiers.values():
+        about = dataset(spec.dataset)
         kinds["classifier"] += about.rows["train"] * (spec.features + len(about.classes)) * FLOAT32
     return kinds
 

@@ -30,24 +30,19 @@ from bigloop.ops.resources import planning_warning, training_batch, training_ste
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
-from bigloop.runtime.progress import Report
+from bigloop.runtime.job import take_share
+from bigloop.runtime.progress import Report, quiet
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget
+from bigloop.spec.runs import Budget, Data, source_of
 from bigloop.training.devices import default_device
 
-SECONDS = (
-    10.0  # for all probes; an estimate takes twice that, with the imports, and what probes need to be ready
-)
+SECONDS = 8.0  # for all probes; with imports, and what probes need to be ready, an estimate takes twice that
 NUMBERS = 2**23  # of training rows that are made for a probe; more rows make no step longer
 LEARNING = 3  # of the time, where a measure gets 1: trainings and samplings are what takes long
 INCEPTION_SIDE, INCEPTION_FEATURES = 299, 2_048
 CPU = torch.device("cpu")
-
-
-def quiet(line: str) -> None:
-    """Report nothing."""
 
 
 def estimate(
@@ -56,6 +51,7 @@ def estimate(
     """Print what an experiment would take here, with jobs of so many threads on so many cores."""
     if warning := planning_warning(experiment):
         report(warning)
+    take_share(threads, None)
     timing = Timing(needs, threads, report=report)
     best, worst = timing.forecast(experiment)
     show(experiment, best, worst, cores, len(visible_gpus()) if timing.device.type == "cuda" else 0, threads)
@@ -89,10 +85,12 @@ class Timing:
         paces = {run.name: self.pace(experiment, run) for run in experiment.trained}
         simulated = {run.name: simulation(self.watch, experiment, run) for run in experiment.simulated}
         start, extra, classify = self.watch.start, 0.0, 0.0
-        for name, spec in experiment.classifiers.items():
+        for spec in experiment.classifiers.values():
             classify += start("train") + self.classifier(spec)
+        for name, images in experiment.images.items():
+            judge = experiment.classifiers.get(name)
             floor = ((m, o) for m, several in experiment.floor(name).measures.items() for o in several)
-            extra += start("measure") + sum(self.measure(m, o, spec) for m, o in floor)
+            extra += start("measure") + sum(self.measure(m, o, images.data, judge) for m, o in floor)
         for name in experiment.densities:
             run, floors = experiment.runs_on(name)[0], experiment.density_floor(name).measures
             measured = (judged(self.watch, m, o, run) for m, several in floors.items() for o in several)
@@ -108,9 +106,11 @@ class Timing:
 
     def pace(self, experiment: Experiment, run: Run) -> Pace:
         """What each job of a run takes."""
-        spec, measures = experiment.classifiers[run.spec.dataset], experiment.resolved(run)
-        seconds = sum(self.measure(name, options, spec) for name, options in measures.items())
-        seconds += self.judging(spec, most_rows(measures, {"features", "probabilities"}))
+        judge, measures = experiment.classifiers.get(run.dataset), experiment.resolved(run)
+        data = run.spec.dataset
+        seconds = sum(self.measure(name, options, data, judge) for name, options in measures.items())
+        if judge:
+            seconds += self.judging(judge, most_rows(measures, {"features", "probabilities"}))
         if run.has_critic:
             seconds += self.scores(run, dataset(run.spec.dataset).rows["test"])
         batch = training_batch(TrainSpec.of(run.spec, 0, 1))
@@ -183,7 +183,9 @@ class Timing:
             return lambda: train_classifier(part, images, labels, len(about.classes), self.device, quiet)
 
         images, most = spec.epochs * about.rows["train"], max(NUMBERS // prod(about.shape), spec.batch_size)
-        probe = Probe(f"training the classifier of {spec.dataset}", prepare, images, batch=spec.batch_size)
+        probe = Probe(
+            f"training the classifier of {source_of(spec.dataset)}", prepare, images, batch=spec.batch_size
+        )
         line = self.watch.line(("classifier", spec), probe)
         return line.at(images) + self.judging(spec, sum(about.rows.values()))
 
@@ -196,17 +198,19 @@ class Timing:
             images = np.zeros((n, *about.shape), np.uint8)
             return lambda: net.judge(images)
 
-        probe = Probe(f"the classifier of {spec.dataset}", prepare, n)
+        probe = Probe(f"the classifier of {source_of(spec.dataset)}", prepare, n)
         return self.watch.line(("judging", spec), probe).at(n) if n else 0.0
 
-    def measure(self, name: str, options: dict[str, Scalar], spec: ClassifierSpec) -> float:
+    def measure(
+        self, name: str, options: dict[str, Scalar], data: Data, judge: ClassifierSpec | None
+    ) -> float:
         """Seconds of one measure of images, of noise."""
-        about, measure = dataset(spec.dataset), MEASURES[name]
+        about, measure, features = dataset(data), MEASURES[name], judge.features if judge else 0
         if not measure.has_rows:  # of weights: no more than reading them
             return 0.0
         shapes: dict[str, tuple[int, ...]] = {
             "images": about.shape,
-            "features": (spec.features,),
+            "features": (features,),
             "probabilities": (len(about.classes),),
             "inception": (INCEPTION_FEATURES,),
         }
@@ -226,8 +230,8 @@ class Timing:
         least = (
             len(about.classes) + 2 + cast(int, options.get("k", 0))
         )  # two rows of some class, k others in any case
-        probe = Probe(f"{name} of {spec.dataset}", prepare, max(n, least), measure.power, least)
-        seconds = self.watch.line((name, options, spec.dataset, spec.features), probe).at(n)
+        probe = Probe(f"{name} of {source_of(data)}", prepare, max(n, least), measure.power, least)
+        seconds = self.watch.line((name, options, data, features), probe).at(n)
         return seconds + (self.inception(2 * n) if "inception" in measure.on else 0.0)
 
     def inception(self, n: int) -> float:
@@ -248,7 +252,7 @@ def _fresh(run: Run, device: torch.device, **options: Scalar) -> Any:
     about, model = dataset(run.spec.dataset), run.spec.model
     changed = {key: value for key, value in options.items() if key in model.options}
     model = replace(model, options=model.options | changed)
-    return new_model(model, about.shape, 0, 1, device, len(about.classes))
+    return new_model(model, about.shape, 0, 1, device, max(1, len(about.classes)))
 
 
 def _bytes(model: Any) -> int:

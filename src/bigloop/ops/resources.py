@@ -16,15 +16,13 @@ from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import Scalar
+from bigloop.spec.registry import declared
+from bigloop.spec.runs import Data
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 
 
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
-
-
-# Their solver holds about five matrices of distances; the other measures hold blocks of rows.
-TRANSPORT = {"wasserstein1", "wasserstein1_excess", "wasserstein2"}
 
 
 COPIES = 3  # of the training rows while they are gathered
@@ -96,9 +94,9 @@ def training_minutes(spec: TrainSpec) -> int:
     return 30 + math.ceil(images / IMAGES_A_MINUTE)
 
 
-def sampling_memory(spec: SampleSpec, name: str) -> int:
-    """MB for a sampling job of the dataset `name`."""
-    return BASE + _megabytes(spec.n, *dataset(name).shape, FLOAT32, COPIES)
+def sampling_memory(spec: SampleSpec, data: Data) -> int:
+    """MB for a sampling job of a dataset."""
+    return BASE + _megabytes(spec.n, *dataset(data).shape, FLOAT32, COPIES)
 
 
 def sampling_minutes(spec: SampleSpec) -> int:
@@ -115,11 +113,12 @@ def simulating_memory(run: Run, block: Span) -> int:
     return BASE + pool + _megabytes(seeds, loop.samples, ACTIVATIONS, FLOAT32)
 
 
-def measuring_memory(measures: dict[str, dict[str, Scalar]], name: str) -> int:
-    """MB for a measuring job of the dataset `name`: optimal transport's matrices, and the real rows."""
-    n = max((cast(int, options.get("n", 0)) for m, options in measures.items() if m in TRANSPORT), default=0)
-    about = dataset(name)
-    return BASE + _megabytes(n, n, FLOAT64, 5) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
+def measuring_memory(measures: dict[str, dict[str, Scalar]], data: Data) -> int:
+    """MB for a measuring job of a dataset: the largest measure's matrices, and the real rows."""
+    known = declared("measures")
+    held = max((known[m].matrices * cast(int, o.get("n", 0)) ** 2 for m, o in measures.items()), default=0)
+    about = dataset(data)
+    return BASE + _megabytes(held, FLOAT64) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
 
 
 def _megabytes(*factors: int) -> int:

@@ -16,14 +16,12 @@ from bigloop.metrics import MEASURES
 from bigloop.ops.forecast import RunForecast
 from bigloop.ops.resources import training_batch, training_steps
 from bigloop.ops.timing import Probe, Stopwatch
-from bigloop.runtime.progress import Report
+from bigloop.runtime.progress import quiet
 from bigloop.simulation.lineages import Lineages
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import Scalar, digest
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Budgets
-
-quiet: Report = lambda line: None  # noqa: E731
 
 
 def simulation(watch: Stopwatch, experiment: Experiment, run: Run) -> RunForecast:
@@ -93,7 +91,9 @@ def _generations(watch: Stopwatch, run: Run) -> tuple[Callable[[float], float], 
     if whole:
         line = watch.line(("generations", which), Probe(f"generations of {run.name}", generation, len(seeds)))
         return lambda steps: line.at(len(seeds)), 0.0, kept * len(seeds)
-    line = watch.line(("training", which), Probe(f"training of {run.name}", generation, most))
+    step = watch.once(("step", which), lambda: getattr(fresh(seeds[:1], 1).model, "batches_per_step", 1))
+    probe = Probe(f"training of {run.name}", generation, max(most, step), least=step, batch=step)
+    line = watch.line(("training", which), probe)
     sampled = watch.line(("sampling", which), Probe(f"sampling of {run.name}", sampling, loop.samples)).at(
         loop.samples
     )

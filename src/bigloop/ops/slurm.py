@@ -25,7 +25,7 @@ def cancel_leftovers(directory: Path) -> list[str]:
     leftovers = cluster_jobs(directory)
     if not leftovers:
         return []
-    log.info("cancelling %d cluster jobs of a workflow that was killed; each saves its state", len(leftovers))
+    log.info("cancelling %d cluster jobs left by a killed workflow; each saves its state", len(leftovers))
     subprocess.run(["scancel", *leftovers], capture_output=True, timeout=CLUSTER_SECONDS, check=False)
     given_up = time.monotonic() + CLUSTER_SECONDS
     while cluster_jobs(directory) and time.monotonic() < given_up:

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import torch
@@ -24,8 +23,8 @@ from bigloop.spec.options import digest
 
 VERBS = ("plot", "train", "simulate", "measure")  # each imports what those before it do, and more
 GROWTH = 4  # from one part to the next
-NOISE = 1.1  # what is timed as it runs may take this much longer or shorter when it runs
-SCALED = 1.2  # and what was scaled from a part, this much besides: larger work finds less of its data in the caches
+NOISE = 1.1  # two timings of the same differ by this factor and its inverse
+SCALED = 1.1  # and a row of a large work from one of a small part, by this: caches
 
 
 class Line(NamedTuple):
@@ -171,19 +170,17 @@ def timed(probe: Probe, patience: float, clock: Callable[[], float]) -> Timed:
 
 
 def _through(points: Sequence[tuple[int, float]], probe: Probe) -> Timed:
-    """Lines through the largest part, with the slopes that any two of the last three sizes give."""
+    """Lines through the largest part, with the least and the greatest slope from one of two that are half as large."""
     done, p = points[-1][0], probe.power
-    times = [seconds for n, seconds in points if n == done]
-    last = list(dict(points).items())[-3:]
-    slopes = [max(0.0, (t - s) / (n**p - m**p)) for (m, s), (n, t) in combinations(last, 2)]
-    slopes = sorted(slopes) or [min(times) / done**p]
-    if done == probe.size:
-        slopes, factor = slopes[len(slopes) // 2 :][:1], NOISE  # none is needed but for smaller sizes
-    else:
-        factor = NOISE * SCALED
+    whole = done == probe.size  # then a slope is needed but for smaller sizes
+    smaller = [(n, seconds) for n, seconds in points if n <= done / 2][-2:]
     ends = []
-    for seconds, unit, by in (min(times), slopes[0], 1 / factor), (max(times), slopes[-1], factor):
-        line = Line(max(0.0, seconds - unit * done**p), unit, p).times(by)
+    for extreme, noise, scaled in (min, 1 / NOISE, 1 / SCALED), (max, NOISE, SCALED):
+        seconds = extreme(seconds for n, seconds in points if n == done)
+        apart = 1.0 if whole else noise**2
+        slopes = [max(0.0, (seconds - s / apart) / (done**p - m**p)) for m, s in smaller]
+        unit = extreme(slopes or [seconds / done**p]) * (1.0 if whole else scaled)
+        line = Line(max(0.0, seconds - unit * done**p), unit, p).times(noise)
         # Of less than a batch the rest is in every batch, not in the whole.
         ends.append(line if done >= probe.batch else Line(0.0, line.at(probe.batch) / probe.batch, p))
     return Timed(ends[0], ends[1], done)

@@ -91,6 +91,10 @@ class Progress:
 Report = Callable[[str | Progress], None]
 
 
+def quiet(said: str | Progress) -> None:
+    """A report that nobody hears."""
+
+
 @dataclass(frozen=True)
 class JobState:
     """What a job's file says. state: one of STATES, as of `time` (seconds since 1970).

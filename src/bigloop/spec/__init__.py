@@ -1,1 +1,1 @@
-"""What runs and jobs are told: declared once, parsed strictly, digested canonically."""
+"""Specifications of runs and jobs: declared once, parsed strictly, digested canonically."""

@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails, ValidationError
 
-from bigloop.spec.hints import HIDDEN
-
+HIDDEN = "·"  # before a name in the place of a fault that is no key of the data
 EXPECTED = {
     "int_type": "integer",
     "float_type": "number",
@@ -29,6 +28,7 @@ BOUNDS = {
 }
 SIZES = {"too_short", "string_too_short", "too_long", "string_too_long"}
 LONGEST = 120  # characters of a value that a message repeats
+LONGEST_LINE = 2_000  # characters of a message
 HUGE = 256  # bits of an integer that is not written out
 
 
@@ -37,13 +37,14 @@ class SpecError(ValueError):
 
     def __init__(self, message: str) -> None:
         printable = message.encode(errors="backslashreplace").decode()
-        super().__init__(" ".join(printable.split()))
+        line = " ".join(printable.split())
+        super().__init__(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …")
 
 
 def in_words(error: ValidationError, where: str) -> str:
     """The first fault that pydantic found in the data that stand at `where`."""
     first = error.errors(include_url=False)[0]
-    keys = [str(key) for key in first["loc"] if not str(key).startswith(HIDDEN) and key != "[key]"]
+    keys = [named(key) for key in first["loc"] if not str(key).startswith(HIDDEN) and key != "[key]"]
     at = ".".join([*([where] if where else []), *keys])
     return _fault(first, at)
 
@@ -90,7 +91,8 @@ def _hint(expected: str, value: Any) -> str:
     if not math.isfinite(number):
         return ""
     if expected == "integer":
-        return f" (a word in YAML; write {int(number)})" if number.is_integer() else ""
+        whole = number.is_integer() and abs(number) < 1e15
+        return f" (a word in YAML; write {int(number)})" if whole else ""
     if expected != "number":
         return ""
     return f" (a word in YAML; write {_scientific(number) if 'e' in value.lower() else number})"
@@ -105,6 +107,11 @@ def _scientific(number: float) -> str:
 
 def _plain(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() and abs(bound) < 1e15 else str(bound)
+
+
+def named(key: Any) -> str:
+    """A key as a message writes it; one in a config may be anything."""
+    return key.encode(errors="backslashreplace").decode() if isinstance(key, str) else shown(key)
 
 
 def shown(value: Any) -> str:

@@ -11,13 +11,14 @@ from typing import Any, Literal
 from pydantic_core import PydanticCustomError
 from pydantic_core import core_schema as core
 
+from bigloop.spec.faults import HIDDEN, named
+
 Scalar = bool | int | float | str
 Metadata = Mapping[str, Any]
 
 CORE_BOUNDS = {"minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt"}
 NAMES = {bool: "boolean", str: "string", int: "integer", float: "number"}
 MOST = 10**6  # of a count that declares no upper bound
-HIDDEN = "·"  # before the name of a branch, which is no key of the data
 
 
 def typed_fields(cls: type) -> list[tuple[dataclasses.Field, Any]]:
@@ -48,7 +49,7 @@ def core_of(cls: type) -> core.CoreSchema:
     def only_known(value: Any) -> Any:
         for key in value if isinstance(value, Mapping) else ():
             if key not in known:
-                raise PydanticCustomError("unknown_key", "", {"key": str(key), "known": ", ".join(known)})
+                raise PydanticCustomError("unknown_key", "", {"key": named(key), "known": ", ".join(known)})
         return dict(value) if isinstance(value, Mapping) else value
 
     return core.no_info_before_validator_function(only_known, made)

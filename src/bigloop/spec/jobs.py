@@ -10,7 +10,9 @@ from bigloop.spec.runs import (
     MOST_EPOCHS,
     MOST_ROWS,
     Budget,
+    Data,
     DensitySpec,
+    Handover,
     Initial,
     ModelSpec,
     Real,
@@ -18,6 +20,7 @@ from bigloop.spec.runs import (
     RunSpec,
     Start,
     Synthetic,
+    source_of,
 )
 
 
@@ -25,7 +28,7 @@ from bigloop.spec.runs import (
 class TrainSpec:
     """One training job. The loop's keys are None for generation 1, which does not depend on them."""
 
-    dataset: str
+    dataset: Data
     model: ModelSpec
     seed: int
     generation: int
@@ -62,20 +65,22 @@ class SampleSpec:
     n: int = option(description="rows to generate", minimum=1, maximum=MOST_ROWS)
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
     sampler: dict[str, Scalar] | None = None
+    handover: Handover | None = None  # None: float16
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
         """The job that samples `generation` of a run."""
-        return cls(seed, generation, run.loop.samples, run.loop.bias, run.model.sampler)
+        loop = run.loop
+        return cls(seed, generation, loop.samples, loop.bias, run.model.sampler, loop.handover)
 
 
 @dataclass(frozen=True)
 class MeasureSpec:
     """One measuring job: each measure with its options, n always among them."""
 
-    dataset: str
+    dataset: str  # name of the data's folder
     measures: dict[str, dict[str, Scalar]]
-    classifier: str  # folder name: another classifier is another job
+    classifier: str | None = None  # folder name: another classifier is another job; None without classes
     seed: int = 0
     generation: int = 1
     has_critic: bool = False
@@ -85,9 +90,9 @@ class MeasureSpec:
 class FloorSpec:
     """The real-against-real floors of one dataset: every measure at every n that some run uses."""
 
-    dataset: str
+    dataset: str  # name of the data's folder
     measures: dict[str, tuple[dict[str, Scalar], ...]]
-    classifier: str
+    classifier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ class CollectSpec:
     runs: tuple[TableRun, ...]
     datasets: tuple[str, ...]
     critics: tuple[str, ...]  # stems of the critics' files
+    revision: int = 2  # of the tables' columns
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ class PlotSpec:
 class ClassifierSpec:
     """The CNN that predicts classes and gives the features of the distances, and its training."""
 
-    dataset: str
+    dataset: Data
     width: int = option(32, "channels of the first convolution", minimum=1, maximum=4096)
     features: int = option(
         84, "units of the penultimate layer, the features of fid", minimum=1, maximum=65_536
@@ -184,4 +190,4 @@ class ClassifierSpec:
     @property
     def folder(self) -> str:
         """Name of the classifier's folder under results/classifier."""
-        return f"{self.dataset}-{digest(self)}"
+        return f"{source_of(self.dataset)}-{digest(self)}"

@@ -1,4 +1,4 @@
-"""What a job is told: frozen dataclasses, declared once, parsed strictly by pydantic, digested canonically.
+"""Specifications of jobs: frozen dataclasses, declared once, parsed strictly by pydantic, digested canonically.
 
     run = parse(RunSpec, json.loads(text), where="run")
     run.folder      # "vae-mnist-1f0c9a42": the same words for the same science, whatever the run is called

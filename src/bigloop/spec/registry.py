@@ -22,7 +22,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from bigloop.spec.faults import SpecError
+from bigloop.spec.faults import SpecError, shown
 from bigloop.spec.hints import Scalar, typed_fields
 from bigloop.spec.options import to_dict
 
@@ -50,6 +50,7 @@ KINDS = {
             "stacked": False,
             "has_moments": False,
             "sees_density": False,
+            "takes_bytes": False,
             "multiple": 1,
             "least": 1,
         },
@@ -62,10 +63,12 @@ KINDS = {
             "on": (),
             "limit": 0,
             "per_side": 1,
+            "matrices": 0,
             "against": "subset",
             "has_rows": True,
             "of_images": True,
             "of_points": True,
+            "needs_classes": False,
         },
     ),
     "figures": Kind("figure", {"needs": (), "caption": ""}),
@@ -100,7 +103,7 @@ class Registry(dict[str, Any]):
 def unknown(kind: str, name: str, known: Iterable[str]) -> SpecError:
     """That nothing of this kind has this name, and what the names are."""
     noun = KINDS[kind].noun
-    return SpecError(f"{noun}: unknown {noun} {name!r} (known: {', '.join(known)})")
+    return SpecError(f"{noun}: unknown {noun} {shown(name)} (known: {', '.join(known)})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +156,8 @@ def describe(kind: str, thing: Any) -> dict[str, Any]:
         if not hasattr(thing, "Options")
         else {f.name: _option(f, h) for f, h in typed_fields(thing.Options)}
     )
-    words = inspect.getdoc(thing if isinstance(thing, type) else getattr(thing, "function", None)) or ""
+    speaks = thing if isinstance(thing, type) else getattr(thing, "function", None)
+    words = getattr(thing, "about", "") or (speaks and inspect.getdoc(speaks)) or ""
     abilities = {k: _json(getattr(thing, k, default)) for k, default in KINDS[kind].abilities.items()}
     return {"about": words.split("\n\n")[0].replace("\n", " "), "options": options, "abilities": abilities}
 
@@ -202,7 +206,7 @@ def load_plugins(named: Iterable[str] = ()) -> tuple[str, ...]:
             sys.path.insert(0, here)
         try:
             module = importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SpecError(
                 f"plugins: {name}: cannot be imported ({type(error).__name__}: {error})"
             ) from None
@@ -257,7 +261,7 @@ def _registered() -> dict[str, Any]:
 
 
 def _option(f: dataclasses.Field, hint: Any) -> dict[str, Any]:
-    words = inspect.formatannotation(hint)
+    words = inspect.formatannotation(hint).replace("typing.", "")
     given = {"type": "Scalar" if hint == Scalar else words, **f.metadata}
     if f.default is not dataclasses.MISSING:
         given["default"] = f.default

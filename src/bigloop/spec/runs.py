@@ -7,7 +7,7 @@ import math
 import typing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from bigloop.spec.options import Scalar, SpecError, digest, option
 
@@ -38,7 +38,44 @@ class DensitySpec:
     options: dict[str, Scalar]
 
 
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A configured dataset of images: its source, every option that decides what its images are, and what they come to.
+
+    shape: (channels, height, width). rows: of the splits "train" and "test". classes: names, in the order of the
+    labels; () where there are no labels. files: digest of the names and sizes of the user's files, where the source
+    is made of them. Where the files lie is no part of it.
+    """
+
+    source: str
+    revision: int
+    options: dict[str, Any]
+    shape: tuple[int, ...]
+    rows: dict[str, int]
+    classes: tuple[str, ...]
+    files: str | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are classes to tell apart: two or more."""
+        return len(self.classes) > 1
+
+
+Data = str | DatasetSpec  # a source's bare name stands for itself in digests
+
+
+def source_of(data: Data) -> str:
+    """The registered name of a dataset's source."""
+    return data if isinstance(data, str) else data.source
+
+
+def data_folder(data: Data) -> str:
+    """Name of the folder under results/data that holds a dataset: two datasets never share one."""
+    return data if isinstance(data, str) else f"{data.source}-{digest(data)}"
+
+
 Start = Literal["scratch", "continue"]
+Handover = Literal["float16", "uint8"]
 
 MOST_ROWS = 10**9  # that a training set, a samples file or a measure may have
 MOST_EPOCHS = 10**6
@@ -151,6 +188,9 @@ class LoopSpec:
     start: Start = option(
         "scratch", "from new weights, or from those and the optimiser's state of the generation before"
     )
+    handover: Handover | None = option(
+        None, "precision in which samples are passed on; if not given, that of the dataset's source"
+    )
     rules: tuple[RuleSpec, ...] = option((), neutral=())
 
     @property
@@ -163,7 +203,7 @@ class LoopSpec:
 class FirstSpec:
     """Everything that generation 1 depends on, apart from the seed."""
 
-    dataset: str
+    dataset: Data
     model: ModelSpec
     initial: Initial
     budget: Budget
@@ -171,18 +211,19 @@ class FirstSpec:
 
     @cached_property
     def folder(self) -> str:
-        return f"{self.model.family}-{self.dataset}-{digest(self)}"
+        return f"{self.model.family}-{source_of(self.dataset)}-{digest(self)}"
 
 
 @dataclass(frozen=True)
 class RunSpec:
     """One lineage: dataset, model and loop. Names, seeds, generations and measures are not part of it.
 
+    The loop's handover is None where it is float16.
     With `weights`, the SHA-256 of a file, its first generation is not trained but imported. With `density`, the data
     are a known density, `dataset` is the density's name, and the run is simulated.
     """
 
-    dataset: str
+    dataset: Data
     model: ModelSpec
     loop: LoopSpec
     weights: str | None = None
@@ -197,7 +238,7 @@ class RunSpec:
     @cached_property
     def folder(self) -> str:
         """Name of the run's folder under results/runs."""
-        return f"{self.model.family}-{self.dataset}-{digest(self)}"
+        return f"{self.model.family}-{source_of(self.dataset)}-{digest(self)}"
 
     def model_folder(self, generation: int) -> str:
         """Name of the folder under results/runs that holds the weights of `generation`."""

@@ -1,4 +1,4 @@
-"""The state of a training or a sampling, saved now and then, from which a stopped one goes on."""
+"""Checkpoints: the state of a training or a sampling, from which an interrupted one resumes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Checkpoint:
             self.report(f"{error}; starting from the beginning")
             return None
         if header.get("key") != self.key:
-            self.report(f"{self.path}: the state of another training, not used; starting from the beginning")
+            self.report(f"{self.path}: the state of another training; ignored, starting from the beginning")
             return None
         tree = unpack(tensors, header["tree"])
         self.resumed_at = [*tree.pop("resumed_at"), tree["done"]]

@@ -61,9 +61,15 @@ class Batches:
 
 
 def taken(parts: Sequence[Tensor], chosen: Tensor) -> list[Tensor]:
-    """The chosen rows of every part (n, …); float16 comes out as float32."""
-    batch = [part[chosen] for part in parts]
-    return [part.float() if part.dtype == torch.float16 else part for part in batch]
+    """The chosen rows of every part (n, …), images as `as_floats` gives them."""
+    return [as_floats(part[chosen]) for part in parts]
+
+
+def as_floats(rows: Tensor) -> Tensor:
+    """Images as float32: uint8 0…255 becomes [0, 1], floats keep their values; anything else (labels) stays."""
+    if rows.dtype == torch.uint8:
+        return rows.float() / 255
+    return rows.float() if rows.is_floating_point() and rows.dtype != torch.float64 else rows
 
 
 class LearningRate:
@@ -208,7 +214,7 @@ def run(
             tally.seconds += now - last
             tally.epoch_seconds += now - last
             last = now
-            if now - spoken > REPORT_SECONDS:
+            if now - spoken > REPORT_SECONDS and tally.done < steps:
                 spoken = now
                 report(progress())
             if tally.done % epoch_steps == 0 or tally.done == steps:

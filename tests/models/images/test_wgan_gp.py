@@ -14,8 +14,8 @@ from scipy.stats import kstest
 from torch import Tensor, nn
 
 from bigloop.bench import PlainWGANGP
+from bigloop.models import refuses
 from bigloop.models.images.wgan_gp import WGANGP, gradient_penalty
-from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
 
 SHAPE = (1, 28, 28)
@@ -93,9 +93,32 @@ def test_weights_are_as_many_as_the_kernels_say_and_there_are_no_biases(
     assert not [name for net in networks.values() for name, _ in net.named_parameters() if "bias" in name]
 
 
-def test_images_of_another_size_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"^wgan_gp: makes 28×28 images, the dataset has 32×32$"):
-        model((3, 32, 32))
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 12, 12), (3, 64, 64), (1, 36, 20)])
+def test_every_size_that_planning_lets_pass_is_made_and_judged_and_no_other(
+    shape: tuple[int, int, int],
+) -> None:
+    assert not refuses("wgan_gp", shape, {})
+    ours, images = small(shape=shape), torch.rand(8, *shape, generator=seeded())
+    assert ours.sample(5, 1.0, seeded()).shape == (5, *shape)
+    assert ours.scores(images).shape == (8,)
+    before = [p.clone() for net in ours.networks.values() for p in net.parameters()]
+    ours.fit(images, Budget(images=8), seeded(), lambda line: None)
+    after = [p for net in ours.networks.values() for p in net.parameters()]
+    assert all(
+        (p != q).any() for p, q in zip(before, after, strict=True)
+    )  # nothing is left out of the passes
+
+
+@pytest.mark.parametrize("side", [8, 30, 33])
+def test_sizes_that_three_halvings_do_not_fit_are_refused_in_words(side: int) -> None:
+    assert (
+        refuses("wgan_gp", (3, side, side), {}) == "makes images whose sides are multiples of 4, at least 12"
+    )
+
+
+def test_bytes_are_judged_as_the_floats_that_they_stand_for() -> None:
+    images = torch.randint(256, (8, *SHAPE), generator=seeded(), dtype=torch.uint8)
+    torch.testing.assert_close(small().scores(images), small().scores(images.float() / 255), rtol=0, atol=0)
 
 
 def test_scores_are_probabilities_with_a_sigmoid_and_any_number_without() -> None:

@@ -162,7 +162,5 @@ def test_large_gradients_are_scaled_down_in_their_replicate_alone() -> None:
 
 
 def test_points_of_one_dimension_are_refused() -> None:
-    with pytest.raises(
-        SpecError, match=r"^glow: couples dimensions of points, which need 2 or more, and got 1$"
-    ):
+    with pytest.raises(SpecError, match=r"^glow: needs points in 2 or more dimensions, got 1$"):
         Glow.fresh(Glow.Options(), 1, streams(0))

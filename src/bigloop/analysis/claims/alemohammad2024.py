@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -22,7 +21,7 @@ from bigloop.analysis.claims.evidence import (
     trend,
 )
 from bigloop.analysis.claims.forms import forgets_its_start, goes, lies, settles
-from bigloop.analysis.claims.runs import FIXED, FULL, GAUSSIAN, MIX, loop, pairs, same_but
+from bigloop.analysis.claims.runs import FIXED, FULL, GAUSSIAN, MIX, both, loop, pairs
 from bigloop.analysis.trends import Change, difference
 
 LONG = 20  # generations: a fifth of the published 100
@@ -35,6 +34,7 @@ FLOWS, FLOWS_BIASED = (loop("fully synthetic", biased=biased, family=("glow",)) 
 
 
 def biased_lies(measure: str, way: Way) -> Test:
+    """A measure with sampling bias lies above or below that without."""
     # Over all generations: at the last one, recall may be gone with and without bias.
     return lies(measure, way, BIASED, FULL, "loop.bias", over="all")
 
@@ -48,6 +48,7 @@ def fresh_beats_fixed(tables: Tables) -> Iterable[Evidence]:
 
 
 def degrades_for_long(tables: Tables) -> Iterable[Evidence]:
+    """FID, precision and recall of runs over LONG generations, all of which have to get worse."""
     ways: dict[str, Way] = {"fid": "up", "precision": "down", "recall": "down"}
     for run in tables.like(loop("fully synthetic", family=("wgan_gp",))):
         yield together(run, [trend(tables, run, m, way, LONG) for m, way in ways.items()])
@@ -55,10 +56,10 @@ def degrades_for_long(tables: Tables) -> Iterable[Evidence]:
 
 def by_memory(tables: Tables) -> Iterable[Evidence]:
     """The distance of loops that differ in K alone, the next K smaller."""
-    runs = [run for run in tables.like(FRESH_GAUSSIAN) if "loop.synthetic.from" in tables.runs[run]]
-    for a, b in product(runs, runs):
-        pair, column = (tables.runs[a], tables.runs[b]), "loop.synthetic.from"
-        if same_but(pair[0], column) == same_but(pair[1], column) and pair[0][column] > pair[1][column]:
+    column = "loop.synthetic.from"
+    remembering = both(FRESH_GAUSSIAN, lambda run: column in run)
+    for a, b in pairs(tables, remembering, remembering, column):
+        if tables.runs[a][column] > tables.runs[b][column]:
             yield compare(tables, (a, b), CLOSED, difference, partial(moves, way="down"), 1)
 
 

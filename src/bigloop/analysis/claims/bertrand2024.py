@@ -11,7 +11,7 @@ import pandas as pd
 
 from bigloop.analysis.claims.evidence import Evidence, Tables, claims_of, compare, moves, weigh
 from bigloop.analysis.claims.forms import goes, lies, settles
-from bigloop.analysis.claims.runs import GAUSSIAN, MIX, among, both, loop, mixed, ratio, same_but
+from bigloop.analysis.claims.runs import GAUSSIAN, MIX, among, both, groups, loop, mixed, ratio
 from bigloop.analysis.trends import change, difference, number
 
 FULL_ON, MIXED = loop("fully synthetic", start="continue"), mixed(1)
@@ -22,13 +22,12 @@ FIXED_GAUSSIAN = loop("synthetic augmentation", family=GAUSSIAN)
 
 def grows_with_ratio(tables: Tables) -> Iterable[Evidence]:
     """FID at the end of runs that differ in λ alone, as a trend over λ."""
-    groups: dict[frozenset[tuple[str, str]], list[tuple[float, pd.DataFrame]]] = {}
-    for run in tables.like(mixed(math.inf, "real data only")):
-        if (run, "fid") in tables.rows:
-            groups.setdefault(same_but(tables.runs[run], "loop.synthetic."), []).append(
-                (ratio(tables.runs[run]), tables.rows[run, "fid"])
-            )
-    for group in (group for group in groups.values() if len(group) > 1):
+    for runs in groups(tables, mixed(math.inf, "real data only"), "loop.synthetic."):
+        group = [
+            (ratio(tables.runs[run]), tables.rows[run, "fid"]) for run in runs if (run, "fid") in tables.rows
+        ]
+        if len(group) < 2:
+            continue
         end = min(rows["generation"].max() for _, rows in group)
         found = change(pd.concat(r[r["generation"] == end].assign(generation=share) for share, r in group))
         shown = f"λ {min(found.generations):g} → {max(found.generations):g}" if found.generations else "λ"
@@ -38,13 +37,8 @@ def grows_with_ratio(tables: Tables) -> Iterable[Evidence]:
 
 def slower_with_n(tables: Tables) -> Iterable[Evidence]:
     """The standard deviation at the end of fully synthetic Gaussian loops that differ in n alone, the next n larger."""
-    groups: dict[frozenset[tuple[str, str]], list[str]] = {}
-    for run in tables.like(DECAY):
-        key = same_but(tables.runs[run], "loop.initial.", "loop.samples", "loop.synthetic.")
-        groups.setdefault(key, []).append(run)
-    for runs in groups.values():
-        runs = sorted(runs, key=lambda run: tables.runs[run]["loop.synthetic.n"])
-        for pair in pairwise(runs):
+    for runs in groups(tables, DECAY, "loop.initial.", "loop.samples", "loop.synthetic."):
+        for pair in pairwise(sorted(runs, key=lambda run: tables.runs[run]["loop.synthetic.n"])):
             yield compare(tables, pair, "sd", difference, partial(moves, way="down"), 1)
 
 

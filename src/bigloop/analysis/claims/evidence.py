@@ -38,6 +38,7 @@ class Tables:
     verdicts: Mapping[str, tuple[str, str]]
 
     def like(self, mask: Mask) -> list[str]:
+        """Names of the runs that a mask takes."""
         return [name for name, run in self.runs.items() if mask(run)]
 
 
@@ -127,6 +128,7 @@ def weigh(text: str, found: Change, agrees: bool | None, least: int = 1) -> Evid
 
 
 def moves(found: Change, way: Way) -> bool | None:
+    """Whether a change goes this way; None where it is not clear."""
     return None if found.sign == "not clear" else found.sign == way
 
 
@@ -139,4 +141,5 @@ def stays(found: Change, value: float) -> bool | None:
 
 
 def trend(tables: Tables, run: str, measure: str, way: Way, least: int = rule.GENERATIONS) -> Evidence:
+    """Evidence from the trend of a measure of one run."""
     return compare(tables, (run,), measure, change, partial(moves, way=way), least)

@@ -27,12 +27,14 @@ SETTLED = 5  # generations: the least whose later half has the three of a trend
 
 
 def goes(measure: str, way: Way, mask: Mask) -> Test:
+    """A measure goes up or down over the generations of these runs."""
     return lambda tables: [trend(tables, run, measure, way) for run in tables.like(mask)]
 
 
 def lies(
     measure: str, way: Way, left: Mask, right: Mask, *but: str, over: Literal["last", "all"] = "last"
 ) -> Test:
+    """A measure of runs on the left lies above ("up") or below those on the right that differ in the columns `but`."""
     find, answer = partial(difference, over=over), partial(moves, way=way)
     return lambda tables: [
         compare(tables, pair, measure, find, answer, 1) for pair in pairs(tables, left, right, *but)
@@ -54,6 +56,8 @@ def settles(mask: Mask, measure: str = "fid", *, may_fall: bool = True) -> Test:
 
 
 def forgets_its_start(measure: str) -> Test:
+    """A measure of loops with fresh data ends up the same, whatever the rows of generation 1."""
+
     def test(tables: Tables) -> Iterable[Evidence]:
         mask = both(loop("fresh data", biased=None), lambda run: run.get("generations", 2) > 1)
         for pair in pairs(tables, mask, mask, "loop.initial.n"):

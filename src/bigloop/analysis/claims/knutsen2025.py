@@ -28,6 +28,8 @@ SETUP1, SETUP2 = (loop("fully synthetic", family=("wgan_gp",), critic_iterations
 
 
 def ordered(measure: str, *masks: Mask) -> Test:
+    """A measure at the end is the larger the later the mask, for runs on one dataset."""
+
     def test(tables: Tables) -> Iterable[Evidence]:
         answer = partial(moves, way="down")
         for chain in product(*(tables.like(mask) for mask in masks)):
@@ -39,6 +41,8 @@ def ordered(measure: str, *masks: Mask) -> Test:
 
 
 def judged(verdict: str, mask: Mask) -> Test:
+    """These runs have this verdict."""
+
     def test(tables: Tables) -> Iterable[Evidence]:
         for run in tables.like(mask):
             found, reason = tables.verdicts.get(run, (rule.NOT_MEASURED, "no verdict"))

@@ -32,24 +32,37 @@ def among(**among: tuple[object, ...]) -> Mask:
 
 
 def both(left: Mask, right: Mask) -> Mask:
+    """Runs that both masks take."""
     return lambda run: left(run) and right(run)
 
 
 def mixed(most: float, *others: str) -> Mask:
+    """Continued loops that keep real rows, with at most so many synthetic ones for each; others: more kinds of loop."""
     mask = loop("synthetic augmentation", *others, biased=None, start="continue")
     return lambda run: mask(run) and run.get("loop.real.fixed", 0) > 0 and ratio(run) <= most
 
 
-def ratio(run: Run) -> float:  # synthetic rows for each real row that is kept: λ of Bertrand et al.
+def ratio(run: Run) -> float:
+    """Synthetic rows for each real row that is kept: the λ of Bertrand et al. 2024."""
     return float(run.get("loop.synthetic.ratio", run.get("loop.synthetic.n", 0) / run["loop.real.fixed"]))
 
 
 def same_but(run: Run, *but: str) -> frozenset[tuple[str, str]]:
+    """What determines a run, without the columns that begin with one of `but`: equal for runs that may be compared."""
     kept = (c for c in run if c in ("family", "dataset", "weights") or c.startswith(("model.", "loop.")))
     return frozenset((column, str(run[column])) for column in kept if not column.startswith(but))
 
 
+def groups(tables: Tables, mask: Mask, *but: str) -> list[list[str]]:
+    """The runs of a mask, by what is the same but for some columns."""
+    found: dict[frozenset[tuple[str, str]], list[str]] = {}
+    for run in tables.like(mask):
+        found.setdefault(same_but(tables.runs[run], *but), []).append(run)
+    return list(found.values())
+
+
 def pairs(tables: Tables, left: Mask, right: Mask, *but: str) -> Iterable[tuple[str, str]]:
+    """Pairs of a run on the left and one on the right that are the same but for some columns."""
     for a, b in product(tables.like(left), tables.like(right)):
         if same_but(tables.runs[a], *but) == same_but(tables.runs[b], *but):
             yield a, b

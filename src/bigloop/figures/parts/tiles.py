@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.analysis.series import REAL, chosen, run_names
+from bigloop.analysis.series import chosen, dataset_of, run_names
 from bigloop.figures import Material
 from bigloop.figures.parts import style
 
@@ -53,14 +53,14 @@ def draw_tiles(
     shown: run → generations. titles: above real images, and above a generation, whose number stands for {}. inches:
     the width of the runs' names.
     """
-    real, looks = real_images(material), style.looks(material.runs)
+    looks = style.looks(material.runs)
     grid = fig.add_gridspec(len(shown), 1 + max(map(len, shown.values())))
     firsts: dict[str, Axes] = {}
     above: list[int] = []
     for row, (run, generations) in enumerate(shown.items()):
         titled = generations != above  # the headings of the row above serve while they fit
         firsts[run] = fig.add_subplot(grid[row, 0])
-        draw_mosaic(firsts[run], real, side, side, titles[0] if titled else "")
+        draw_mosaic(firsts[run], real_images(material, run), side, side, titles[0] if titled else "")
         name_row(firsts[run], looks[run].label, inches)
         for column, generation in enumerate(generations, start=1):
             title = titles[1].format(generation) if titled else ""
@@ -82,11 +82,17 @@ def name_row(ax: Axes, label: str, inches: float) -> None:
     ax.set_ylabel(style.wrapped(label, inches), rotation=0, ha="right", va="center", labelpad=6)
 
 
-def real_images(material: Material) -> np.ndarray:
-    """The real images; raises ValueError if there are none."""
-    if (REAL, None) not in material.images:
-        raise ValueError("images of the real data are missing")
-    return material.images[REAL, None]
+def real_images(material: Material, run: str) -> np.ndarray:
+    """Real images of the dataset that `run` learns; raises ValueError if there are none."""
+    dataset = dataset_of(material, run)
+    if dataset not in material.real:
+        raise ValueError(f"images of the real data are missing ({dataset})")
+    return material.real[dataset]
+
+
+def classes_of(material: Material, run: str) -> tuple[str, ...]:
+    """Names of the classes of the dataset that `run` learns; () where it has none."""
+    return material.classes.get(dataset_of(material, run), ())
 
 
 def generations_shown(material: Material, wanted: Sequence[int], most: int) -> dict[str, list[int]]:
@@ -96,7 +102,7 @@ def generations_shown(material: Material, wanted: Sequence[int], most: int) -> d
 
 def generations_with_images(material: Material, run: str) -> list[int]:
     """The generations of `run` that have images, in order; raises ValueError if there are none."""
-    there = sorted(g for name, g in material.images if name == run and g is not None)
+    there = sorted(g for name, g in material.images if name == run)
     if not there:
         raise ValueError(f"images of run {run} are missing")
     return there

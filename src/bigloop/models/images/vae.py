@@ -28,7 +28,7 @@ class VAE(NeuralFamily):
         hidden: int = option(400, "units of each hidden layer", minimum=1)
         latent: int = option(200, "dimensions of the latent space", minimum=1)
         slope: float = option(0.2, "negative slope of LeakyReLU", minimum=0)
-        batch_size: int = option(64, "images a step", minimum=1)
+        batch_size: int = option(64, "images per step", minimum=1)
         learning_rate: float = option(1e-3, "Adam's learning rate", above=0)
 
     def build(self) -> dict[str, nn.Module]:

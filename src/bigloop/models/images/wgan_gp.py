@@ -1,8 +1,9 @@
-"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017) for 28×28 images, as in Knutsen et al. 2025, fig. 3.
+"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017), for 28×28 images as in Knutsen et al. 2025, fig. 3.
 
 On every batch the critic makes `critic_iterations` steps, then the generator one. The critic's loss is
 eq. 4: mean f(fake) - mean f(real) + λ mean (‖∇f(x̂)‖₂ - 1)², x̂ uniform on the lines between real and fake.
-Autograd takes the gradients; on a CPU `kernels.wgan_gp` has them written out, for twice the speed.
+Autograd takes the gradients; on a CPU `kernels.wgan_gp` has them written out for 28×28, for twice the speed.
+Images of other sizes get the same networks with the kernels that fit: three halvings, then all that is left at once.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from torch import Tensor, nn
 
 from bigloop.models.images.kernels.wgan_gp import Step, fast_step
 from bigloop.models.images.neural import NeuralFamily
-from bigloop.spec.options import SpecError, option
+from bigloop.spec.options import option
+from bigloop.training.loop import as_floats
 
 THRESHOLD_ROWS = 10_000
 LOSSES = "loss_critic", "loss_generator", "gradient_penalty"
+
+Kernel = tuple[int, int]
 
 
 class WGANGP(NeuralFamily):
@@ -50,12 +54,7 @@ class WGANGP(NeuralFamily):
         beta2: float = option(0.999, "Adam's decay of the gradient's square", minimum=0, below=1)
 
     def build(self) -> dict[str, nn.Module]:
-        if self.shape[1:] != (28, 28):
-            raise SpecError(f"wgan_gp: makes 28×28 images, the dataset has {self.shape[1]}×{self.shape[2]}")
-        return {
-            "generator": generator(self.options, self.shape[0]),
-            "critic": critic(self.options, self.shape[0]),
-        }
+        return {"generator": generator(self.options, self.shape), "critic": critic(self.options, self.shape)}
 
     def prepare(self) -> None:
         o = self.options
@@ -118,9 +117,9 @@ class WGANGP(NeuralFamily):
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
-        """The critic's scores of images (n, c, 28, 28), Tensor (n,); higher is more real."""
+        """The critic's scores of images (n, c, h, w), floats or uint8, Tensor (n,); higher is more real."""
         critic = self.networks["critic"]
-        return torch.cat([critic(chunk.to(self.device).float()) for chunk in images.split(1_000)])
+        return torch.cat([critic(as_floats(chunk.to(self.device))) for chunk in images.split(1_000)])
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
@@ -134,40 +133,50 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tens
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
-def generator(options: WGANGP.Options, channels: int) -> nn.Sequential:
-    """Latent (n, latent, 1, 1) to images (n, channels, 28, 28) in (-1, 1)."""
-    w = options.width
+def generator(options: WGANGP.Options, shape: tuple[int, ...]) -> nn.Sequential:
+    """Latent (n, latent, 1, 1) to images (n, *shape) in (-1, 1)."""
+    w, (bottom, third) = options.width, innermost(shape)
     norm = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d}[options.generator_norm]
 
-    def up(inner: int, outer: int, kernel: int, stride: int, padding: int) -> nn.Module:
+    def up(inner: int, outer: int, kernel: Kernel, stride: int, padding: int) -> nn.Module:
         return nn.ConvTranspose2d(inner, outer, kernel, stride, padding, bias=False)
 
     def after(width: int) -> list[nn.Module]:
         return [norm(width), nn.LeakyReLU(options.slope)]
 
     return nn.Sequential(
-        *(up(options.latent, 4 * w, 4, 1, 0), *after(4 * w)),  # 4×4
-        *(up(4 * w, 2 * w, 3, 2, 1), *after(2 * w)),  # 7×7
-        *(up(2 * w, w, 4, 2, 1), *after(w)),  # 14×14
-        *(up(w, channels, 4, 2, 1), nn.Tanh()),  # 28×28
+        *(up(options.latent, 4 * w, bottom, 1, 0), *after(4 * w)),  # 4×4, of images of 28×28
+        *(up(4 * w, 2 * w, third, 2, 1), *after(2 * w)),  # 7×7
+        *(up(2 * w, w, (4, 4), 2, 1), *after(w)),  # 14×14
+        *(up(w, shape[0], (4, 4), 2, 1), nn.Tanh()),  # 28×28
     )
 
 
-def critic(options: WGANGP.Options, channels: int) -> nn.Sequential:
-    """Images (n, channels, 28, 28) to scores (n,), in (0, 1) with a sigmoid."""
-    w = options.width
+def critic(options: WGANGP.Options, shape: tuple[int, ...]) -> nn.Sequential:
+    """Images (n, *shape) to scores (n,), in (0, 1) with a sigmoid."""
+    w, (bottom, third) = options.width, innermost(shape)
 
-    def down(inner: int, outer: int, kernel: int, stride: int, padding: int) -> nn.Module:
+    def down(inner: int, outer: int, kernel: Kernel, stride: int, padding: int) -> nn.Module:
         return nn.Conv2d(inner, outer, kernel, stride, padding, bias=False)
 
     def slope() -> nn.Module:
         return nn.LeakyReLU(options.slope)
 
     return nn.Sequential(
-        *(down(channels, w, 4, 2, 1), slope()),  # 14×14
-        *(down(w, 2 * w, 4, 2, 1), nn.InstanceNorm2d(2 * w), slope()),  # 7×7
-        *(down(2 * w, 4 * w, 3, 2, 1), nn.InstanceNorm2d(4 * w), slope()),  # 4×4
-        down(4 * w, 1, 4, 1, 0),
+        *(down(shape[0], w, (4, 4), 2, 1), slope()),  # 14×14
+        *(down(w, 2 * w, (4, 4), 2, 1), nn.InstanceNorm2d(2 * w), slope()),  # 7×7
+        *(down(2 * w, 4 * w, third, 2, 1), nn.InstanceNorm2d(4 * w), slope()),  # 4×4
+        down(4 * w, 1, bottom, 1, 0),
         *([nn.Sigmoid()] if options.critic_output == "sigmoid" else []),
         nn.Flatten(0),
     )
+
+
+def innermost(shape: tuple[int, ...]) -> tuple[Kernel, Kernel]:
+    """What three halvings leave of images of `shape`, sides multiples of 4, and the kernel of the third one.
+
+    A kernel of 3 halves an odd side upwards, one of 4 an even side.
+    """
+    quarters = [side // 4 for side in shape[1:]]
+    (height, width), (high, wide) = [(q + 1) // 2 for q in quarters], [3 if q % 2 else 4 for q in quarters]
+    return (height, width), (high, wide)

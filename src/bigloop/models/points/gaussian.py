@@ -96,7 +96,7 @@ class Gaussian:
     class Options:
         draws: Literal["rows", "moments"] = option(
             "rows",
-            "what of a generated set is drawn: its rows, or its mean and covariance from their own laws",
+            "draw the generated rows, or their mean and covariance from the exact laws",
         )
 
     def __init__(self, options: Any, dimension: int, streams: Streams) -> None:
@@ -113,7 +113,7 @@ class Gaussian:
 
     @property
     def by_moments(self) -> bool:
-        """Whether a loop is to hand over moments (`sample_moments`) instead of rows."""
+        """Whether a loop is to pass on moments (`sample_moments`) instead of rows."""
         return self.options.draws == "moments"
 
     def fit(

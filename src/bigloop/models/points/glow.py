@@ -30,7 +30,7 @@ class Glow(StackedFamily):
     class Options:
         couplings: int = option(8, "steps of normalisation, linear map and affine coupling", minimum=1)
         hidden: int = option(64, "units of both hidden layers of each coupling's network", minimum=1)
-        batch_size: int = option(256, "points a step", minimum=1)
+        batch_size: int = option(256, "points per step", minimum=1)
         learning_rate: float = option(1e-3, "Adam's learning rate", above=0)
         largest_gradient: float = option(
             100.0, "a replicate's gradient is scaled down to this L2 norm", above=0
@@ -38,16 +38,12 @@ class Glow(StackedFamily):
 
     def __init__(self, options: Any, dimension: int, streams: Streams) -> None:
         if dimension < 2:
-            raise SpecError(f"glow: couples dimensions of points, which need 2 or more, and got {dimension}")
+            raise SpecError(f"glow: needs points in 2 or more dimensions, got {dimension}")
         super().__init__(options, dimension, streams)
         self.flow = cast(Flow, self.networks["flow"])
 
     def build(self, streams: Streams) -> dict[str, nn.Module]:
         return {"flow": Flow(self.dimension, self.options.couplings, self.options.hidden, streams)}
-
-    def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        parameters = self.networks["flow"].parameters()
-        return {"flow": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         batch = next(stream)

@@ -62,9 +62,11 @@ class GMM:
     @dataclass(frozen=True)
     class Options:
         components: int = option(25, "Gaussians in the mixture", minimum=1)
-        regularisation: float = option(1e-6, "added to the variances on each covariance's diagonal", above=0)
+        regularisation: float = option(1e-6, "added to the diagonal of each covariance", above=0)
         tolerance: float = option(
-            1e-6, "a replicate stops where an iteration raises its mean log-likelihood by no more", minimum=0
+            1e-6,
+            "a replicate stops when an iteration raises its mean log-likelihood by at most this",
+            minimum=0,
         )
 
     def __init__(self, options: Any, dimension: int, streams: Streams) -> None:

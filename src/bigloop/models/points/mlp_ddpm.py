@@ -58,10 +58,6 @@ class MLPDDPM(StackedFamily):
         net = mlp([d + 2 * o.time_waves, *[o.hidden] * o.layers, d], nn.SiLU, streams)
         return {"noise": BoxedAverage(net, len(streams), d, o.average_decay)}
 
-    def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        parameters = self.pair.net.parameters()
-        return {"noise": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
-
     @property
     def pair(self) -> BoxedAverage:
         """The network and its average."""
@@ -74,12 +70,9 @@ class MLPDDPM(StackedFamily):
         x = noised(x0, noise, self.levels[t][:, :, None])
         predicted = self.pair.net(torch.cat([x, self.features[t]], dim=2))
         loss = (predicted - noise).square().mean((1, 2))
-        optimizer = self.optimizers["noise"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        optimizer.step()
+        loss = self.descend("noise", loss)
         self.pair.update()
-        return {"loss": loss.detach()}
+        return {"loss": loss}
 
     def eps(self, x: Tensor, t: int) -> Tensor:
         """The noise that the averaged network predicts in x (replicates, n, d), divided by `scale`, at step t."""

@@ -38,11 +38,11 @@ class MLPGAN(StackedFamily):
         hidden: int = option(64, "units of each hidden layer", minimum=1)
         layers: int = option(2, "hidden layers of each network", minimum=1)
         slope: float = option(0.2, "negative slope of LeakyReLU", minimum=0)
-        scale: float = option(4.0, "points are this times the generator's tanh", above=0)
+        scale: float = option(4.0, "factor of the generator's tanh output", above=0)
         critic_iterations: int = option(3, "critic steps before each generator step", minimum=1)
         clip: float = option(0.1, "wgan_clip: bound τ of the critic's weights", above=0)
         gradient_penalty: float = option(0.1, "wgan_gp: weight of the gradient penalty", minimum=0)
-        batch_size: int = option(64, "points a step of either network", minimum=1)
+        batch_size: int = option(64, "points per step of either network", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate, for both networks", above=0)
         beta1: float = option(0.5, "Adam's decay of the gradient's mean", minimum=0, below=1)
         beta2: float = option(0.9, "Adam's decay of the gradient's square", minimum=0, below=1)
@@ -58,12 +58,9 @@ class MLPGAN(StackedFamily):
             "critic": mlp([d, *[o.hidden] * o.layers, 1], activation, streams),
         }
 
-    def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        o = self.options
-        return {
-            name: torch.optim.Adam(net.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2), fused=True)
-            for name, net in self.networks.items()
-        }
+    @property
+    def betas(self) -> tuple[float, float]:
+        return self.options.beta1, self.options.beta2
 
     @property
     def batches_per_step(self) -> int:
@@ -73,9 +70,8 @@ class MLPGAN(StackedFamily):
         for _ in range(self.options.critic_iterations):
             critic_loss = self._critic_step(next(stream), streams)
         fake = self.scores(self.decode(streams.normal(self.options.batch_size, self.options.latent)))
-        generator_loss = self._generator_loss(fake).mean(1)
-        self._descend("generator", generator_loss)
-        return {"generator_loss": generator_loss.detach(), "critic_loss": critic_loss}
+        generator_loss = self.descend("generator", self._generator_loss(fake).mean(1))
+        return {"generator_loss": generator_loss, "critic_loss": critic_loss}
 
     def decode(self, latent: Tensor) -> Tensor:
         """The points (replicates, n, d) of latent ones (replicates, n, latent)."""
@@ -97,12 +93,12 @@ class MLPGAN(StackedFamily):
         if o.loss == "wgan_gp":
             between = torch.lerp(fake, real, streams.uniform(n, 1))
             loss = loss + o.gradient_penalty * gradient_penalty(self.scores, between)
-        self._descend("critic", loss)
+        loss = self.descend("critic", loss)
         if o.loss == "wgan_clip":
             with torch.no_grad():
                 for p in self.networks["critic"].parameters():
                     p.clamp_(-o.clip, o.clip)
-        return loss.detach()
+        return loss
 
     def _critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Loss of each pair of scores; the cross entropies of D = 1 for real and 0 for fake, or the difference."""
@@ -112,13 +108,6 @@ class MLPGAN(StackedFamily):
         if self.options.loss != "gan":
             return -fake
         return softplus(-fake) if self.options.generator_loss == "non_saturating" else -softplus(fake)
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        """One Adam step of one network; the other's gradients are neither computed nor touched."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward(inputs=list(self.networks[name].parameters()))
-        optimizer.step()
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class OTCFM(StackedFamily):
         hidden: int = option(64, "units of each hidden layer", minimum=1)
         layers: int = option(3, "hidden layers", minimum=1)
         sigma: float = option(0.1, "standard deviation σ around the straight line", minimum=0)
-        batch_size: int = option(256, "points a step, coupled exactly with as many of noise", minimum=1)
+        batch_size: int = option(256, "points per step, coupled exactly with as many of noise", minimum=1)
         learning_rate: float = option(1e-3, "Adam's learning rate", above=0)
         sampling_steps: int = option(
             50, "steps of the midpoint rule from noise to data", minimum=1, sampling=True
@@ -37,10 +37,6 @@ class OTCFM(StackedFamily):
     def build(self, streams: Streams) -> dict[str, nn.Module]:
         o, d = self.options, self.dimension
         return {"velocity": mlp([d + 1, *[o.hidden] * o.layers, d], nn.SELU, streams)}
-
-    def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        parameters = self.networks["velocity"].parameters()
-        return {"velocity": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         x1 = next(stream)
@@ -51,11 +47,7 @@ class OTCFM(StackedFamily):
         if self.options.sigma:
             x = x + self.options.sigma * streams.normal(*x1.shape[1:])
         loss = (self.velocity(x, t) - (x1 - x0)).square().mean((1, 2))
-        optimizer = self.optimizers["velocity"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        optimizer.step()
-        return {"loss": loss.detach()}
+        return {"loss": self.descend("velocity", loss)}
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
         """The learned velocity at points x (replicates, n, d) and times t (replicates, n, 1)."""

@@ -35,7 +35,7 @@ class Projection(Gaussian):
     @dataclass(frozen=True)
     class Options:
         divergence: Literal["forward_kl", "reverse_kl", "jensen_shannon"] = option(
-            "forward_kl", "between the density and the Gaussian, what a fit minimises"
+            "forward_kl", "divergence between density and Gaussian that the fit minimises"
         )
 
     def __init__(self, options: Any, dimension: int, streams: Streams, density: Density) -> None:

@@ -105,7 +105,7 @@ def batches(rows: Tensor, size: int, streams: Streams) -> Iterator[Tensor]:
 class StackedFamily:
     """A family whose state is a few stacked networks and their optimisers.
 
-    Subclasses give `build`, `prepare`, `step` and `draw`. A loss is a Tensor (replicates,); what is differentiated
+    Subclasses give `build`, `step` and `draw`. A loss is a Tensor (replicates,); what is differentiated
     is the sum over replicates of each one's own mean, so that each gets the gradient it would get alone.
     """
 
@@ -131,9 +131,29 @@ class StackedFamily:
         """The networks, every parameter of shape (replicates, …), with weights drawn from `streams`."""
         raise NotImplementedError
 
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Adam's decays of the gradient's mean and of its square."""
+        return 0.9, 0.999
+
     def prepare(self) -> dict[str, torch.optim.Optimizer]:
-        """The optimisers; of Adam's kind, which treat every number by itself."""
-        raise NotImplementedError
+        """An Adam for each network, which treats every number by itself."""
+        trained = {
+            name: filter(lambda p: p.requires_grad, net.parameters()) for name, net in self.networks.items()
+        }
+        given: dict[str, Any] = {"lr": self.options.learning_rate, "betas": self.betas, "fused": True}
+        return {name: torch.optim.Adam(parameters, **given) for name, parameters in trained.items()}
+
+    def descend(self, name: str, loss: Tensor) -> Tensor:
+        """One Adam step of one network on losses (replicates,), which are returned detached.
+
+        The gradients of other networks are neither computed nor touched.
+        """
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward(inputs=optimizer.param_groups[0]["params"])
+        optimizer.step()
+        return loss.detach()
 
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         """One step of every optimiser on the next batches (replicates, batch_size, d); returns losses (replicates,)."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.images.kernels.wgan_gp import Norm, Passes, images_last
+from bigloop.models.images.kernels.wgan_gp import Norm, Passes, fast_step, images_last
 from bigloop.models.images.wgan_gp import WGANGP, gradient_penalty
 
 N, FACTOR = 4, 10.0
@@ -35,6 +35,28 @@ def model(options: dict[str, Any], channels: int, dtype: torch.dtype = torch.flo
         for parameter in net.parameters():
             parameter.data *= 3  # gradients far from 0 and from the penalty's minimum
     return made
+
+
+def test_a_model_of_28_by_28_images_takes_the_fast_step() -> None:
+    made = model({}, 1, torch.float32)
+    made.prepare()
+    assert fast_step(made) is not None
+    assert made.losses != made.losses_by_autograd
+
+
+@pytest.mark.parametrize("size", [(32, 32), (28, 32), (32, 28), (12, 12), (56, 56)])
+def test_no_other_size_takes_it(size: tuple[int, int]) -> None:
+    made = model({}, 1, torch.float32)
+    made.shape = (1, *size)
+    made.prepare()
+    assert fast_step(made) is None
+    assert made.losses == made.losses_by_autograd
+
+
+def test_no_other_device_takes_it() -> None:
+    made = model({}, 1, torch.float32)
+    made.device = torch.device("cuda")
+    assert fast_step(made) is None
 
 
 def drawn(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:

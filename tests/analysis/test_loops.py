@@ -1,0 +1,114 @@
+"""What a loop is called, how much its models have seen, and what theory knows of it, from a row of the runs table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bigloop.analysis.loops import images_seen, kind_of_loop, synthetic_rows, theory
+from bigloop.metrics.theory import expected_sd, fresh_recursion
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("fixed", "fresh", "n", "ratio", "kind"),
+    [
+        (0, 0, 20, math.nan, "fully synthetic"),
+        (0, 0, math.nan, 0.5, "fully synthetic"),
+        (10, 0, 20, math.nan, "synthetic augmentation"),
+        (10, 0, math.nan, 0.5, "synthetic augmentation"),
+        (0, 10, 20, math.nan, "fresh data"),
+        (10, 10, 20, math.nan, "fresh data"),
+        (10, 0, 0, math.nan, "real data only"),
+        (0, 10, 0, math.nan, "real data only"),
+        (0, 0, 0, math.nan, ""),
+    ],
+)
+def test_a_loop_is_named_by_what_it_trains_on(
+    fixed: int, fresh: int, n: float, ratio: float, kind: str
+) -> None:
+    keys = {"real.fixed": fixed, "real.fresh": fresh, "synthetic.n": n, "synthetic.ratio": ratio}
+    assert kind_of_loop({f"loop.{key}": value for key, value in keys.items()}) == kind
+
+
+IMAGES: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "epochs": ({}, [100, 160, 220]),  # 2 × 50 first, 3 × 20 later
+    "epochs with real rows": ({"loop.real.fresh": 5, "loop.real.fixed": 2}, [100, 181, 262]),
+    "ratio": (
+        {"loop.synthetic.n": None, "loop.synthetic.ratio": 0.5, "loop.real.fixed": 10},
+        [100, 145, 190],
+    ),
+    "a pool that grows": ({"loop.synthetic.from": "all"}, [100, 160, 280]),
+    "the last generations": ({"loop.synthetic.from": "2"}, [100, 160, 220]),
+    "images": (
+        {"loop.budget.retrain.epochs": None, "loop.budget.retrain.images": 7},
+        [100, 107, 114],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_images_seen_add_up_over_the_budgets(make_run: Make, case: str) -> None:
+    keys, seen = IMAGES[case]
+    given = make_run("a", **keys)
+    np.testing.assert_allclose(images_seen(given, np.array([1, 2, 3])), seen, rtol=1e-12)
+    np.testing.assert_allclose(images_seen(given, np.array([3])), seen[2:], rtol=1e-12)
+
+
+def test_a_run_without_a_budget_has_no_images(make_run: Make) -> None:
+    with pytest.raises(ValueError, match=r"run a has no loop\.budget\.retrain"):
+        images_seen(make_run("a", **{"loop.budget.retrain.epochs": None}), np.array([1]))
+
+
+def test_a_ratio_is_of_all_real_rows(make_run: Make) -> None:
+    keys = {
+        "loop.synthetic.n": None,
+        "loop.synthetic.ratio": 0.5,
+        "loop.real.fixed": 10,
+        "loop.real.fresh": 4,
+    }
+    assert synthetic_rows(make_run("a", **keys)) == 7
+
+
+@pytest.mark.parametrize(
+    ("keys", "real", "bias", "dimension"),
+    [
+        ({}, 0, 1.0, 1),
+        ({"loop.bias": 0.8}, 0, 0.8, 1),
+        ({"density.dimension": 4}, 0, 1.0, 4),
+        ({"loop.real.fresh": 30}, 30, 1.0, 1),
+    ],
+)
+def test_theory_of_a_gaussian_is_the_recursion_of_its_loop(
+    make_run: Make, keys: dict[str, Any], real: int, bias: float, dimension: int
+) -> None:
+    given = make_run("a", **keys)
+    error, variance = fresh_recursion(6, 50, real, 20, bias)
+    np.testing.assert_array_equal(theory(given, "mean_error", 6), dimension * error)
+    np.testing.assert_array_equal(theory(given, "trace", 6), dimension * variance)
+    sd = theory(given, "sd", 6)
+    if real or dimension > 1:
+        assert sd is None
+    else:
+        np.testing.assert_array_equal(sd, expected_sd(np.arange(1, 7), 50, 20, bias))
+    assert theory(given, "good_share", 6) is None
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"family": "gmm"},
+        {"density": "ring"},
+        {"loop.start": "continue"},
+        {"loop.synthetic.from": "3"},
+        {"loop.real.fixed": 50},
+        {"loop.real.fixed": 50, "loop.real.fresh": 30},
+    ],
+)
+def test_theory_knows_nothing_of_other_loops(make_run: Make, keys: dict[str, Any]) -> None:
+    assert all(theory(make_run("a", **keys), measure, 6) is None for measure in ("sd", "mean_error", "trace"))
