@@ -366,6 +366,8 @@ def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tm
     assert process.returncode == 143
     step = re.search(r"stopped by SIGTERM; state saved at step ([\d,]+) of 30,000", printed)
     assert step
+    told = read_state(tmp_path / "gen-1" / "train.log")
+    assert (told.state, told.progress.saved) == ("stopped", int(step.group(1).replace(",", "")))
     assert [path.name for path in state.parent.glob("*.safetensors")] == [state.name]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     assert process.stderr
