@@ -36,9 +36,7 @@ def coloured(tmp_path_factory: pytest.TempPathFactory) -> tuple[DatasetSpec, Pat
     return spec, place / "results" / "data" / "mine"
 
 
-def run_on(
-    data: DatasetSpec, family: str = "vae", real: Real = Real(), handover: str | None = "uint8"
-) -> RunSpec:
+def run_on(data: DatasetSpec, family: str = "vae", fixed: int = 0, handover: str | None = "uint8") -> RunSpec:
     options = {
         "vae": {"hidden": 8, "latent": 2},
         "ddpm": {"width": 8, "blocks": 1, "patch": 4, "timesteps": 4},
