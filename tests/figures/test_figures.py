@@ -10,7 +10,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -447,7 +446,7 @@ def test_unknown_figure_is_refused() -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_a_caption_of_one_sentence(name: str) -> None:
-    caption = Path(__file__).parents[2].joinpath("workflow", "report", f"{name}.rst").read_text().strip()
+    caption = plot(name).caption
     assert caption.endswith(".")
     assert caption.count(". ") == 0
     assert "\n" not in caption
