@@ -80,7 +80,7 @@ def snakemake(
 ) -> str:
     """Call Snakemake in a checkout; returns what it printed. The test fails unless it ends well, or `fails`."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    options = {"cwd": repository, "env": environment, "capture_output": True, "text": True, "timeout": 900}
+    options = {"cwd": repository, "env": environment, "capture_output": True, "text": True, "timeout": 1800}
     done = subprocess.run(command, **options)
     printed = done.stdout + done.stderr
     if bool(done.returncode) is not fails:
