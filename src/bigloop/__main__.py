@@ -105,13 +105,8 @@ def _start(options: argparse.Namespace) -> None:
 
 @verb(
     option("--dataset", "a source's name, or a dataset's spec as JSON", required=True),
-    path(  # nargs: Snakemake's :q leaves nothing of an empty word
-        "root",
-        "where the user's files of it lie; nothing else is tried then",
-        False,
-        metavar="ROOT",
-        nargs="?",
-    ),
+    # nargs: Snakemake's :q leaves nothing of an empty word
+    path("root", "where the user's files of it lie; nothing else is tried", False, metavar="ROOT", nargs="?"),
     path("out"),
 )
 def fetch(options: argparse.Namespace) -> None:
@@ -119,9 +114,8 @@ def fetch(options: argparse.Namespace) -> None:
     from bigloop.data import store
 
     data = store.data_of(options.dataset)
-    options.report(
-        f"{source_of(data)} verified and stored, from {store.fetch(data, options.out, options.root)}"
-    )
+    found = store.fetch(data, options.out, options.root)
+    options.report(f"{source_of(data)} verified and stored, from {found}")
 
 
 @verb(SPEC, path("data"), path("out"), SAVE_EVERY, needs=("bigloop.measures.classify",))
@@ -197,10 +191,7 @@ def simulate(options: argparse.Namespace) -> None:
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
-    option(
-        "--dataset",
-        "for images from elsewhere: the real data to compare with, a source or one of the config's",
-    ),
+    option("--dataset", "for images from elsewhere: the real data, a source or one of the config's"),
     path("configfile", "for images from elsewhere: the config that names the dataset", False, default=CONFIG),
     option(
         "--range",
@@ -282,10 +273,7 @@ def schema(options: argparse.Namespace) -> None:
 
 @verb(
     option(
-        "sections",
-        "of steps, jobs, loop, together, measures and growth (default: all, about eight minutes on two cores)",
-        nargs="*",
-        metavar="SECTION",
+        "sections", "steps, jobs, loop, together, measures, growth (default: all)", nargs="*", metavar="NAME"
     ),
     option("--quick", "small sizes, once each: a first look", action="store_true"),
     path("out", "write the figures as JSON, too", False, metavar="FILE"),
@@ -302,14 +290,7 @@ def bench(options: argparse.Namespace) -> None:
 @verb(
     path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
-    option(
-        "--watch",
-        "show the jobs at work, again every few seconds, until all is done (Ctrl-C leaves)",
-        type=float,
-        nargs="?",
-        const=2.0,
-        metavar="SECONDS",
-    ),
+    option("--watch", "show progress until all is done", type=float, nargs="?", const=2.0, metavar="SECONDS"),
     option("--estimate", "time and disk it would take, timed here (see --threads)", action="store_true"),
     option("--cores", "of the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
     option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),
