@@ -369,7 +369,7 @@ def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tm
     assert [path.name for path in state.parent.glob("*.safetensors")] == [state.name]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     assert process.stderr
-    assert any(f"going on from step {step.group(1)}" in line.decode() for line in process.stderr)
+    assert any(f"resuming at step {step.group(1)}" in line.decode() for line in process.stderr)
     process.kill()
     process.communicate()
 
@@ -379,7 +379,10 @@ def test_a_worker_that_had_to_wait_leaves_what_the_first_one_made(small_mnist: P
     workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     printed = [worker.communicate(timeout=60)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
-    assert sorted("the other worker has trained this generation" in text for text in printed) == [False, True]
+    assert sorted("another worker has already trained this generation" in text for text in printed) == [
+        False,
+        True,
+    ]
 
 
 def test_a_job_takes_no_more_threads_than_it_is_given() -> None:

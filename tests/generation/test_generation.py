@@ -319,7 +319,7 @@ def test_a_model_whose_record_is_anothers_is_refused(two_generations: Path, tmp_
 def test_a_model_of_an_older_revision_of_the_code_is_refused(small_mnist: Path, tmp_path: Path) -> None:
     run = run_spec()
     old = replace(run, model=replace(run.model, revision=0))
-    with pytest.raises(SpecError, match=r"^vae: revision 0 asked for, the code is at 1$"):
+    with pytest.raises(SpecError, match=r"^vae: revision 0 requested, but the code is at 1$"):
         train(TrainSpec.of(old, 0, 1), small_mnist, (), tmp_path / "out", quiet)
 
 

@@ -1,7 +1,7 @@
-"""What a job will need, from what it is told: memory in MB and time in minutes, as a cluster asks for them.
+"""Memory (MB) and time (minutes) that a job requests on a cluster, from its specification.
 
 Generous by intention: a job that asks for too little is stopped. It then runs again with more, and a
-training goes on from its saved state.
+training continues from its saved state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
 COPIES = 3  # of the training rows while they are gathered
 
 
-SIMULATING_MINUTES = 240  # of a block; one that is stopped goes on from its saved state
+SIMULATING_MINUTES = 240  # of a block; one that is stopped continues from its saved state
 
 
 ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds

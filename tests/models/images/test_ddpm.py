@@ -202,7 +202,7 @@ def test_a_step_changes_nothing_but_networks_optimisers_and_generator() -> None:
 
 
 def test_classes_and_labels_are_asked_for() -> None:
-    with pytest.raises(SpecError, match=r"^ddpm: learns images of given classes, and got no classes$"):
+    with pytest.raises(SpecError, match=r"^ddpm: learns images of given classes, but got no classes$"):
         DDPM.fresh(DDPM.Options(), SHAPE, seeded())
     with pytest.raises(ValueError, match=r"^labels: "):
         model().sample(2, 1.0, seeded())
