@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,6 +38,7 @@ from bigloop.data import load
 from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
 from bigloop.runtime.progress import Reporter
+from bigloop.training.recorded import GRAPHS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
@@ -172,6 +174,19 @@ def test_operations_of_a_product_are_two_for_each_term() -> None:
 def test_the_diffusion_is_that_of_the_shipped_experiment() -> None:
     config = yaml.safe_load((EXPERIMENTS / "mad-mnist-ddpm.yaml").read_text())
     assert config["models"]["ddpm"].items() >= steps.DDPM.items()
+
+
+@pytest.mark.parametrize("before", [None, "1"])
+def test_on_a_gpu_steps_are_also_taken_unrecorded_and_the_setting_comes_back(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(GRAPHS, raising=False)
+    if before:
+        monkeypatch.setenv(GRAPHS, before)
+    seen = [(mode, os.environ.get(GRAPHS)) for mode in steps._modes(torch.device("cuda"))]
+    assert seen == [("", before), (", no CUDA graph", "0")]
+    assert os.environ.get(GRAPHS) == before
+    assert list(steps._modes(CPU)) == [""]
 
 
 # --- sections ---

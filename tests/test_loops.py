@@ -185,7 +185,7 @@ def test_without_synthetic_rows_a_generation_needs_no_earlier_one(nothing: Synth
             3,
             "loops.any.real.fresh: 3 generations need 202 distinct real rows",
         ),
-        (loop_spec(real=Real(fresh=201, reuse=True)), 2, "loops.any.real.fresh: 201 rows a generation"),
+        (loop_spec(real=Real(fresh=201, reuse=True)), 2, "loops.any.real.fresh: 201 rows per generation"),
         (loop_spec(synthetic=Synthetic()), 2, "loops.any: later generations would train on nothing"),
         (loop_spec(synthetic=Synthetic(ratio=1.0)), 2, "loops.any: later generations would train on nothing"),
         (

@@ -108,7 +108,7 @@ def test_a_missing_classifier_is_one_line(
         "--out",
         "m.json",
     ]
-    assert "no classifier is trained yet" in fails(arguments, capsys)
+    assert "no trained classifier" in fails(arguments, capsys)
     line = fails([*arguments, "--classifier", tmp_path / "nowhere"], capsys)
     assert line.startswith(str(tmp_path / "nowhere" / "model.json"))
     assert not (tmp_path / "m.json").exists()
@@ -256,7 +256,7 @@ def test_a_second_attempt_is_made_only_where_it_can_help(
     model = resolve("vae", {"hidden": 8, "latent": 2, "learning_rate": 1e30}, "m")
     diverging = replace(SPEC, model=model, budget=Budget(images=640))
     failing = train_arguments(small_mnist, tmp_path / "gen-1", diverging)
-    for attempt, words in ((1, "training diverged"), (2, "not tried again"), (3, "not tried again"), (1, "")):
+    for attempt, words in ((1, "training diverged"), (2, "not retried"), (3, "not retried"), (1, "")):
         assert main([*failing, "--attempt", str(attempt)]) == 1
         printed = capsys.readouterr().err
         assert words in printed
@@ -366,6 +366,8 @@ def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tm
     assert process.returncode == 143
     step = re.search(r"stopped by SIGTERM; state saved at step ([\d,]+) of 30,000", printed)
     assert step
+    told = read_state(tmp_path / "gen-1" / "train.log")
+    assert (told.state, told.progress.saved) == ("stopped", int(step.group(1).replace(",", "")))
     assert [path.name for path in state.parent.glob("*.safetensors")] == [state.name]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     assert process.stderr

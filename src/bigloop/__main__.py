@@ -24,12 +24,13 @@ from bigloop.runtime.signals import SAVE_SECONDS, DivergedError
 from bigloop.spec import jobs
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
-from bigloop.spec.runs import DatasetSpec, source_of
+from bigloop.spec.runs import source_of
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
 PERMANENT = (SpecError, ArtifactError, DataError, DivergedError)  # failures that another attempt cannot mend
 
+CONFIG = Path("config.yaml")
 Argument = tuple[str, dict[str, Any]]  # of argparse's add_argument
 Call = Callable[[argparse.Namespace], None]
 
@@ -113,12 +114,12 @@ def _start(options: argparse.Namespace) -> None:
 )
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
-    from bigloop.data.store import fetch as room
+    from bigloop.data import store
 
-    data = options.dataset
-    if data.startswith("{"):
-        data = parse(DatasetSpec, json.loads(data), "dataset")
-    options.report(f"{source_of(data)} verified and stored, from {room(data, options.out, options.root)}")
+    data = store.data_of(options.dataset)
+    options.report(
+        f"{source_of(data)} verified and stored, from {store.fetch(data, options.out, options.root)}"
+    )
 
 
 @verb(SPEC, DATA, OUT, SAVE_EVERY, needs=("bigloop.measures.classify",))
@@ -205,7 +206,11 @@ def simulate(options: argparse.Namespace) -> None:
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
-    option("--dataset", "for images from elsewhere: the real data to compare with"),
+    option(
+        "--dataset",
+        "for images from elsewhere: the real data to compare with, a source or one of the config's",
+    ),
+    path("configfile", "for images from elsewhere: the config that names the dataset", False, default=CONFIG),
     option(
         "--range",
         "for images from elsewhere: pixel values of black and white; uint8 is always 0 255 (default: 0 1)",
@@ -220,6 +225,7 @@ def simulate(options: argparse.Namespace) -> None:
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real-vs-real floor (--floor), or images from elsewhere (--samples and --dataset)."""
     from bigloop.measures import images
+    from bigloop.ops.survey import dataset_named
 
     files = (".safetensors", ".json")
     judge = next((p.parent if p.suffix in files else p for p in options.classifier), None)
@@ -237,7 +243,7 @@ def measure(options: argparse.Namespace) -> None:
     elif not (options.samples and options.dataset):
         raise SpecError("measure: expected --samples FILE and --dataset NAME (or --spec, from the workflow)")
     else:
-        given = options.samples, options.dataset, options.range
+        given = options.samples, dataset_named(options.dataset, options.configfile), options.range
         records = images.measure_file(*given, *judges, options.n, options.report)
     write_json(options.out, records)
     options.report(f"{len(records)} records written to {options.out}")
@@ -303,7 +309,7 @@ def bench(options: argparse.Namespace) -> None:
 
 
 @verb(
-    path("configfile", "default: config.yaml", False, default=Path("config.yaml"), metavar="FILE"),
+    path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
     option(
         "--watch",

@@ -117,7 +117,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
             put("runs/wgan-1", REMOVED),
             put("runs/wgan-2", REMOVED),
         ),
-        f"{LOOP}.bias: ddpm needs one above 0",
+        f"{LOOP}.bias: ddpm needs a bias above 0",
     ),
     "more sampling steps than there are": (
         put("models/vae-tiny", {"family": "ddpm", "sampler": "ddim", "timesteps": 10, "sampling_steps": 11}),
@@ -259,7 +259,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "a seed twice": (put("runs/vae/seeds", [3, 1, 3]), "runs.vae.seeds: [3, 1, 3] contains a seed twice"),
     "a seed twice, spelled differently": (
         put("runs/vae/seeds", [3, 3.0]),
-        "runs.vae.seeds: [3, 3] has a seed",
+        "runs.vae.seeds: [3, 3] contains a seed",
     ),
     "an unknown last layer": (
         put("models/wgan-tiny-1/critic_output", "relu"),

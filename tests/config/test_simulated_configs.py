@@ -109,7 +109,7 @@ BROKEN = {
     ),
     "a density named as a dataset": (
         put("densities", {"mnist": {"density": "ring"}, "normal-3": {"density": "gaussian"}}),
-        "densities.mnist: is the name of a dataset",
+        "densities.mnist: is already the name",
     ),
     "neither dataset nor density": (put("runs/moons/dataset", "suns"), "runs.moons.dataset: unknown dataset"),
     "a family of images": (
@@ -139,7 +139,7 @@ BROKEN = {
     "a sweep of an unknown loop": (put("runs/limit/loop", "none"), "runs.limit.loop: no loop named 'none'"),
     "moments of another density": (
         put("runs/decay/dataset", "ring"),
-        "runs.decay.dataset: draws: moments knows",
+        "runs.decay.dataset: draws: moments works",
     ),
     "moments and all generations": (
         put("loops/fully-synthetic/synthetic", {"n": 50, "from": "all"}),
@@ -194,5 +194,5 @@ def test_blocks_of_a_run_on_images_are_refused() -> None:
 def test_points_of_images_are_refused() -> None:
     config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
     config["figures"]["point_clouds"] = None
-    with pytest.raises(SpecError, match=r"^figures\.point_clouds: shows points, and no run has any"):
+    with pytest.raises(SpecError, match=r"^figures\.point_clouds: shows points, but no run has any"):
         resolved(config)

@@ -286,7 +286,7 @@ def test_samples_that_are_not_finite_are_not_written(
     for parameter in model.networks["decoder"].parameters():
         parameter.data.fill_(torch.nan)
     monkeypatch.setattr("bigloop.generation.sample.load_model", lambda *arguments: (model, record))
-    with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
+    with pytest.raises(ArtifactError, match="non-finite values; nothing was written"):
         sample(SampleSpec.of(run, 0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -312,7 +312,7 @@ def test_a_model_whose_record_is_anothers_is_refused(two_generations: Path, tmp_
     mixed = place(tmp_path, run, 0, 1)
     shutil.copytree(place(two_generations, run, 0, 1), mixed)
     write_json(mixed / "model.json", read_json(place(two_generations, run, 0, 2) / "model.json"))
-    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(mixed))}: [^\n]+ do not belong together"):
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(mixed))}: [^\n]+ do not match"):
         load_model(mixed, CPU)
 
 
@@ -335,7 +335,7 @@ def test_a_record_that_is_not_a_models_is_one_line(
         load_model(folder, CPU)
 
 
-# --- stopping and going on ---
+# --- stopping and resuming ---
 
 
 @pytest.fixture

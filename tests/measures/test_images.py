@@ -364,7 +364,7 @@ def test_a_damaged_file_is_computed_anew_and_replaced(
     found = measure_images(images, options, own_classifier, small_mnist, report=said)
     assert found == expected
     assert kept_files(own_classifier) == {name: content}
-    assert lines == [f"{path}: damaged, computed now"]
+    assert lines == [f"{path}: damaged; computing it"]
     measure_images(images, options, own_classifier, small_mnist, report=said)
     assert len(lines) == 1
 
@@ -611,7 +611,7 @@ def test_a_classifier_whose_files_do_not_belong_together_is_refused(classifier: 
     tensors, header = read_tensors(classifier / "model.safetensors")
     write_tensors(folder / "model.safetensors", tensors, {"spec": header["spec"]})
     with pytest.raises(
-        ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not belong together; delete both$"
+        ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not match; delete both$"
     ):
         load_classifier(folder, CPU)
     assert digest(TINY) in classifier.name

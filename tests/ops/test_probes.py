@@ -131,8 +131,8 @@ def test_a_registered_measure_is_timed_by_what_its_own_declaration_says(config, 
     known = Measure(slow, ("images",), limit=500, power=3.0, of_real=lambda real: float(len(real)))
     monkeypatch.setitem(MEASURES, "slow", known)
     monkeypatch.setitem(MEASURES, "near", Measure(against_training, ("images",), against="training"))
-    timing.measure("slow", {"n": 100}, spec)
-    timing.measure("near", {"n": 600}, spec)
+    timing.measure("slow", {"n": 100}, "mnist", spec)
+    timing.measure("near", {"n": 600}, "mnist", spec)
     slow_probe, near_probe = timing.watch.probes.values()
     assert (slow_probe.power, near_probe.power) == (3.0, 1.0)
     near_probe.prepare(60)()
@@ -154,7 +154,7 @@ def test_a_measure_of_which_the_real_side_is_known_is_timed_without_it(config, m
 
     monkeypatch.setitem(MEASURES, "known", Measure(value, ("images",), of_real=of_real))
     timing = impatient()
-    timing.measure("known", {"n": 50}, Experiment.from_config(config).classifiers["mnist"])
+    timing.measure("known", {"n": 50}, "mnist", Experiment.from_config(config).classifiers["mnist"])
     call = next(iter(timing.watch.probes.values())).prepare(20)
     assert calls == ["real"]
     call()

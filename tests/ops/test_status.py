@@ -170,6 +170,17 @@ def test_a_generation_that_lacks_a_part_is_not_done_and_the_part_is_named(tree: 
     assert "missing: 1 (train), 2 (measure)" in tree.said()
 
 
+def test_results_of_a_version_that_said_nothing_of_its_jobs_are_done_and_no_end_is_invented(
+    tree: Tree,
+) -> None:
+    tree.generation(1)
+    assert re.search(r"vae  seed 0   1 of 3 generations .* left$", tree.said(), re.MULTILINE)
+    for path in tree.results.rglob("*.progress.json"):
+        path.unlink()
+    assert tree.survey().standings[0].done == [1]
+    assert "end unknown until the first generation is done" in tree.said()
+
+
 def test_deleted_samples_and_linked_first_models_are_no_lack(tree: Tree) -> None:
     tree.generation(1)
     for name in ("model.safetensors", "model.json"):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -14,6 +12,7 @@ import pytest
 from bigloop.runtime.locks import is_locked
 
 from .conftest import REPOSITORY, Workplace
+from .terminal import Terminal
 
 pytestmark = pytest.mark.workflow
 
@@ -24,18 +23,22 @@ def test_after_a_killed_workflow_the_same_command_goes_on(long_training: Workpla
     place.plan()  # writes the config file
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(place.directory)]
     config = ["--configfile", str(place.directory / "config-of-this-test.yaml"), "--", "tables"]
-    workflow = subprocess.Popen([*command, *config], cwd=REPOSITORY, start_new_session=True)
-    runs = place.directory / "results" / "runs"
-    while not (states := list(runs.glob("*/seed-0/gen-1/train.state.safetensors"))):
-        assert workflow.poll() is None
-        time.sleep(0.1)
-    log = states[0].with_name("train.log")
-    assert is_locked(log)
-    if number == signal.SIGKILL:
-        workflow.kill()
-    else:
-        os.killpg(workflow.pid, number)  # as a terminal does
-    workflow.wait()
+    with Terminal([*command, *config], REPOSITORY) as terminal:
+        runs = place.directory / "results" / "runs"
+        while not (states := list(runs.glob("*/seed-0/gen-1/train.state.safetensors"))):
+            assert terminal.process.poll() is None
+            time.sleep(0.1)
+        log = states[0].with_name("train.log")
+        assert is_locked(log)
+        if number == signal.SIGKILL:
+            terminal.process.kill()
+        else:
+            terminal.press("\x03")  # Ctrl-C
+    assert terminal.is_clean
+    if number == signal.SIGINT:
+        text = " ".join(terminal.text.split())
+        assert "stopped vae seed 0 generation 1 train: stopped by SIGINT; state saved at step " in text
+        assert "FAILED" not in text
     place.snakemake("tables")
     assert not is_locked(log)
     (resumed,) = json.loads(log.with_name("model.json").read_text())["resumed_at"]

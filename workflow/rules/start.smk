@@ -5,6 +5,7 @@
 import yaml
 
 from bigloop.artifacts import replacing
+from bigloop.data.store import check_files
 from bigloop.ops import slurm
 from bigloop.runtime import locks
 
@@ -23,5 +24,11 @@ onstart:
                 slurm.cancel_leftovers(Path.cwd())
     except locks.Busy as error:
         sys.exit(f"not started: {error}")
+    results = Path(rules.collect.output.measures).parents[2]
+    for images in experiment.images.values():
+        try:
+            check_files(images.data, results / "data" / images.folder, images.root)
+        except SpecError as error:
+            sys.exit(f"not started: {error}")
     with replacing(Path(rules.collect.output.measures).parents[1] / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

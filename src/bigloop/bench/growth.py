@@ -51,7 +51,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     config = read_config(CONFIG)
 
     def plan(generations: int) -> float:
-        return _plan(setting, long_loop(config, generations), f"long-{generations}")
+        place = setting.scratch / f"long-{generations}"
+        return snakemake(long_loop(config, generations), place, "--dry-run")
 
     yield from _grown("snakemake -n, a loop of so many generations", sizes.generations, plan)
     if not setting.quick:
@@ -60,7 +61,7 @@ def rows(setting: Setting) -> Iterator[Row]:
             run["seeds"] = SEEDS
         size = SEEDS * sum(run["generations"] for run in whole["runs"].values())
         name = f"snakemake -n, {len(whole['runs'])} runs × 20 × {SEEDS} seeds"
-        yield from _grown(name, (size,), lambda size: _plan(setting, whole, "wide"))
+        yield from _grown(name, (size,), lambda size: snakemake(whole, setting.scratch / "wide", "--dry-run"))
 
     def step(name: str, steps: int, option: str) -> Callable[[int], float]:
         return lambda size: (
@@ -92,10 +93,6 @@ def _grown(name: str, sizes: tuple[int, ...], taken: Callable[[int], float]) -> 
         found = taken(size)
         first = first or found
         yield Row(name, size, found, found / first)
-
-
-def _plan(setting: Setting, config: Config, place: str) -> float:
-    return snakemake(config, setting.scratch / place, "--dry-run")
 
 
 def _trained(

@@ -21,6 +21,16 @@ FILES = "files.json"  # beside the data: what the user's files held when they we
 COPIES = 3  # of the images while they are chosen, checked and written
 
 
+def data_of(argument: str) -> Data:
+    """The dataset that the verb `fetch` is told: a source by its name, or a spec as JSON."""
+    if not argument.startswith("{"):
+        return argument
+    try:
+        return parse(DatasetSpec, json.loads(argument), "dataset")
+    except json.JSONDecodeError as error:
+        raise SpecError(f"--dataset: not JSON ({error})") from None
+
+
 def fetch(data: Data, folder: Path, root: Path | None) -> str:
     """Write folder/train.safetensors and test.safetensors, verified; returns where the images came from.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bigloop.analysis.series import run_names
+from bigloop.analysis.series import dataset_of, run_names
 from bigloop.figures import Material, NoOptions, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.notes import rows_note
@@ -37,11 +37,17 @@ def draw(material: Material, options: NoOptions) -> Figure:
         for row, generator in enumerate(generators):
             for column, critic in enumerate(critics):
                 pair = table[(table["critic_run"] == critic) & (table["generator_run"] == generator)]
-                if pair.empty:
-                    continue
                 ax = fig.add_subplot(grid[row, column])
-                draw_matrix(ax, pair)
-                ax.tick_params(labelbottom=row == len(generators) - 1, labelleft=column == 0)
+                if pair.empty:
+                    draw_nothing(ax, material, critic, generator)
+                else:
+                    draw_matrix(ax, pair)
+                    lower, left = table["generator_run"].isin(generators[row + 1 :]), critics[:column]
+                    beside = table[table["generator_run"] == generator]["critic_run"]
+                    ax.tick_params(
+                        labelbottom=not (table["critic_run"][lower] == critic).any(),
+                        labelleft=not beside.isin(left).any(),
+                    )
                 if row == 0:
                     draw_column_name(ax, f"critic of {looks[critic].label}", side)
                 if column == 0:
@@ -59,6 +65,17 @@ def draw(material: Material, options: NoOptions) -> Figure:
             shrink=0.8,
         )
     return fig
+
+
+def draw_nothing(ax: Axes, material: Material, critic: str, generator: str) -> None:
+    """Say why there is no matrix of a pair."""
+    other = dataset_of(material, critic) != dataset_of(material, generator)
+    reason = "other data" if other else "no seed\nin common"
+    ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", size=style.SMALL, color="0.5")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
 
 
 def draw_column_name(ax: Axes, name: str, inches: float) -> None:

@@ -28,8 +28,8 @@ from bigloop.training.loop import as_floats
 class TrainingSet(NamedTuple):
     """What a generation trains on, and where it comes from.
 
-    images: Tensor (n, c, h, w): uint8 where all of them are that, float32 in [0, 1] where real rows are among others,
-    else float16 as passed on.
+    images: Tensor (n, c, h, w): uint8 where all of them are that and the family takes bytes, float32 in [0, 1] where
+    real rows are among others, else float16 as passed on.
     labels: Tensor (n,), int64, of a conditional family, else None. inputs: SHA-256 of each file it was taken from.
     """
 
@@ -66,11 +66,14 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
     if len(composition.real):
         parts = [torch.from_numpy(images[composition.real]), *parts]
         inputs["data"] = data_checksum
-        # Of a grey source's rows floats are made here, as ever: a GPU divides otherwise in the last bit.
-        if any(part.dtype != torch.uint8 for part in parts) or source(about.source).handover == "float16":
-            parts = [as_floats(part) for part in parts]
+    can = declared("families")[spec.model.family]
+    kinds = {part.dtype for part in parts}
+    # Of a grey source's rows floats are made here, as ever: a GPU divides otherwise in the last bit.
+    grey = len(composition.real) and source(about.source).handover == "float16"
+    if torch.uint8 in kinds and (len(kinds) > 1 or grey or not can.takes_bytes):
+        parts = [as_floats(part) for part in parts]
     classes = None
-    if declared("families")[spec.model.family].conditional:
+    if can.conditional:
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
     return TrainingSet(torch.cat(parts), classes, composition, inputs)

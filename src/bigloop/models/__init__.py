@@ -47,6 +47,7 @@ class Family(Protocol):
     continues        a `Continuing`                     stacked        a `Stacked`: of points, many replicates at once
     reaches_modes    can be sampled with bias λ = 0; True unless it says otherwise
     has_moments      is a Gaussian, with `mean`, `covariance` and `by_moments`
+    takes_bytes      trains on uint8, 0 to 255, as well as on floats in [0, 1]
     sees_density     is fitted to the known density itself, which `fresh` gets
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
 

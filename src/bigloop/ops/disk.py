@@ -17,7 +17,8 @@ from bigloop.runtime.locks import is_locked
 FRESH_SECONDS = 60.0  # what changed so recently may be in use, also where a file system has no locks
 
 
-OWN_NAME = re.compile(r".+-[0-9a-f]{8}")  # of the folders of runs and classifiers, which end in a digest
+KINDS = ("runs", "classifier", "data")  # of folders that experiments share
+OWN_NAME = re.compile(r".+-[0-9a-f]{8}")  # of folders that end in a digest: a published dataset's does not
 
 
 def disk_use(folder: Path) -> int:
@@ -34,12 +35,12 @@ def in_use(folder: Path) -> bool:
 
 
 def unreferenced(results: Path, referenced: Collection[str]) -> list[Path]:
-    """Folders of runs and classifiers, none of them in use, whose names are not among those `referenced`.
+    """Folders of KINDS, none of them in use, whose names are not among those `referenced`.
 
     A folder goes or stays as a whole, with all its seeds and generations. Links, and what lies behind a link, are
     left out: other places may share them. So is what bigloop did not name.
     """
-    places = [place for kind in ("runs", "classifier") if not (place := results / kind).is_symlink()]
+    places = [place for kind in KINDS if not (place := results / kind).is_symlink()]
     return [
         folder
         for place in places

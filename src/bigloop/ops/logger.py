@@ -42,7 +42,10 @@ ROUTINE = (  # what Snakemake says in every run, and the view says better or not
     "Select jobs to execute",
     "Complete log(s)",
     "Elapsed time",
-    "CalledProcessError in file",  # what failed has said so itself
+    "Job ",  # has been submitted to a cluster
+)
+TOLD = (  # what failed has said so itself
+    "CalledProcessError in file",
     "At least one job did not complete successfully",
     "Exiting because a job execution failed",
 )
@@ -145,9 +148,8 @@ class LogHandler(LogHandlerBase):
     def _pass_on(self, record: logging.LogRecord) -> None:
         """Say what Snakemake says, but for what a job has said better."""
         said = record.getMessage().removeprefix("WorkflowError:\n").removeprefix("RuleException:\n")
-        if said in ("", "None") or said.startswith(ROUTINE):
-            return
-        if record.levelno >= logging.WARNING or "all" not in self.quiet:
+        routine = record.levelno < logging.WARNING and (said.startswith(ROUTINE) or "all" in self.quiet)
+        if said not in ("", "None") and not routine and not said.startswith(TOLD):
             self._say(said, STYLES.get(record.levelno, ""))
 
     def _begin(self, stats: dict[str, int]) -> None:

@@ -89,11 +89,11 @@ def other_jobs(
     experiment: Experiment, results: Path, of_generations: Collection[Job]
 ) -> dict[str, list[Job]]:
     """The jobs beside the runs, by kind. Tables that lack a generation, and figures of such tables, are out of date."""
-    home, datasets = results / experiment.name, experiment.classifiers
+    home = results / experiment.name
     trained = ("reference.safetensors", "model.safetensors", "model.json")
     splits = ("train.safetensors", "test.safetensors")
     pairs = [f"{c}-judges-{g}-seed-{s}" for c, g, s in experiment.critic_pairs()]
-    folders = [results / "classifier" / spec.folder for spec in datasets.values()]
+    folders = [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     tables = look("tables", home / "tables" / "collect.log", [f"{name}.csv" for name in TABLES])
     figures = [look(f, home / "figures" / f"{f}.log", (f"{f}.pdf", f"{f}.png")) for f in experiment.figures]
     complete = all(job.state == "done" for job in of_generations)
@@ -101,11 +101,14 @@ def other_jobs(
     tables = _not_older(tables, newest if complete else math.inf)
     drawn_from = tables.changed if tables.state == "done" else math.inf
     return {
-        "data": [look("data", results / "data" / d / "fetch.log", splits) for d in datasets],
+        "data": [
+            look("data", results / "data" / images.folder / "fetch.log", splits)
+            for images in {images.folder: images for images in experiment.images.values()}.values()
+        ],
         "classifier": [look("classifier", folder / "classify.log", trained) for folder in folders],
         "floor": [
             look("floor", home / "floor" / f"{d}.log", (f"{d}.json",))
-            for d in (*datasets, *experiment.densities)
+            for d in (*experiment.images, *experiment.densities)
         ],
         "critics": [look("critics", home / "critics" / f"{pair}.log", (f"{pair}.json",)) for pair in pairs],
         "tables": [tables],

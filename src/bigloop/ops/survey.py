@@ -16,11 +16,13 @@ import yaml
 from bigloop.artifacts import REBUILD, ArtifactError, read_json
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
+from bigloop.data import SOURCES
 from bigloop.ops.disk import disk_use
 from bigloop.ops.forecast import chain
 from bigloop.ops.standing import Job, Lineage, block_jobs, generations, other_jobs, remaining
 from bigloop.runtime import locks
 from bigloop.spec.options import SpecError
+from bigloop.spec.runs import Data
 
 WIDTH = 100  # columns
 
@@ -105,12 +107,29 @@ def load(config: Path) -> Experiment:
         raise SpecError(f"{config}: {' '.join(str(error).split())}") from None
 
 
+def dataset_named(name: str, configfile: Path) -> Data:
+    """A source by its name, or else the dataset that a config calls so; raises SpecError for neither."""
+    if name in SOURCES:
+        return name
+    if not configfile.is_file():
+        raise SpecError(
+            f"--dataset: {name} is no source ({', '.join(SOURCES)}), and there is no {configfile}"
+        )
+    known = load(configfile).images
+    if name not in known:
+        raise SpecError(f"--dataset: no dataset {name!r} (of {configfile}: {', '.join(known)})")
+    return known[name].data
+
+
 def survey(experiment: Experiment, results: Path) -> Survey:
     """What the files under `results` say of an experiment."""
     standings: list[Standing] = []
     jobs: dict[Path, Job] = {}  # by log, for runs may share their first generation; the next, too
     needs: dict[Path, float] = {}
-    places = [results / experiment.name, *(results / "data" / name for name in experiment.classifiers)]
+    places = [
+        results / experiment.name,
+        *(results / "data" / images.folder for images in experiment.images.values()),
+    ]
     places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     disk = {place: disk_use(place) for place in places}
     for run in experiment.trained:

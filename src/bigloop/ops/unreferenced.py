@@ -1,4 +1,4 @@
-"""Folders of runs and classifiers that no config refers to, and how they are deleted."""
+"""Folders of runs, classifiers and datasets that no config refers to, and how they are deleted."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def referenced(experiment: Experiment, results: Path) -> tuple[set[str], list[st
         except SpecError as error:
             faults.append(str(error))
             continue
-        folders = (results / kind / name for kind in ("runs", "classifier") for name in written)
+        folders = (results / kind / name for kind in disk.KINDS for name in written)
         if not written <= names and (not own or is_alive(results) or any(map(disk.in_use, folders))):
             names |= written
     return names, faults
 
 
 def folder_names(experiment: Experiment) -> set[str]:
-    """Names of an experiment's folders of runs, first generations and classifiers."""
+    """Names of an experiment's folders of runs, first generations, classifiers and datasets."""
     specs = [run.spec for run in experiment.runs.values()]
     classifiers = {spec.folder for spec in experiment.classifiers.values()}
-    return classifiers | {spec.folder for spec in specs} | {spec.first.folder for spec in specs}
+    data = {images.folder for images in experiment.images.values()}
+    return data | classifiers | {spec.folder for spec in specs} | {spec.first.folder for spec in specs}
 
 
 def show_unreferenced(experiment: Experiment, results: Path) -> list[Path]:

@@ -50,6 +50,7 @@ KINDS = {
             "stacked": False,
             "has_moments": False,
             "sees_density": False,
+            "takes_bytes": False,
             "multiple": 1,
             "least": 1,
         },

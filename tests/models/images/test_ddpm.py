@@ -65,7 +65,7 @@ def test_more_sampling_steps_than_timesteps_are_refused() -> None:
 
 
 def test_a_bias_of_0_is_refused_with_its_reason() -> None:
-    with pytest.raises(SpecError, match=r"^bias: 0\.0 asks for infinite guidance"):
+    with pytest.raises(SpecError, match=r"^bias: 0\.0 means infinite guidance"):
         model().sample(2, 0.0, seeded(), torch.tensor([0, 1]))
 
 

@@ -32,6 +32,7 @@ class NeuralFamily:
     Options: ClassVar[type]
     revision: ClassVar[int]
     continues: ClassVar[bool] = True
+    takes_bytes: ClassVar[bool] = True
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
