@@ -379,7 +379,7 @@ def test_sigterm_saves_the_state_and_the_same_call_goes_on(small_mnist: Path, tm
 def test_a_worker_that_had_to_wait_leaves_what_the_first_one_made(small_mnist: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bigloop", *train_arguments(small_mnist, tmp_path / "gen-1")]
     workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = [worker.communicate(timeout=60)[1] for worker in workers]
+    printed = [worker.communicate(timeout=600)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted("another worker has already trained this generation" in text for text in printed) == [
         False,

@@ -71,8 +71,18 @@ def option(name: str, words: str | None, **settings: Any) -> Argument:
 EVERY_VERB = (
     path("log", "also write the log to this file", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
-    option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
-    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
+    option(
+        "--gpus",
+        "use no GPU (0) or the least used one (1); default: torch's choice",
+        type=int,
+        choices=(0, 1),
+    ),
+    option(
+        "--gres",
+        "generic resource that a cluster gave the job; gpu:1 means --gpus 1",
+        default="",
+        metavar="NAME",
+    ),
     option("--attempt", "above 1, a permanent failure is not repeated", type=int, default=1, metavar="N"),
 )
 SPEC = option("--spec", "the job's specification", required=True, metavar="JSON")

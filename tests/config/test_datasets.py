@@ -167,7 +167,7 @@ BROKEN: dict[str, tuple[Callable[[Config], object], str]] = {
     ),
     "a source of the user's files without any": (
         lambda c: c["runs"]["squares"].update(dataset="images"),
-        "dataset images.root: missing; name the folder with the pictures",
+        "dataset images.root: missing; set it to the folder with the pictures",
     ),
     "more rows than there are": (
         lambda c: c["loops"]["synthetic"].update(initial={"n": 99}),

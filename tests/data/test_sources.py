@@ -380,7 +380,7 @@ def test_pixels_outside_the_stated_range_and_pickles_are_refused(tmp_path: Path)
         "arrays", root=save_arrays(tmp_path / "mine.npy", images=np.full((20, 8, 8), 255.0))
     )
     with pytest.raises(
-        DataError, match=r"\A[^\n]+ are outside the given range 0 … 1; state it as range: [^\n]+\Z"
+        DataError, match=r"\A[^\n]+ are outside the given range 0 … 1; set it as range: [^\n]+\Z"
     ):
         fetch(spec, tmp_path / "out", where)
     np.save(tmp_path / "bad.npy", np.array([{}], dtype=object), allow_pickle=True)

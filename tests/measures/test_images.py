@@ -610,9 +610,7 @@ def test_a_classifier_whose_files_do_not_belong_together_is_refused(classifier: 
     write_json(folder / "model.json", record)
     tensors, header = read_tensors(classifier / "model.safetensors")
     write_tensors(folder / "model.safetensors", tensors, {"spec": header["spec"]})
-    with pytest.raises(
-        ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not match; delete both$"
-    ):
+    with pytest.raises(ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not match; delete both$"):
         load_classifier(folder, CPU)
     assert digest(TINY) in classifier.name
 

@@ -1,7 +1,7 @@
-"""What a job will need, from what it is told: memory in MB and time in minutes, as a cluster asks for them.
+"""Memory (MB) and time (minutes) that a job requests on a cluster, from its specification.
 
 Generous by intention: a job that asks for too little is stopped. It then runs again with more, and a
-training goes on from its saved state.
+training continues from its saved state.
 """
 
 from __future__ import annotations
