@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bigloop.loops import Composition, check, compose
+from bigloop.loops import RULES, Composition, Rule, check, compose, compose_endless
 from bigloop.spec.jobs import TrainSpec
-from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, ModelSpec, Real, RunSpec, Synthetic
+from bigloop.spec.options import SpecError, option, to_json
+from bigloop.spec.runs import (
+    Budget,
+    Budgets,
+    Initial,
+    LoopSpec,
+    ModelSpec,
+    Real,
+    RuleSpec,
+    RunSpec,
+    Synthetic,
+)
 
 MODEL = ModelSpec("vae", 1, {})
 BUDGET = Budgets(Budget(epochs=1.0), Budget(epochs=1.0))
@@ -216,3 +226,74 @@ def test_loops_at_their_limits_are_accepted() -> None:
     ):
         check(loop, generations, ROWS, "loops.any")
         assert len(rows_of(loop, generations)) > 0
+
+
+# --- rules ---
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Options of a rule that keeps so many rows of each kind."""
+
+    rows: int = option(3, "rows that stay", minimum=0)
+
+
+def keep(composition: Composition, options: Keep, seed: int, generation: int, generator) -> Composition:  # type: ignore[no-untyped-def]
+    order = {g: generator.permutation(rows)[: options.rows] for g, rows in composition.synthetic.items()}
+    return Composition(composition.real[: options.rows], order)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> LoopSpec:
+    """A loop with a rule that keeps three rows of each kind."""
+    monkeypatch.setitem(RULES, "keep", Rule(keep, Keep, revision=2))
+    loop = loop_spec(real=Real(fixed=20, fresh=10), synthetic=Synthetic(n=30, from_=2))
+    return replace(loop, rules=(RuleSpec("keep", 2, {"rows": 3}),))
+
+
+def test_a_rule_changes_what_later_generations_train_on_and_not_the_first(kept: LoopSpec) -> None:
+    plain = replace(kept, rules=())
+    assert np.array_equal(rows_of(kept, 1).real, rows_of(plain, 1).real)
+    later, before = rows_of(kept, 4), rows_of(plain, 4)
+    assert np.array_equal(later.real, before.real[:3])
+    assert later.synthetic.keys() == before.synthetic.keys() == {2, 3}
+    assert all(
+        len(rows) == 3 and set(rows) <= set(before.synthetic[g]) for g, rows in later.synthetic.items()
+    )
+
+
+def test_a_rule_draws_alike_for_a_seed_and_generation_and_else_differently(kept: LoopSpec) -> None:
+    drawn = [rows_of(kept, g, seed).synthetic[3].tolist() for seed, g in ((0, 4), (0, 4), (0, 5), (1, 4))]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] not in drawn[2:]
+
+
+def test_a_simulation_follows_the_same_rules_on_rows_without_end(kept: LoopSpec) -> None:
+    ruled, plain = compose_endless(kept, 0, 4), compose_endless(replace(kept, rules=()), 0, 4)
+    assert np.array_equal(ruled.real, plain.real[:3])
+    assert {g: rows.tolist() for g, rows in ruled.synthetic.items()} == {
+        g: rows.tolist() for g, rows in rows_of(kept, 4).synthetic.items()
+    }
+    assert plain.real.tolist() == [*range(20), *range(60, 70)]  # fixed ones, and those of generation 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        (RuleSpec("keep", 1, {"rows": 3}), r"\Akeep: revision 1 requested, but the code is at 2\Z"),
+        (RuleSpec("keep", 2, {"rows": 0}), r"\Akeep: left generation 3 no rows, or asks for samples that"),
+        (RuleSpec("keep", 2, {"rows": -1}), r"\Akeep\.rows: expected at least 0, got -1\Z"),
+        (RuleSpec("kept", 2, {}), r"\Arule: unknown rule 'kept'"),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_one_line(kept: LoopSpec, rule: RuleSpec, line: str) -> None:
+    with pytest.raises(SpecError, match=line):
+        rows_of(replace(kept, rules=(rule,)), 3)
+
+
+def test_a_rule_moves_a_run_and_no_rule_moves_none(kept: LoopSpec) -> None:
+    ruled, plain = (RunSpec("mnist", MODEL, loop) for loop in (kept, replace(kept, rules=())))
+    assert ruled.folder != plain.folder
+    assert ruled.first == plain.first
+    assert "rules" not in to_json(plain)
+    assert "rules" not in to_json(TrainSpec.of(plain, 0, 2))

@@ -71,18 +71,8 @@ def option(name: str, words: str | None, **settings: Any) -> Argument:
 EVERY_VERB = (
     path("log", "also write the log to this file", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
-    option(
-        "--gpus",
-        "use no GPU (0) or the least used one (1); default: torch's choice",
-        type=int,
-        choices=(0, 1),
-    ),
-    option(
-        "--gres",
-        "generic resource that a cluster gave the job; gpu:1 means --gpus 1",
-        default="",
-        metavar="NAME",
-    ),
+    option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
+    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
     option("--attempt", "above 1, a permanent failure is not repeated", type=int, default=1, metavar="N"),
 )
 SPEC = option("--spec", "the job's specification", required=True, metavar="JSON")
@@ -113,13 +103,8 @@ def _start(options: argparse.Namespace) -> None:
 
 @verb(
     option("--dataset", "a source's name, or a dataset's spec as JSON", required=True),
-    path(  # nargs: Snakemake's :q leaves nothing of an empty word
-        "root",
-        "where the user's files of it lie; nothing else is tried then",
-        False,
-        metavar="ROOT",
-        nargs="?",
-    ),
+    # nargs: Snakemake's :q leaves nothing of an empty word
+    path("root", "where its files are; nothing is downloaded then", False, metavar="ROOT", nargs="?"),
     OUT,
 )
 def fetch(options: argparse.Namespace) -> None:
@@ -127,9 +112,8 @@ def fetch(options: argparse.Namespace) -> None:
     from bigloop.data import store
 
     data = store.data_of(options.dataset)
-    options.report(
-        f"{source_of(data)} verified and stored, from {store.fetch(data, options.out, options.root)}"
-    )
+    found = store.fetch(data, options.out, options.root)
+    options.report(f"{source_of(data)} verified and stored, from {found}")
 
 
 @verb(SPEC, DATA, OUT, SAVE_EVERY, needs=("bigloop.measures.classify",))
@@ -144,8 +128,7 @@ def classify(options: argparse.Namespace) -> None:
 
 @verb(
     SPEC,
-    DATA,
-    OUT,
+    *(DATA, OUT),
     files("previews", "preview.safetensors of each generation that the loop uses"),
     files("previous", "model files of the generation that this one continues from, all in one folder"),
     files("outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"),
@@ -170,9 +153,7 @@ def train(options: argparse.Namespace) -> None:
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
 
 
-@verb(
-    SPEC, path("weights", "safetensors file with the weights"), DATA, OUT, needs=("bigloop.generation.train",)
-)
+@verb(SPEC, path("weights", "safetensors file"), DATA, OUT, needs=("bigloop.generation.train",))
 def import_(options: argparse.Namespace) -> None:
     """Import weights trained elsewhere as generation 1."""
     from bigloop.generation.train import import_weights
@@ -180,13 +161,7 @@ def import_(options: argparse.Namespace) -> None:
     import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
 
 
-@verb(
-    SPEC,
-    path("model", "folder of the trained generation"),
-    OUT,
-    SAVE_EVERY,
-    needs=("bigloop.generation.sample",),
-)
+@verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.sample",))
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""
     from bigloop.generation import sample as room
@@ -216,10 +191,7 @@ def simulate(options: argparse.Namespace) -> None:
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
-    option(
-        "--dataset",
-        "for images from elsewhere: the real data to compare with, a source or one of the config's",
-    ),
+    option("--dataset", "for images from elsewhere: the real data, a source or one of the config's"),
     path("configfile", "for images from elsewhere: the config that names the dataset", False, default=CONFIG),
     option(
         "--range",
@@ -301,10 +273,7 @@ def schema(options: argparse.Namespace) -> None:
 
 @verb(
     option(
-        "sections",
-        "of steps, jobs, loop, together, measures and growth (default: all, about eight minutes on two cores)",
-        nargs="*",
-        metavar="SECTION",
+        "sections", "steps, jobs, loop, together, measures, growth (default: all)", nargs="*", metavar="NAME"
     ),
     option("--quick", "small sizes, once each: a first look", action="store_true"),
     path("out", "write the figures as JSON, too", False, metavar="FILE"),
@@ -321,14 +290,7 @@ def bench(options: argparse.Namespace) -> None:
 @verb(
     path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
-    option(
-        "--watch",
-        "show the running jobs every few seconds until all is done (Ctrl-C leaves)",
-        type=float,
-        nargs="?",
-        const=2.0,
-        metavar="SECONDS",
-    ),
+    option("--watch", "show progress until all is done", type=float, nargs="?", const=2.0, metavar="SECONDS"),
     option("--estimate", "estimate time and disk from short probes on this machine", action="store_true"),
     option("--cores", "for the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
     option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 import yaml
 
 from bigloop.config.experiment import Experiment
-from bigloop.spec.options import SpecError
+from bigloop.loops import RULES, Rule
+from bigloop.spec.options import SpecError, option
+from bigloop.spec.registry import declared
+from bigloop.spec.runs import RuleSpec
 
 Config = dict[str, Any]
 REPOSITORY = Path(__file__).parents[2]
@@ -195,4 +199,54 @@ def test_points_of_images_are_refused() -> None:
     config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
     config["figures"]["point_clouds"] = None
     with pytest.raises(SpecError, match=r"^figures\.point_clouds: shows points, but no run has any"):
+        resolved(config)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Options of a rule."""
+
+    share: float = option(0.5, "share that stays", above=0, maximum=1)
+
+
+@pytest.fixture
+def rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES, "keep", Rule(lambda composition, *_: composition, Keep))
+    monkeypatch.setitem(declared("rules"), "keep", declared("rules")["keep"])
+
+
+@pytest.mark.usefixtures("rule")
+def test_a_registered_rule_is_a_key_of_a_loop_that_can_be_swept(config: Config) -> None:
+    config["loops"]["mixing"]["keep"] = {"share": 1}
+    config["models"]["by-rows"] = {"family": "gaussian"}
+    config["runs"]["limit"] |= {"model": "by-rows", "over": [{"keep.share": [0.25, 0.5]}]}
+    runs = resolved(config).runs
+    assert runs["limit-share0.25"].spec.loop.rules == (RuleSpec("keep", 1, {"share": 0.25}),)
+    assert runs["limit-share0.5"].label == "limit, share = 0.5"
+    assert runs["decay"].spec.loop.rules == ()
+
+
+@pytest.mark.usefixtures("rule")
+@pytest.mark.parametrize(
+    ("loop", "given", "line"),
+    [
+        ("mixing", {"share": 2}, "loops.mixing.keep.share: expected at most 1, got 2"),
+        ("mixing", {"part": 1}, "loops.mixing.keep.part: unknown key (known: share)"),
+        (
+            "fully-synthetic",
+            {},
+            "loops.fully-synthetic.keep: with draws: moments, there are no rows to choose",
+        ),
+    ],
+)
+def test_a_rule_is_checked_like_every_key(loop: str, given: Any, line: str, config: Config) -> None:
+    config["loops"][loop]["keep"] = given
+    with pytest.raises(SpecError) as raised:
+        resolved(config)
+    assert str(raised.value) == line
+
+
+def test_rules_are_not_given_under_a_key_of_their_own(config: Config) -> None:
+    config["loops"]["mixing"]["rules"] = []
+    with pytest.raises(SpecError, match=r"^loops\.mixing\.rules: unknown key"):
         resolved(config)

@@ -213,8 +213,7 @@ SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
 def test_every_text_is_on_the_page_and_none_covers_another(shape: str) -> None:
     name, make, options = SHAPES[shape]
     fig = drawn(name, make(), **options)
-    fig.savefig(io.BytesIO(), format="png", dpi=40)
-    fig.draw_without_rendering()
+    fig.savefig(io.BytesIO(), format="png")
     assert fig.get_size_inches()[0] <= style.WIDTH
     page, boxes = fig.bbox.padded(1.0), {t: t.get_window_extent().padded(-1.0) for t in written(fig)}
     for text, box in boxes.items():

@@ -124,8 +124,7 @@ def test_every_text_is_on_the_page_and_none_covers_another(make_loops: Make, nam
     )
     for options in OPTIONS.get(name, [{}]):
         fig = drawn(name, dataclasses.replace(material, verdicts=verdicts), **options)
-        fig.savefig(io.BytesIO(), format="png", dpi=40)
-        fig.draw_without_rendering()
+        fig.savefig(io.BytesIO(), format="png")
         assert fig.get_size_inches()[0] <= style.WIDTH
         page, boxes = fig.bbox.padded(1.0), {t: t.get_window_extent().padded(-1.0) for t in written(fig)}
         for text, box in boxes.items():

@@ -145,10 +145,10 @@ def test_every_registered_family_of_points_goes_through_a_loop(family: str) -> N
 def test_the_standard_deviation_of_a_fully_synthetic_gaussian_falls_as_c4_says(
     draws: str, tmp_path: Path
 ) -> None:
-    table = made(tmp_path, whole(run_of(FULL, options={"draws": draws}), 2_000, 8))
+    table = made(tmp_path, whole(run_of(FULL, options={"draws": draws}), 1_000, 8))
     sd = table[table["measure"] == "sd"].pivot_table(index="seed", columns="generation", values="value")
     expected = expected_sd(np.arange(1, 9), 20, 20)
-    error = sd.sem(axis=0).to_numpy()  # over 2 000 independent seeds
+    error = sd.sem(axis=0).to_numpy()  # over 1 000 independent seeds
     assert np.all(np.abs(sd.mean(axis=0).to_numpy() - expected) < 5 * error)
     assert expected[-1] + 5 * error[-1] < 1  # no decay would have been seen
 
@@ -159,7 +159,7 @@ def test_a_fresh_data_loop_has_the_mean_error_and_variance_of_its_recursion(
     draws: str, bias: float, tmp_path: Path
 ) -> None:
     loop = {"initial": {"n": 5}, "samples": 30, "real": {"fresh": 10}, "synthetic": {"n": 30}, "bias": bias}
-    table = made(tmp_path, whole(run_of(loop, options={"draws": draws}), 2_000, 12))
+    table = made(tmp_path, whole(run_of(loop, options={"draws": draws}), 1_000, 12))
     for name, expected in zip(("mean_error", "trace"), fresh_recursion(12, 5, 10, 30, bias), strict=True):
         found = table[table["measure"] == name].pivot_table(
             index="seed", columns="generation", values="value"
@@ -170,7 +170,7 @@ def test_a_fresh_data_loop_has_the_mean_error_and_variance_of_its_recursion(
 
 def test_a_mixing_loop_has_the_variance_of_its_recursion(tmp_path: Path) -> None:
     loop = {"initial": {"n": 20}, "samples": 40, "real": {"fixed": 20}, "synthetic": {"ratio": 2.0}}
-    table = made(tmp_path, whole(run_of(loop, options={"draws": "moments"}), 4_000, 10))
+    table = made(tmp_path, whole(run_of(loop, options={"draws": "moments"}), 1_000, 10))
     found = table[table["measure"] == "trace"].pivot_table(index="seed", columns="generation", values="value")
     expected = mixing_recursion(10, 20, 2.0)[1]
     error = found.sem(axis=0).to_numpy()

@@ -32,7 +32,7 @@ from typing import NamedTuple
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 NODES = ("node1", "node2")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 300
 LIVE_STATES = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING")
 
 
@@ -116,7 +116,9 @@ class Cluster:
 
     def run(self, *command: str, check: bool = True) -> str:
         """What a client command (squeue, scancel, scontrol …) prints; with `check`, RuntimeError if it fails."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
         if check and done.returncode:
             raise RuntimeError(f"{shlex.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout

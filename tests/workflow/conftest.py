@@ -15,6 +15,8 @@ import yaml
 
 from .cluster import Cluster, missing
 
+Once = Callable[[str, Callable[[Path], object]], Path]  # see tests/conftest.py
+
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
 LOOPS = REPOSITORY / "tests" / "smoke" / "loops.yaml"
@@ -53,6 +55,10 @@ class Workplace:
         quiet = ("--dry-run", "--quiet", "host", "reason")
         return jobs(self.snakemake(*quiet, *flags, "--", *targets, repository=repository))
 
+    def draw_only(self, figure: str) -> None:
+        """Leave one figure in the config: what is said of the others' jobs is said of their plan."""
+        self.config["figures"] = {figure: self.config["figures"][figure]}
+
     def folders(self, kind: str = "runs") -> set[str]:
         return {path.name for path in (self.directory / "results" / kind).iterdir()}
 
@@ -80,7 +86,7 @@ def snakemake(
 ) -> str:
     """Call Snakemake in a checkout; returns what it printed. The test fails unless it ends well, or `fails`."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    options = {"cwd": repository, "env": environment, "capture_output": True, "text": True, "timeout": 900}
+    options = {"cwd": repository, "env": environment, "capture_output": True, "text": True, "timeout": 3000}
     done = subprocess.run(command, **options)
     printed = done.stdout + done.stderr
     if bool(done.returncode) is not fails:
@@ -96,24 +102,26 @@ def jobs(printed: str) -> list[Job]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which the smoke experiment has run to its end."""
-    directory = tmp_path_factory.mktemp("smoke")
-    stored = REPOSITORY / ".cache" / "tests" / "data" / "mnist"
-    if (stored / "train.safetensors").is_file():  # real data, which another test fetched and verified
-        shutil.copytree(stored, directory / "results" / "data" / "mnist")
-    Workplace(directory).snakemake()
-    return directory
+def finished(mnist: Path, once: Once) -> Path:
+    """A directory in which the smoke experiment has run to its end, on data that other tests fetched and verified."""
+
+    def make(directory: Path) -> None:
+        shutil.copytree(mnist, directory / "results" / "data" / "mnist")
+        Workplace(directory).snakemake()
+
+    return once("smoke", make)
 
 
 @pytest.fixture(scope="session")
-def finished_loops(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_loops(finished: Path, once: Once) -> Path:
     """A directory in which the second smoke experiment, the one with all loops, has run to its end."""
-    directory = tmp_path_factory.mktemp("loops")
-    for kind in ("data", "classifier"):
-        shutil.copytree(finished / "results" / kind, directory / "results" / kind)
-    Workplace(directory, LOOPS).snakemake()
-    return directory
+
+    def make(directory: Path) -> None:
+        for kind in ("data", "classifier"):
+            shutil.copytree(finished / "results" / kind, directory / "results" / kind)
+        Workplace(directory, LOOPS).snakemake()
+
+    return once("smoke-loops", make)
 
 
 @pytest.fixture

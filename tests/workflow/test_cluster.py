@@ -33,7 +33,7 @@ def submit(cluster: Cluster, directory: Path, script: str, *options: str) -> int
     return int(cluster.run("sbatch", "--parsable", *place, *options, "--wrap", script))
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -134,7 +134,7 @@ rule on_cpu:
     shell: "echo $SLURMD_NODENAME [${{CUDA_VISIBLE_DEVICES-unset}}] > {output}"
 """,
     )
-    printed, _ = run.communicate(timeout=120)
+    printed, _ = run.communicate(timeout=600)
     assert run.returncode == 0, printed
     node, visible = (tmp_path / "gpu").read_text().split()
     assert (node, visible) == (cluster.gpu_nodes[0], "[0]")

@@ -10,17 +10,15 @@ import pytest
 
 from bigloop.artifacts import read_table, read_tensors
 
-from .conftest import KNOWN, Workplace
+from .conftest import KNOWN, Once, Workplace
 
 pytestmark = pytest.mark.workflow
 
 
-@pytest.fixture(scope="module")
-def finished_known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def finished_known(once: Once) -> Path:
     """A directory in which the third smoke experiment, the one on known densities, has run to its end."""
-    directory = tmp_path_factory.mktemp("known")
-    Workplace(directory, KNOWN).snakemake()
-    return directory
+    return once("smoke-known", lambda directory: Workplace(directory, KNOWN).snakemake())
 
 
 @pytest.fixture

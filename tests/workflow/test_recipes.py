@@ -51,11 +51,9 @@ def test_resample_one_generation(workplace):
 
 
 def test_remeasure_everything_with_another_n(workplace):
-    before = weights(workplace)
     workplace.config["measures"]["wasserstein1"]["n"] = 120
+    # What it leaves alone: see the test where, besides, samples were deleted.
     assert counted(workplace.plan()) == Counter({"measure": 10, "measure_real": 1}) + DRAWN
-    workplace.snakemake("tables")
-    assert weights(workplace) == before
 
 
 def test_rebuild_one_figure(workplace):

@@ -54,6 +54,7 @@ SILENT = {
     LogEvent.WORKFLOW_STARTED,
     LogEvent.JOB_STARTED,
     LogEvent.GROUP_INFO,
+    LogEvent.GROUP_ERROR,  # each of its jobs has one of its own
     LogEvent.RESOURCES_INFO,
     LogEvent.DEBUG_DAG,
     LogEvent.RULEGRAPH,
@@ -67,7 +68,7 @@ class Run:
     title: str = "workflow"
     done: int = 0
     total: int = 0
-    failed: int = 0
+    failed: set[int] = field(default_factory=set)  # jobs, by id, that are not tried again so far
     active: dict[int, tuple[Path, float]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     measures: view.Measures = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Run:
             view.row(place(log, self.names), read_state(log), begun, view.last_of(log, self.measures))
             for log, begun in tuple(self.active.values())
         ]
-        return view.View(self.title, self.done, self.total, self.left, self.failed, rows)
+        return view.View(self.title, self.done, self.total, self.left, len(self.failed), rows)
 
 
 class LogHandler(LogHandlerBase):
@@ -134,9 +135,6 @@ class LogHandler(LogHandlerBase):
                 self._finished(record.job_id)  # type: ignore[attr-defined]
             case LogEvent.JOB_ERROR:
                 self._failed(record.__dict__)
-            case LogEvent.GROUP_ERROR:
-                for info in record.job_error_info:  # type: ignore[attr-defined]
-                    self._failed(info)
             case LogEvent.PROGRESS:
                 run.done, run.total = record.done, record.total  # type: ignore[attr-defined]
             case LogEvent.SHELLCMD:
@@ -167,6 +165,7 @@ class LogHandler(LogHandlerBase):
         logs: list[str] = record.log  # type: ignore[attr-defined]
         if logs:
             log = Path(logs[0]).absolute()
+            self.run.failed.discard(record.jobid)  # type: ignore[attr-defined]
             self.run.active[record.jobid] = log, time.time()  # type: ignore[attr-defined]
             self._tell(f"started   {place(log, self.run.names)}")
 
@@ -185,11 +184,17 @@ class LogHandler(LogHandlerBase):
         if told and told.state == "stopped":
             self._say(f"stopped   {name}: {told.message}", "yellow")
             return
-        self.run.failed += 1
-        if told and told.state == "failed":
-            why = [told.message]
-        else:
-            why = ["it ended without saying why", *(_tail(log) if log else ())]
+        self.run.failed.add(error["jobid"])
+        end = _tail(log) if log else ()
+        match told.state if told else None:
+            case "failed":
+                why = [told.message] if told else []
+            case "done":
+                why = ["done, but for its outputs or another job of its group"]
+            case "running":
+                why = ["it ended without saying why", *end]
+            case _:
+                why = ["it did not begin", *end]
         self._say(f"FAILED    {name}: {why[0]}", "bold red")
         for line in [*why[1:], *([f"log: {os.path.relpath(log)}"] if log else [])]:
             self._say(f"          {line}")
