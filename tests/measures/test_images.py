@@ -621,7 +621,7 @@ def test_without_a_classifier_the_message_says_how_to_make_one(
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", load(small_mnist, "test")[0][:50])
     with pytest.raises(
-        ArtifactError, match=r"\Aresults/classifier/mnist-\*: no classifier [^\n]+ classifiers`\Z"
+        ArtifactError, match=r"\Aresults/classifier/mnist-\*: no trained classifier[^\n]+ classifiers`\Z"
     ):
         measure_file(Path("images.npy"), "mnist", (0.0, 1.0), None, small_mnist, None)
 
