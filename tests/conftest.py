@@ -16,6 +16,7 @@ import torch
 import yaml
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
+from xdist.scheduler import LoadScopeScheduling
 
 from bigloop.artifacts import ArtifactError, write_tensors
 from bigloop.data import load
@@ -24,6 +25,7 @@ from bigloop.data.store import fetch
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "tests"
 SPLITS = ("train", "test")
+OF_SLURM = ("tests/workflow/test_cluster.py", "tests/workflow/test_slurm.py")
 
 # No test has a deadline: how long an example takes is the machine's business.
 settings.register_profile("bigloop", deadline=None)
@@ -40,16 +42,32 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first, so that no worker is left alone with it in the end; one worker has Slurm."""
-    for item in items:
-        if item.get_closest_marker("slurm"):
-            item.add_marker(pytest.mark.xdist_group("slurm"))
+    """What takes longest comes first, so that no worker is left alone with it in the end."""
     ranks = ("slurm", "workflow", "long")
-    items.sort(
-        key=lambda item: next(
-            (i for i, rank in enumerate(ranks) if item.get_closest_marker(rank)), len(ranks)
-        )
-    )
+
+    def rank(item: pytest.Item) -> int:
+        return next((place for place, name in enumerate(ranks) if item.get_closest_marker(name)), len(ranks))
+
+    items.sort(key=rank)
+
+
+class Schedule(LoadScopeScheduling):
+    """One worker has Slurm; the other tests of the workflow go one by one to whoever is free, the rest by module.
+
+    xdist's own groups (3.8) are lost on pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        if module in OF_SLURM:
+            return "slurm"
+        return nodeid if "tests/workflow/" in module else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
+    """Hand out tests in the order above."""
+    config.option.loadscopereorder = False
+    return Schedule(config, log)
 
 
 @contextmanager

@@ -246,6 +246,15 @@ def test_a_rule_is_checked_like_every_key(loop: str, given: Any, line: str, conf
     assert str(raised.value) == line
 
 
+def test_a_rule_does_not_take_the_place_of_a_loops_own_key(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "bias", Rule(lambda composition, *_: composition, Keep))
+    monkeypatch.setitem(declared("rules"), "bias", declared("rules")["bias"])
+    with pytest.raises(SpecError, match=r"^rule: 'bias' is a key that every loop has"):
+        resolved(config)
+
+
 def test_rules_are_not_given_under_a_key_of_their_own(config: Config) -> None:
     config["loops"]["mixing"]["rules"] = []
     with pytest.raises(SpecError, match=r"^loops\.mixing\.rules: unknown key"):

@@ -70,8 +70,8 @@ def test_every_job_is_submitted_asked_after_and_repeated_where_it_was_lost(
 def test_an_interrupted_workflow_cancels_its_jobs(known: Workplace, tmp_path: Path) -> None:
     cluster = tmp_path / "cluster"
     known.config["runs"]["decay"] |= {
-        "generations": 2_000_000,
-        "simulation": {"block_generations": 2_000_000},
+        "generations": 1_000_000,
+        "simulation": {"block_generations": 1_000_000},
     }
     known.plan()  # writes the config file
     place: list[Any] = [

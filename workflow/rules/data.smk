@@ -44,7 +44,7 @@ rule classify:
     resources:
         gpu=GPU,
         gres="",
-        mem_mb=lambda w, attempt: attempt * 4000,
+        mem_mb=lambda w, attempt: attempt * resources.classifying_memory(judges[w.classifier]),
         runtime=lambda w, attempt: attempt * 60,
         attempt=lambda w, attempt: attempt,
     params:

@@ -47,6 +47,8 @@ class Point:
 def loop_of(given: Mapping[Any, Any], where: str) -> LoopSpec:
     """A loop of a config: its own keys, and a key for each registered rule that it follows."""
     rules = declared("rules")
+    if taken := rules.keys() & set(Loop.__dataclass_fields__):  # type: ignore[attr-defined]
+        raise SpecError(f"rule: {min(taken)!r} is a key that every loop has; register it under another name")
     own: Any = parse(Loop, {key: value for key, value in given.items() if key not in rules}, where)
     followed = tuple(
         RuleSpec(name, about.revision, to_dict(parse(about.Options, given[name] or {}, f"{where}.{name}")))

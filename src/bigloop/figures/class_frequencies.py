@@ -36,7 +36,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
     require(material, MEASURE)
     looks = style.looks(material.runs)
     runs = runs_with(material, MEASURE)
-    fair = max(3 / len(classes_of(material, run)) for run in runs)
+    fair = min(1, max(3 / len(classes_of(material, run)) for run in runs))
     most = max(fair, *(np.nanmax(run_shares(material, run)) for run in runs))
     norm = PowerNorm(0.5, vmin=0, vmax=most)  # tells 5 % from 10 % although one class may reach 90 %
     rows, columns = style.panel_grid(len(runs))

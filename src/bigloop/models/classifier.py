@@ -18,7 +18,7 @@ from bigloop.runtime.progress import Report
 from bigloop.seeding import default_generator, torch_generator
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.training.checkpoint import Checkpoint
-from bigloop.training.loop import History, run
+from bigloop.training.loop import History, as_floats, run
 
 CHUNK = 1_000
 
@@ -80,7 +80,7 @@ def train_classifier(
     """A trained classifier and its history. images: uint8 (n, c, h, w); labels: int64 (n,)."""
     with default_generator(torch_generator(spec.seed, 0, "classifier weights")):
         net = Classifier(spec, images.shape[1:], classes).to(device)
-    data, target = pixels(images).to(device), torch.from_numpy(labels).to(device)
+    data, target = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
     steps = max(1, round(spec.epochs * len(data) / spec.batch_size))
     optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -88,7 +88,7 @@ def train_classifier(
     )
 
     def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        batch = shifted(data[index], spec.shift, generator)
+        batch = shifted(as_floats(data[index]), spec.shift, generator)
         loss = F.cross_entropy(net(batch), target[index])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -14,7 +14,7 @@ from bigloop.config.runs import Run, Span
 from bigloop.data import dataset
 from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.jobs import ClassifierSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Data
@@ -71,6 +71,13 @@ def training_memory(spec: TrainSpec) -> int:
     about = dataset(spec.dataset)
     rows = training_rows(spec) + about.rows["train"]
     return BASE + _megabytes(rows, *about.shape, FLOAT32, COPIES)
+
+
+def classifying_memory(spec: ClassifierSpec) -> int:
+    """MB for training the classifier of a dataset, which holds its images as bytes, and their features."""
+    about = dataset(spec.dataset)
+    features = _megabytes(about.rows["train"], spec.features + len(about.classes), FLOAT32, COPIES)
+    return max(4_000, BASE + _megabytes(sum(about.rows.values()), *about.shape, COPIES) + features)
 
 
 def training_minutes(spec: TrainSpec) -> int:
