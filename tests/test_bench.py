@@ -361,7 +361,7 @@ def test_outside_the_project_it_says_where_to_call_it(
     monkeypatch.chdir(tmp_path)
     assert main(["bench"]) == 1
     assert capsys.readouterr().err == (
-        "error: bench: no Snakefile and no config.yaml here; call it in the project's root for jobs, loop, growth\n"
+        "error: bench: no Snakefile and no config.yaml here; run it in the project's root for jobs, loop, growth\n"
     )
 
 

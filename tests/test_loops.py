@@ -188,25 +188,25 @@ def test_without_synthetic_rows_a_generation_needs_no_earlier_one(nothing: Synth
 @pytest.mark.parametrize(
     ("loop", "generations", "message"),
     [
-        (loop_spec(initial=201), 1, "loops.any.initial.n: 201 rows asked for, the dataset has 200"),
+        (loop_spec(initial=201), 1, "loops.any.initial.n: 201 rows requested, but the dataset has 200"),
         (loop_spec(real=Real(fixed=41)), 2, "loops.any.real.fixed: 41 rows, but generation 1 has only 40"),
         (
             loop_spec(real=Real(fresh=81)),
             3,
             "loops.any.real.fresh: 3 generations need 202 distinct real rows",
         ),
-        (loop_spec(real=Real(fresh=201, reuse=True)), 2, "loops.any.real.fresh: 201 rows a generation"),
-        (loop_spec(synthetic=Synthetic()), 2, "loops.any: later generations train on nothing"),
-        (loop_spec(synthetic=Synthetic(ratio=1.0)), 2, "loops.any: later generations train on nothing"),
+        (loop_spec(real=Real(fresh=201, reuse=True)), 2, "loops.any.real.fresh: 201 rows per generation"),
+        (loop_spec(synthetic=Synthetic()), 2, "loops.any: later generations would train on nothing"),
+        (loop_spec(synthetic=Synthetic(ratio=1.0)), 2, "loops.any: later generations would train on nothing"),
         (
             loop_spec(synthetic=Synthetic(n=61)),
             2,
-            "loops.any.synthetic: 61 rows, but each generation samples 60",
+            "loops.any.synthetic: 61 rows requested, but each generation generates 60",
         ),
         (
             loop_spec(real=Real(fixed=40), synthetic=Synthetic(ratio=1.6)),
             2,
-            "loops.any.synthetic: 64 rows, but each generation samples 60",
+            "loops.any.synthetic: 64 rows requested, but each generation generates 60",
         ),
     ],
 )
@@ -280,7 +280,7 @@ def test_a_simulation_follows_the_same_rules_on_rows_without_end(kept: LoopSpec)
 @pytest.mark.parametrize(
     ("rule", "line"),
     [
-        (RuleSpec("keep", 1, {"rows": 3}), r"\Akeep: revision 1 asked for, the code is at 2\Z"),
+        (RuleSpec("keep", 1, {"rows": 3}), r"\Akeep: revision 1 requested, but the code is at 2\Z"),
         (RuleSpec("keep", 2, {"rows": 0}), r"\Akeep: left generation 3 no rows, or asks for samples that"),
         (RuleSpec("keep", 2, {"rows": -1}), r"\Akeep\.rows: expected at least 0, got -1\Z"),
         (RuleSpec("kept", 2, {}), r"\Arule: unknown rule 'kept'"),

@@ -69,21 +69,19 @@ def option(name: str, words: str | None, **settings: Any) -> Argument:
 
 
 EVERY_VERB = (
-    path("log", "write the log to this file, too", False, metavar="FILE"),
+    path("log", "also write the log to this file", False, metavar="FILE"),
     option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
     option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
     option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
-    option(
-        "--attempt", "above 1, a job that failed for good is not repeated", type=int, default=1, metavar="N"
-    ),
+    option("--attempt", "above 1, a permanent failure is not repeated", type=int, default=1, metavar="N"),
 )
-SPEC = option("--spec", "what the job is told", required=True, metavar="JSON")
+SPEC = option("--spec", "the job's specification", required=True, metavar="JSON")
 SAVE_EVERY = option(
-    "--save-every", "between two saves of the state", type=float, default=SAVE_SECONDS, metavar="SECONDS"
+    "--save-every", "seconds between checkpoints", type=float, default=SAVE_SECONDS, metavar="SECONDS"
 )
-KEEP_SAMPLES = option(
-    "--keep-samples", "of every K-th generation, when none needs them", type=int, default=1, metavar="K"
-)
+KEEP_SAMPLES = option("--keep-samples", "of every K-th generation", type=int, default=1, metavar="K")
+DATA, OUT = path("data", "folder of the stored dataset"), path("out", "folder to write to")
+HOME = path("home", "folder of the experiment")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,8 +104,8 @@ def _start(options: argparse.Namespace) -> None:
 @verb(
     option("--dataset", "a source's name, or a dataset's spec as JSON", required=True),
     # nargs: Snakemake's :q leaves nothing of an empty word
-    path("root", "where the user's files of it lie; nothing else is tried", False, metavar="ROOT", nargs="?"),
-    path("out"),
+    path("root", "where its files are; nothing is downloaded then", False, metavar="ROOT", nargs="?"),
+    OUT,
 )
 def fetch(options: argparse.Namespace) -> None:
     """Find, verify and store a real dataset."""
@@ -118,9 +116,9 @@ def fetch(options: argparse.Namespace) -> None:
     options.report(f"{source_of(data)} verified and stored, from {found}")
 
 
-@verb(SPEC, path("data"), path("out"), SAVE_EVERY, needs=("bigloop.measures.classify",))
+@verb(SPEC, DATA, OUT, SAVE_EVERY, needs=("bigloop.measures.classify",))
 def classify(options: argparse.Namespace) -> None:
-    """Train the CNN that judges images."""
+    """Train the CNN that classifies images."""
     from bigloop.measures import classify as room
 
     spec = _spec(jobs.ClassifierSpec, options)
@@ -130,8 +128,7 @@ def classify(options: argparse.Namespace) -> None:
 
 @verb(
     SPEC,
-    path("data"),
-    path("out"),
+    *(DATA, OUT),
     files("previews", "preview.safetensors of each generation that the loop uses"),
     files("previous", "model files of the generation that this one continues from, all in one folder"),
     files("outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"),
@@ -147,7 +144,7 @@ def train(options: argparse.Namespace) -> None:
     spec = _spec(jobs.TrainSpec, options)
     keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
     if options.waited and room.is_trained(spec, options.out, keep):
-        options.report("the other worker has trained this generation")
+        options.report("another worker has already trained this generation")
         return
     previews, previous = options.previews, options.previous[0].parent if options.previous else None
     room.train(spec, options.data, previews, options.out, options.report, options.save_every, previous, keep)
@@ -156,27 +153,27 @@ def train(options: argparse.Namespace) -> None:
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
 
 
-@verb(SPEC, path("weights"), path("data"), path("out"), needs=("bigloop.generation.train",))
+@verb(SPEC, path("weights", "safetensors file"), DATA, OUT, needs=("bigloop.generation.train",))
 def import_(options: argparse.Namespace) -> None:
-    """Take over weights trained elsewhere as a first generation."""
+    """Import weights trained elsewhere as generation 1."""
     from bigloop.generation.train import import_weights
 
     import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
 
 
-@verb(SPEC, path("model"), path("out"), SAVE_EVERY, needs=("bigloop.generation.sample",))
+@verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.sample",))
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""
     from bigloop.generation import sample as room
 
     spec = _spec(jobs.SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
-        options.report("the other worker has sampled this generation")
+        options.report("another worker has already sampled this generation")
         return
     room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
-@verb(SPEC, path("out"), SAVE_EVERY, needs=("bigloop.simulation.simulate",))
+@verb(SPEC, OUT, SAVE_EVERY, needs=("bigloop.simulation.simulate",))
 def simulate(options: argparse.Namespace) -> None:
     """Simulate a block of seeds and generations of a run on a known density."""
     from bigloop.simulation.simulate import simulate as run_block
@@ -185,9 +182,12 @@ def simulate(options: argparse.Namespace) -> None:
 
 
 @verb(
-    option("--spec", "what the job is told", metavar="JSON"),
-    path("out"),
-    *(path(name, required=False) for name in ("samples", "model", "first", "data")),
+    option("--spec", "the job's specification", metavar="JSON"),
+    path("out", "JSON file to write"),
+    path("samples", "file or folder with the images", False),
+    path("model", "folder of the trained generation", False),
+    path("first", "folder of generation 1", False),
+    path("data", "folder of the stored dataset (default: under results/data)", False),
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
@@ -205,7 +205,7 @@ def simulate(options: argparse.Namespace) -> None:
     needs=("bigloop.measures.images", "ot"),
 )
 def measure(options: argparse.Namespace) -> None:
-    """Measure a generation, the real floor (--floor), or images from elsewhere (--samples and --dataset)."""
+    """Measure a generation, the real-vs-real floor (--floor), or images from elsewhere (--samples and --dataset)."""
     from bigloop.measures import images
     from bigloop.ops.survey import dataset_named
 
@@ -223,7 +223,7 @@ def measure(options: argparse.Namespace) -> None:
         spec = _spec(jobs.MeasureSpec, options, "samples", "data")
         records = images.measure(spec, options.samples, options.model, *judges, options.report, options.first)
     elif not (options.samples and options.dataset):
-        raise SpecError("measure: give --samples FILE and --dataset NAME (or, as the workflow does, --spec)")
+        raise SpecError("measure: expected --samples FILE and --dataset NAME (or --spec, from the workflow)")
     else:
         given = options.samples, dataset_named(options.dataset, options.configfile), options.range
         records = images.measure_file(*given, *judges, options.n, options.report)
@@ -231,16 +231,16 @@ def measure(options: argparse.Namespace) -> None:
     options.report(f"{len(records)} records written to {options.out}")
 
 
-@verb(SPEC, path("home"), path("out"), needs=("bigloop.measures.critics",))
+@verb(SPEC, HOME, path("out", "JSON file to write"), needs=("bigloop.measures.critics",))
 def critics(options: argparse.Namespace) -> None:
-    """Let all critics of one run judge all samples of another."""
+    """Classify the samples of one run with the critics of another."""
     from bigloop.measures import critics as room
 
     spec = _spec(jobs.CriticsSpec, options)
     write_json(options.out, room.critics(spec, options.home.parent / "runs", options.report))
 
 
-@verb(SPEC, path("home"), KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
+@verb(SPEC, HOME, KEEP_SAMPLES, needs=("bigloop.analysis.tables",))
 def collect(options: argparse.Namespace) -> None:
     """Gather an experiment's measures into its tables."""
     from bigloop.analysis import tables
@@ -254,7 +254,7 @@ def collect(options: argparse.Namespace) -> None:
             prune(lineage, range(1, run.generations), (), options.keep_samples)
 
 
-@verb(SPEC, path("home"), needs=("bigloop.figures.files",))
+@verb(SPEC, HOME, needs=("bigloop.figures.files",))
 def plot(options: argparse.Namespace) -> None:
     """Draw one figure from an experiment's tables and previews, as PDF and PNG."""
     from bigloop.figures.files import write_figure
@@ -291,20 +291,20 @@ def bench(options: argparse.Namespace) -> None:
     path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
     path("results", "default: results", False, default=Path("results"), metavar="DIR"),
     option("--watch", "show progress until all is done", type=float, nargs="?", const=2.0, metavar="SECONDS"),
-    option("--estimate", "time and disk it would take, timed here (see --threads)", action="store_true"),
-    option("--cores", "of the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
+    option("--estimate", "estimate time and disk from short probes on this machine", action="store_true"),
+    option("--cores", "for the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
     option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),
     option("--yes", "delete them without asking", action="store_true"),
 )
 def status(options: argparse.Namespace) -> None:
-    """Show how far an experiment is, or watch it; estimate one before it runs; delete what no config refers to."""
+    """Show or watch the progress of an experiment, estimate it before it runs, or delete what no config refers to."""
     from bigloop.ops import survey, unreferenced
     from bigloop.ops.status import reader_may_leave, show
 
     with reader_may_leave():
         experiment = survey.load(options.configfile)
         if options.estimate:
-            log.info("estimating %s: a little of each kind of work is timed here …", experiment.name)
+            log.info("estimating %s: timing a short probe of each kind of work …", experiment.name)
             from bigloop.ops.probes import estimate
 
             needs = {name: verb.needs for name, verb in VERBS.items()}

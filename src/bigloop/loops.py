@@ -62,7 +62,7 @@ def follow(rules: Iterable[RuleSpec], composition: Composition, seed: int, gener
         rule = RULES[spec.name]
         if rule.revision != spec.revision:
             raise SpecError(
-                f"{spec.name}: revision {spec.revision} asked for, the code is at {rule.revision}"
+                f"{spec.name}: revision {spec.revision} requested, but the code is at {rule.revision}"
             )
         options = parse(rule.Options, spec.options, spec.name)
         generator = numpy_generator(seed, generation, f"rule {spec.name}")
@@ -79,22 +79,28 @@ def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> No
     """Raise SpecError where the loop asks for rows that do not exist within `generations`."""
     real = loop.real
     if loop.initial.n > train_rows:
-        raise SpecError(f"{where}.initial.n: {loop.initial.n} rows asked for, the dataset has {train_rows}")
+        raise SpecError(
+            f"{where}.initial.n: {loop.initial.n} rows requested, but the dataset has {train_rows}"
+        )
     if real.fixed > loop.initial.n:
         raise SpecError(f"{where}.real.fixed: {real.fixed} rows, but generation 1 has only {loop.initial.n}")
     used = loop.initial.n + real.fresh * (generations - 1)
     if used > train_rows and not real.reuse:
         raise SpecError(
-            f"{where}.real.fresh: {generations} generations need {used} distinct real rows, the dataset has "
-            f"{train_rows}; ask for fewer, or set reuse: true"
+            f"{where}.real.fresh: {generations} generations need {used} distinct real rows, but the dataset has "
+            f"{train_rows}; lower fresh or generations, or set reuse: true"
         )
     if real.fresh > train_rows:
-        raise SpecError(f"{where}.real.fresh: {real.fresh} rows a generation, the dataset has {train_rows}")
+        raise SpecError(
+            f"{where}.real.fresh: {real.fresh} rows per generation, but the dataset has {train_rows}"
+        )
     wanted = loop.synthetic.rows(real.fixed + real.fresh)
     if generations > 1 and wanted + real.fixed + real.fresh == 0:
-        raise SpecError(f"{where}: later generations train on nothing; give real or synthetic rows")
+        raise SpecError(f"{where}: later generations would train on nothing; add real or synthetic rows")
     if wanted > loop.samples:
-        raise SpecError(f"{where}.synthetic: {wanted} rows, but each generation samples {loop.samples}")
+        raise SpecError(
+            f"{where}.synthetic: {wanted} rows requested, but each generation generates {loop.samples}"
+        )
 
 
 def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:

@@ -57,7 +57,7 @@ SYNTHETIC = "loops/fully-synthetic/synthetic"
 BUDGET = "loops/fully-synthetic/budget"
 
 BROKEN: dict[str, tuple[Break, str]] = {
-    "a run chosen that is not there": (put("only", "vea"), "only: unknown run 'vea'; there are "),
+    "a run chosen that is not there": (put("only", "vea"), "only: unknown run 'vea' (known: "),
     "a run among the chosen that is not there": (put("only", ["vae", "vea"]), "only: unknown run 'vea'"),
     # unknown keys, at every level
     "unknown key at the top": (put("experimnt", "x"), "experimnt: unknown key"),
@@ -117,7 +117,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
             put("runs/wgan-1", REMOVED),
             put("runs/wgan-2", REMOVED),
         ),
-        f"{LOOP}.bias: ddpm needs one above 0",
+        f"{LOOP}.bias: ddpm needs a bias above 0",
     ),
     "more sampling steps than there are": (
         put("models/vae-tiny", {"family": "ddpm", "sampler": "ddim", "timesteps": 10, "sampling_steps": 11}),
@@ -256,10 +256,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "certain dropout": (put("classifier/dropout", 1.0), "classifier.dropout: "),
     "no generations": (put("runs/vae/generations", 0), "runs.vae.generations: "),
     "a negative seed": (put("runs/vae/seeds", [0, -1]), "runs.vae.seeds.1: "),
-    "a seed twice": (put("runs/vae/seeds", [3, 1, 3]), "runs.vae.seeds: [3, 1, 3] has a seed twice"),
+    "a seed twice": (put("runs/vae/seeds", [3, 1, 3]), "runs.vae.seeds: [3, 1, 3] contains a seed twice"),
     "a seed twice, spelled differently": (
         put("runs/vae/seeds", [3, 3.0]),
-        "runs.vae.seeds: [3, 3] has a seed",
+        "runs.vae.seeds: [3, 3] contains a seed",
     ),
     "an unknown last layer": (
         put("models/wgan-tiny-1/critic_output", "relu"),
@@ -314,7 +314,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "neither epochs nor images": (put(f"{BUDGET}/retrain", {}), f"{LOOP}.budget.retrain: is empty"),
     "more first rows than the dataset has": (
         put("loops/fully-synthetic/initial/n", 60_001),
-        f"{LOOP}.initial.n: 60001 rows asked for, the dataset has 60000",
+        f"{LOOP}.initial.n: 60001 rows requested, but the dataset has 60000",
     ),
     "more fixed rows than generation 1 had": (
         put("loops/fully-synthetic/real", {"fixed": 601}),
@@ -330,20 +330,20 @@ BROKEN: dict[str, tuple[Break, str]] = {
     ),
     "later generations without rows": (
         put(SYNTHETIC, {"n": 0}),
-        f"{LOOP}: later generations train on nothing",
+        f"{LOOP}: later generations would train on nothing",
     ),
     "fewer samples than the next trains on": (
         put(f"{SYNTHETIC}/n", 601),
-        f"{LOOP}.synthetic: 601 rows, but each generation samples 600",
+        f"{LOOP}.synthetic: 601 rows requested, but each generation generates 600",
     ),
-    "more measured than sampled": (put("measures/fid", {"n": 601}), "measures.fid.n: 601 takes 601 samples"),
+    "more measured than sampled": (put("measures/fid", {"n": 601}), "measures.fid.n: 601 needs 601 samples"),
     "more measured than sampled, on two halves": (
         put("measures/wasserstein1_excess", {"n": 301}),
-        "measures.wasserstein1_excess.n: 301 takes 602 samples",
+        "measures.wasserstein1_excess.n: 301 needs 602 samples",
     ),
     "more measured than the data allow": (
         each(put("loops/fully-synthetic/samples", 50_000), put("measures/fid", {"n": 30_001})),
-        "measures.fid.n: 30001 takes two disjoint real sets of 30001 rows, mnist has 60000",
+        "measures.fid.n: 30001 needs two disjoint real sets of 30001 rows, mnist has 60000",
     ),
     "too few samples for any measure": (
         each(
@@ -351,7 +351,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
             put(f"{SYNTHETIC}/n", 1),
             put("measures", {"fid": None}),
         ),
-        "measures.fid.n: takes at least 2 samples",
+        "measures.fid.n: needs at least 2 samples",
     ),
     "too few samples for two halves": (
         each(
@@ -359,7 +359,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
             put(f"{SYNTHETIC}/n", 3),
             put("measures", {"wasserstein1_excess": None}),
         ),
-        "measures.wasserstein1_excess.n: takes at least 4 samples",
+        "measures.wasserstein1_excess.n: needs at least 4 samples",
     ),
     "a figure of critics without a critic": (
         vae_alone(put("figures/critic_matrices", None)),

@@ -150,7 +150,7 @@ BROKEN: dict[str, tuple[Callable[[Config], object], str]] = {
     ),
     "guidance without classes": (
         lambda c: c["runs"]["plain"].update(loop="biased"),
-        "loops.biased.bias: ddpm is biased by guidance towards classes, and plain has fewer than two; give 1",
+        "loops.biased.bias: ddpm is biased by guidance towards classes, but plain has fewer than two; set it to 1",
     ),
     "a class that is not there": (
         lambda c: c["datasets"]["squares"].update(classes=["pink"]),
@@ -167,11 +167,11 @@ BROKEN: dict[str, tuple[Callable[[Config], object], str]] = {
     ),
     "a source of the user's files without any": (
         lambda c: c["runs"]["squares"].update(dataset="images"),
-        "dataset images.root: missing; name the folder with the pictures",
+        "dataset images.root: missing; set it to the folder with the pictures",
     ),
     "more rows than there are": (
         lambda c: c["loops"]["synthetic"].update(initial={"n": 99}),
-        "loops.synthetic.initial.n: 99 rows asked for, the dataset has 36",
+        "loops.synthetic.initial.n: 99 rows requested, but the dataset has 36",
     ),
 }
 

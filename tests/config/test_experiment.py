@@ -280,7 +280,7 @@ def test_a_family_that_cannot_continue_is_found_while_planning(
     config["loops"][LOOP]["start"] = "continue"
     resolved(config)
     monkeypatch.setitem(declared("families"), "vae", able("vae", continues=False))
-    with pytest.raises(SpecError, match=rf"^loops\.{LOOP}\.start: continue: vae cannot go on"):
+    with pytest.raises(SpecError, match=rf"^loops\.{LOOP}\.start: continue: vae cannot continue"):
         resolved(config)
 
 

@@ -113,16 +113,16 @@ BROKEN = {
     ),
     "a density named as a dataset": (
         put("densities", {"mnist": {"density": "ring"}, "normal-3": {"density": "gaussian"}}),
-        "densities.mnist: is the name of a dataset",
+        "densities.mnist: is already the name",
     ),
     "neither dataset nor density": (put("runs/moons/dataset", "suns"), "runs.moons.dataset: unknown dataset"),
     "a family of images": (
         put("models/otcfm", {"family": "vae"}),
-        "runs.moons.model: vae does not learn moons",
+        "runs.moons.model: vae cannot learn moons",
     ),
     "a family of points on images": (
         put("runs/moons/dataset", "mnist"),
-        "runs.moons.model: otcfm does not learn mnist",
+        "runs.moons.model: otcfm cannot learn mnist",
     ),
     "a sweep over an unknown key": (
         put("runs/limit/over", [{"synthetic.m": [1]}]),
@@ -138,12 +138,12 @@ BROKEN = {
     ),
     "a sweep over more rows than there are": (
         put("runs/limit/over", [{"synthetic.n": [500]}]),
-        "loops.fresh-data.synthetic: 500 rows, but each generation samples 200",
+        "loops.fresh-data.synthetic: 500 rows requested, but each generation generates 200",
     ),
     "a sweep of an unknown loop": (put("runs/limit/loop", "none"), "runs.limit.loop: no loop named 'none'"),
     "moments of another density": (
         put("runs/decay/dataset", "ring"),
-        "runs.decay.dataset: draws: moments knows",
+        "runs.decay.dataset: draws: moments works",
     ),
     "moments and all generations": (
         put("loops/fully-synthetic/synthetic", {"n": 50, "from": "all"}),
@@ -155,7 +155,7 @@ BROKEN = {
     ),
     "a projection of two dimensions": (
         put("runs/reverse/dataset", "ring"),
-        "runs.reverse.dataset: projection is for densities of one dimension",
+        "runs.reverse.dataset: projection needs a density in one dimension",
     ),
     "imported weights": (put("runs/moons/weights", "Snakefile"), "runs.moons.weights: only runs on images"),
     "blocks of no seeds": (
@@ -168,7 +168,7 @@ BROKEN = {
     ),
     "more points than there are": (
         put("measures/wasserstein1", {"n": 150}),
-        "measures.wasserstein1.n: 150 takes 150 samples, run reverse makes 100",
+        "measures.wasserstein1.n: 150 needs 150 samples, but run reverse generates 100",
     ),
     "a figure of images": (put("figures/samples", None), "figures.samples: shows images"),
     "an unknown kind of figure": (
@@ -198,7 +198,7 @@ def test_blocks_of_a_run_on_images_are_refused() -> None:
 def test_points_of_images_are_refused() -> None:
     config = yaml.safe_load((REPOSITORY / "tests" / "smoke" / "config.yaml").read_text())
     config["figures"]["point_clouds"] = None
-    with pytest.raises(SpecError, match=r"^figures\.point_clouds: shows points, and no run has any"):
+    with pytest.raises(SpecError, match=r"^figures\.point_clouds: shows points, but no run has any"):
         resolved(config)
 
 
@@ -244,6 +244,15 @@ def test_a_rule_is_checked_like_every_key(loop: str, given: Any, line: str, conf
     with pytest.raises(SpecError) as raised:
         resolved(config)
     assert str(raised.value) == line
+
+
+def test_a_rule_does_not_take_the_place_of_a_loops_own_key(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "bias", Rule(lambda composition, *_: composition, Keep))
+    monkeypatch.setitem(declared("rules"), "bias", declared("rules")["bias"])
+    with pytest.raises(SpecError, match=r"^rule: 'bias' is a key that every loop has"):
+        resolved(config)
 
 
 def test_rules_are_not_given_under_a_key_of_their_own(config: Config) -> None:

@@ -114,7 +114,7 @@ def test_a_range_without_width_is_refused(low: float, high: float, tmp_path: Pat
 def test_values_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
     array = np.zeros((2, 6, 5))
     array[1, 2, 3] = value
-    with pytest.raises(DataError, match=r"images\.npy: holds values that are not finite"):
+    with pytest.raises(DataError, match=r"images\.npy: contains non-finite values"):
         read_images(save_npy(tmp_path, array), GREY, 0, 1)
 
 
@@ -157,7 +157,7 @@ def test_pictures_of_several_sizes_are_refused(tmp_path: Path) -> None:
     [
         ((2, 7, 5), "images of shape"),
         ((6, 5), "images of shape"),
-        ((0, 6, 5), "holds no images"),
+        ((0, 6, 5), "contains no images"),
         ((), "images of"),
     ],
 )

@@ -136,7 +136,9 @@ def test_a_damaged_file_under_root_is_named_and_nothing_is_stored(
     sound = bytearray(path.read_bytes())
     sound[len(sound) // 2] ^= 1
     path.write_bytes({"one bit": bytes(sound), "cut": bytes(sound[:-9]), "empty": b""}[damage])
-    with pytest.raises(DataError, match=rf"\A{re.escape(str(path))}: [^\n]+ replace it with a sound copy\Z"):
+    with pytest.raises(
+        DataError, match=rf"\A{re.escape(str(path))}: [^\n]+ replace it with an intact copy\Z"
+    ):
         fetched(tiny, tmp_path / "tiny", root)
     assert not (tmp_path / "tiny").exists()
 

@@ -155,14 +155,14 @@ def test_grey_is_the_luminance(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"classes": ["pink"]}, r"classes: no class 'pink' \(known: blue, red\)"),
-        ({"classes": ["red", "red"]}, "classes: red, red has a class twice"),
+        ({"classes": ["red", "red"]}, "classes: red, red contains a class twice"),
         ({"rows": 99}, "rows: 99 asked for, there are 18 to train on"),
         ({"splits": ["test"]}, r"splits: no split 'test' \(there are: train\)"),
         ({"splits": []}, r"splits: expected each once, got \[\]"),
         ({"splits": ["train", "train"]}, "splits: expected each once, got .+"),
         ({"size": 2}, "size: expected at least 4, got 2"),
         ({"colour": True}, "colour: unknown key .+"),
-        ({"root": None}, "root: missing; name the folder with the pictures"),
+        ({"root": None}, "root: missing; set it to the folder with the pictures"),
         ({"root": "/no/where"}, "root: /no/where: no such folder"),
         ({"labels": "names"}, "labels: expected one of none, folders, got 'names'"),
     ],
@@ -184,7 +184,7 @@ def test_too_few_pictures_are_named_at_planning(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"\Adatasets\.mine\.root: holds 1 pictures [^\n]+ too few\Z"):
         planned("images", root=tmp_path)
     (tmp_path / "stray.png").write_bytes((tmp_path / "red" / "0.png").read_bytes())
-    with pytest.raises(SpecError, match=r"stray\.png: is in no sub-folder, which would be its class"):
+    with pytest.raises(SpecError, match=r"stray\.png: is not in a sub-folder"):
         planned("images", root=tmp_path, labels="folders")
 
 
@@ -240,7 +240,7 @@ def test_a_file_whose_content_changes_behind_its_name_stops_with_one_line(tmp_pa
     path = root / "red" / "3.webp"
     sound = path.read_bytes()
     path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    message = rf"\A{re.escape(str(path))}: holds something else than when it was stored [^\n]+\Z"
+    message = rf"\A{re.escape(str(path))}: its content has changed since it was stored [^\n]+\Z"
     with pytest.raises(SpecError, match=message):
         check_files(spec, place, where)
     with pytest.raises(DataError, match=message):
@@ -380,7 +380,7 @@ def test_pixels_outside_the_stated_range_and_pickles_are_refused(tmp_path: Path)
         "arrays", root=save_arrays(tmp_path / "mine.npy", images=np.full((20, 8, 8), 255.0))
     )
     with pytest.raises(
-        DataError, match=r"\A[^\n]+ do not fit the stated range 0 … 1; state it as range: [^\n]+\Z"
+        DataError, match=r"\A[^\n]+ are outside the given range 0 … 1; set it as range: [^\n]+\Z"
     ):
         fetch(spec, tmp_path / "out", where)
     np.save(tmp_path / "bad.npy", np.array([{}], dtype=object), allow_pickle=True)

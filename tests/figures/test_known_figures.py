@@ -475,7 +475,7 @@ def test_runs_outside_the_plane_are_left_out() -> None:
     assert [ax.get_ylabel() for ax in fig.axes if ax.get_ylabel()] == ["points 1"]
     none = {key: array[:, :1] for key, array in given.points.items()}
     for points in (none, {}):
-        with pytest.raises(ValueError, match="points of two dimensions are missing"):
+        with pytest.raises(ValueError, match="two-dimensional points are missing"):
             drawn("point_clouds", dataclasses.replace(given, points=points))
     untrue = {key: array for key, array in given.points.items() if key != ("p1", None)}
     with pytest.raises(ValueError, match="true density of run p1 are missing"):
@@ -628,5 +628,5 @@ def test_runs_of_two_densities_stand_apart_and_those_without_a_curve_are_left_ou
     fig = drawn("mode_seeking", dataclasses.replace(given, runs=runs, curves=curves))
     assert [ax.get_title(loc="left") for ax in fig.axes] == ["bimodal", "", "other", ""]
     assert [list(lines(ax)) for ax in fig.axes[::2]] == [["f0"], ["f2", "f3"]]
-    with pytest.raises(ValueError, match="no run has a density of one dimension"):
+    with pytest.raises(ValueError, match="no run has a one-dimensional density"):
         drawn("mode_seeking", dataclasses.replace(given, curves={}))

@@ -56,7 +56,7 @@ def test_samples_that_are_not_finite_are_not_written(
     for parameter in model.networks["decoder"].parameters():
         parameter.data.fill_(torch.nan)
     monkeypatch.setattr("bigloop.generation.sample.load_model", lambda *arguments: (model, record))
-    with pytest.raises(ArtifactError, match="values that are not finite; nothing was written"):
+    with pytest.raises(ArtifactError, match="non-finite values; nothing was written"):
         sample(SampleSpec.of(run, 0, 1), place(two_generations, run, 0, 1), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

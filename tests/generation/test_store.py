@@ -35,14 +35,14 @@ def test_a_model_whose_record_is_anothers_is_refused(two_generations: Path, tmp_
     mixed = place(tmp_path, run, 0, 1)
     shutil.copytree(place(two_generations, run, 0, 1), mixed)
     write_json(mixed / "model.json", read_json(place(two_generations, run, 0, 2) / "model.json"))
-    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(mixed))}: [^\n]+ do not belong together"):
+    with pytest.raises(ArtifactError, match=rf"\A{re.escape(str(mixed))}: [^\n]+ do not match"):
         load_model(mixed, CPU)
 
 
 def test_a_model_of_an_older_revision_of_the_code_is_refused(small_mnist: Path, tmp_path: Path) -> None:
     run = run_spec()
     old = replace(run, model=replace(run.model, revision=0))
-    with pytest.raises(SpecError, match=r"^vae: revision 0 asked for, the code is at 1$"):
+    with pytest.raises(SpecError, match=r"^vae: revision 0 requested, but the code is at 1$"):
         train(TrainSpec.of(old, 0, 1), small_mnist, (), tmp_path / "out", quiet)
 
 

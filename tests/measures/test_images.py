@@ -366,7 +366,7 @@ def test_a_damaged_file_is_computed_anew_and_replaced(
     found = measure_images(images, options, own_classifier, small_mnist, report=said)
     assert found == expected
     assert kept_files(own_classifier) == {name: content}
-    assert lines == [f"{path}: damaged, computed now"]
+    assert lines == [f"{path}: damaged; computing it"]
     measure_images(images, options, own_classifier, small_mnist, report=said)
     assert len(lines) == 1
 
@@ -612,9 +612,7 @@ def test_a_classifier_whose_files_do_not_belong_together_is_refused(classifier: 
     write_json(folder / "model.json", record)
     tensors, header = read_tensors(classifier / "model.safetensors")
     write_tensors(folder / "model.safetensors", tensors, {"spec": header["spec"]})
-    with pytest.raises(
-        ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not belong together; delete both$"
-    ):
+    with pytest.raises(ArtifactError, match=rf"^{re.escape(str(folder))}: .* do not match; delete both$"):
         load_classifier(folder, CPU)
     assert digest(TINY) in classifier.name
 
@@ -625,7 +623,7 @@ def test_without_a_classifier_the_message_says_how_to_make_one(
     monkeypatch.chdir(tmp_path)
     np.save("images.npy", load(small_mnist, "test")[0][:50])
     with pytest.raises(
-        ArtifactError, match=r"\Aresults/classifier/mnist-\*: no classifier [^\n]+ classifiers`\Z"
+        ArtifactError, match=r"\Aresults/classifier/mnist-\*: no trained classifier[^\n]+ classifiers`\Z"
     ):
         measure_file(Path("images.npy"), "mnist", (0.0, 1.0), None, small_mnist, None)
 

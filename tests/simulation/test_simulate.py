@@ -274,7 +274,7 @@ def test_a_stopped_block_saves_its_state_and_goes_on_from_it(
     monkeypatch.setattr(Lineages, "advance", advance)
     said: list[str] = []
     simulate(spec, folder(tmp_path, spec), said.append)
-    assert "going on after generation 3" in said[0]
+    assert "resuming after generation 3" in said[0]
     found = read_table(folder(tmp_path, spec) / "measures.csv", dtype={"detail": str})
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert not (folder(tmp_path, spec) / UNFINISHED).exists()

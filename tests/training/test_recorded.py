@@ -76,7 +76,7 @@ def test_a_step_reads_no_value_and_always_does_the_same_operations(name: str) ->
         steps.append(operations.seen)
     assert not READS_A_VALUE & {operation for operation, _ in steps[-1]}
     assert len(steps[-1]) > 10
-    assert steps[-2] == steps[-1]  # the first ones also make the optimiser's state
+    assert steps[-2] == steps[-1]  # the first ones also make the optimiser state
 
 
 def test_the_watcher_sees_a_value_that_is_read() -> None:

@@ -209,7 +209,7 @@ def test_a_root_that_no_path_can_be_is_refused_in_one_line(
     place.config |= section
     printed = place.snakemake("--dry-run", fails=True)
     (line,) = [line for line in printed.splitlines() if "config error" in line]
-    assert line == rf"config error: {key}: 'a\x00b' holds the character 0, as no path can"
+    assert line == rf"config error: {key}: 'a\x00b' contains the character 0, which no path can"
     assert "Traceback" not in printed
 
 

@@ -138,7 +138,7 @@ def test_a_picture_that_changed_behind_its_name_stops_the_next_run_in_one_line(p
     finally:
         path.write_bytes(sound)
     (line,) = [line for line in printed.splitlines() if "not started: " in line]
-    assert "7.jpg: holds something else than when it was stored" in line
+    assert "7.jpg: its content has changed since it was stored" in line
     assert place.generation("plain", 3).exists() is False
 
 

@@ -106,4 +106,4 @@ def test_a_deleted_block_is_simulated_again_to_the_same_bytes(known: Workplace) 
 def test_a_family_of_images_on_a_density_is_one_line(known: Workplace) -> None:
     known.config["models"]["gaussian"] = {"family": "vae"}
     printed = known.snakemake("--dry-run", fails=True)
-    assert "config error: runs.decay.model: vae does not learn gaussian" in printed
+    assert "config error: runs.decay.model: vae cannot learn gaussian" in printed

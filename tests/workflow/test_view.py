@@ -78,7 +78,7 @@ def test_without_a_terminal_there_is_a_line_for_each_job_that_starts_ends_or_fai
     assert re.match(rf"FAILED    {NAME}: results/runs/\S+/samples.safetensors: damaged ", failed)
     assert log.strip() == f"log: {Path(target).parent / 'measure.log'}"
     assert re.fullmatch(
-        r"smoke: 0 of 1 jobs done, 1 failed after [\w ]+; run the same command again to go on", end
+        r"smoke: 0 of 1 jobs done, 1 failed after [\w ]+; rerun the same command to continue", end
     )
     (workplace.generation("vae", 2) / "samples.safetensors").write_bytes(whole)
     *_, finished, end = workplace.snakemake("--", target).splitlines()

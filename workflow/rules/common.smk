@@ -35,7 +35,7 @@ imported = {folder: run for folder, run in by_first_folder.items() if run.weight
 by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }
-continuing = {  # folders of models that a later generation goes on from
+continuing = {  # folders of models that a later generation continues from
     folder
     for run in experiment.trained
     if run.spec.loop.continues
@@ -86,7 +86,7 @@ def model_files(run, seed, t):
 
 
 def continued_files(wildcards):
-    """The model that this generation goes on from, and the state of its optimisers where there is one."""
+    """The model that this generation continues from, and the state of its optimisers where there is one."""
     run, t = trained_run(wildcards), int(wildcards.t) - 1
     if not t or not run.spec.loop.continues:
         return []

@@ -29,6 +29,6 @@ def comparable_runs(material: Tables, measure: str, wanted: int) -> tuple[list[l
     several = [g for g in groups.values() if len({lambdas[run] for run in g}) > 1]
     if not several:
         at = f" and reach generation {wanted}" if wanted else ""
-        raise ValueError(f"sampling bias: takes two runs or more that differ in loop.bias alone{at}")
+        raise ValueError(f"sampling bias: needs two or more runs that differ only in loop.bias{at}")
     common = set.intersection(*(there[run] for g in several for run in g))
     return [sorted(g, key=lambda run: lambdas[run]) for g in several], wanted or max(common)

@@ -113,7 +113,7 @@ def effective_sample_size(distance: float, sizes: np.ndarray, distances: np.ndar
     order = np.argsort(sizes)
     x, y = np.log(np.asarray(sizes, float)[order]), np.log(np.asarray(distances, float)[order])
     if len(x) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all() and (np.diff(x) > 0).all()):
-        raise ValueError("effective sample size: takes two or more sizes and distances, all above 0")
+        raise ValueError("effective sample size: needs two or more sizes and distances, all above 0")
     target = math.log(distance)
     crossing = np.flatnonzero((y[:-1] >= target) & (target >= y[1:]))
     place = int(crossing[0]) if len(crossing) else 0 if target > y[0] else len(x) - 2

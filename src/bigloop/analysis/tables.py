@@ -1,4 +1,4 @@
-"""A run's measures.json files to an experiment's tables: what was measured, of which runs, and what it says."""
+"""From the measures.json files of runs to the tables of an experiment."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def collect(spec: CollectSpec, results: Path) -> None:
 
 
 def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
-    """The tidy table: one row a value, the columns MEASURE_COLUMNS; rows of the floor have run `real`."""
+    """The tidy table: one row per value, the columns MEASURE_COLUMNS; rows of the floor have run `real`."""
     parts = []
     for name in spec.datasets:
         floor = results / spec.experiment / "floor" / f"{name}.json"

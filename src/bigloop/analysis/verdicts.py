@@ -1,6 +1,6 @@
-"""Whether a run collapsed, drifted or stayed: a rule that anybody can check against the table it leaves.
+"""Whether a run collapsed, drifted or stayed: a rule that anyone can check against its table.
 
-    verdicts_table(measures, runs)      # one row a run: verdict, a sentence, and the numbers behind it
+    verdicts_table(measures, runs)      # one row per run: verdict, a sentence, and the numbers behind it
 
 Knutsen et al. 2025 (§III A) keep the word *collapse* for a loss of modes, and call it *drift* when the images stay
 varied while their quality falls. Variety is read from the generated images themselves, as the effective

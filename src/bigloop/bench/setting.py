@@ -156,7 +156,7 @@ def require_checkout(sections: Sequence[str]) -> None:
     missing = [name for name in CHECKOUT if not Path(name).is_file()]
     if missing:
         raise SpecError(
-            f"bench: no {' and no '.join(missing)} here; call it in the project's root for {', '.join(sections)}"
+            f"bench: no {' and no '.join(missing)} here; run it in the project's root for {', '.join(sections)}"
         )
 
 

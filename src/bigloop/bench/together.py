@@ -1,4 +1,4 @@
-"""How much several lineages get done that train at the same time on this device."""
+"""Throughput of several trainings at the same time on this device."""
 
 from __future__ import annotations
 

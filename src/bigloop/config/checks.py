@@ -17,20 +17,24 @@ def check_moments(run: Run, where: str) -> None:
         and declared("families")[run.spec.model.family].sees_density
         and run.density.dimension != 1
     ):
-        raise SpecError(f"{where}.dataset: {run.spec.model.family} is for densities of one dimension")
+        raise SpecError(f"{where}.dataset: {run.spec.model.family} needs a density in one dimension")
     if not by_moments(run):
         return
     loop = run.spec.loop
     if run.spec.dataset != "gaussian":
-        raise SpecError(f"{where}.dataset: draws: moments knows the exact laws for the density gaussian only")
+        raise SpecError(f"{where}.dataset: draws: moments works for the density gaussian only")
     if loop.real.fixed not in (0, loop.initial.n):
-        raise SpecError(f"loops.{run.loop}.real.fixed: with draws: moments, all rows of generation 1 or none")
+        raise SpecError(
+            f"loops.{run.loop}.real.fixed: with draws: moments, expected all rows of generation 1 or none"
+        )
     if loop.rules:
         raise SpecError(
             f"loops.{run.loop}.{loop.rules[0].name}: with draws: moments, there are no rows to choose"
         )
     if loop.synthetic.from_ == "all":
-        raise SpecError(f"loops.{run.loop}.synthetic.from: with draws: moments, a number of generations")
+        raise SpecError(
+            f"loops.{run.loop}.synthetic.from: with draws: moments, expected a number of generations"
+        )
 
 
 def measurable(name: str, run: Run) -> bool:
@@ -64,10 +68,12 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
     wanted, k = measure.per_side * n, int(options.get("k", 0))
     if n < 2:
         raise SpecError(
-            f"measures.{name}.n: takes at least {2 * measure.per_side} samples, run {run.name} makes {samples}"
+            f"measures.{name}.n: needs at least {2 * measure.per_side} samples, but run {run.name} generates {samples}"
         )
     if wanted > samples:
-        raise SpecError(f"measures.{name}.n: {n} takes {wanted} samples, run {run.name} makes {samples}")
+        raise SpecError(
+            f"measures.{name}.n: {n} needs {wanted} samples, but run {run.name} generates {samples}"
+        )
     if k >= n:
         raise SpecError(f"measures.{name}.k: {k} nearest other rows, but n is {n}")
     if wanted > _real_rows(measure, run):
@@ -78,7 +84,7 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
             if measure.against == "training"
             else f"two disjoint real sets of {wanted} rows, {run.dataset} has {about.rows['train']}"
         )
-        raise SpecError(f"measures.{name}.n: {n} takes {needed}")
+        raise SpecError(f"measures.{name}.n: {n} needs {needed}")
 
 
 def _real_rows(measure: Declared, run: Run) -> int:

@@ -1,4 +1,4 @@
-"""A config file to an experiment: everything the workflow needs to know, checked once, at the edge.
+"""From a config file to an experiment, checked once: everything the workflow needs to know.
 
     experiment = Experiment.from_config(yaml.safe_load(text))
     experiment.runs["vae"].spec.folder
@@ -223,10 +223,10 @@ class Experiment:
             ("curves", self.simulated),
         ):
             if what in needs and not there:
-                return f"shows {what}, and no run has any; leave this figure out"
+                return f"shows {what}, but no run has any; leave this figure out"
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
             return "no run has a critic; leave this figure out"
         unmeasured = sorted(needs & declared("measures").keys() - self.measures.keys())
         if unmeasured and not self._measures_any(unmeasured[0]):
             return f"shows {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
-        return f"needs measures.{unmeasured[0]}; add it, or leave the figure out" if unmeasured else ""
+        return f"needs measures.{unmeasured[0]}; add it, or leave this figure out" if unmeasured else ""

@@ -43,7 +43,7 @@ def runs_of(config: Config) -> dict[str, Run]:
         for point in points(swept, entry, config.loops):
             check_name(point.name, f"runs.{point.name}")
             if point.name in runs:
-                raise SpecError(f"runs.{swept}.over: makes a second run {point.name}")
+                raise SpecError(f"runs.{swept}.over: would create a second run {point.name}")
             if len(runs) == MOST_RUNS:
                 raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
             known = loop_specs if point.loop is None else {entry.loop: point.loop}
@@ -106,7 +106,7 @@ def _images(name: str, given: Mapping[Any, Any], root: Path | None) -> Images:
 def _density(name: str, given: Mapping[Any, Any]) -> DensitySpec:
     where = f"densities.{name}"
     if name in SOURCES:
-        raise SpecError(f"{where}: is the name of a dataset of images; choose another")
+        raise SpecError(f"{where}: is already the name of an image dataset; choose another")
     kind = _kind(given, "density", where)
     _registered("densities", kind, f"{where}.density", f"{where}.density")
     return resolve_density(kind, {key: value for key, value in given.items() if key != "density"}, where)
@@ -172,31 +172,33 @@ def _check_family(
     family, about = model.family, declared("families")[model.family]
     if about.stacked != (images is None):
         fitting = [n for n, other in declared("families").items() if other.stacked == (images is None)]
-        kind = "a dataset of images, which" if images else "a known density, whose points"
+        kind = "a dataset of images" if images else "a known density"
         raise SpecError(
-            f"{where}.model: {family} does not learn {given.dataset}, {kind} {', '.join(fitting)} learn"
+            f"{where}.model: {family} cannot learn {given.dataset}, {kind}; use one of {', '.join(fitting)}"
         )
     if images and (why := refuses(family, images.about.shape, model.options)):
         height, width = images.about.shape[1:]
         raise SpecError(f"{where}.model: {family} {why}; those of {given.dataset} are {height}×{width}")
     if images and about.conditional and loop.bias != 1 and not images.about.labelled:
         raise SpecError(
-            f"loops.{given.loop}.bias: {family} is biased by guidance towards classes, and {given.dataset} has fewer "
-            "than two; give 1"
+            f"loops.{given.loop}.bias: {family} is biased by guidance towards classes, but {given.dataset} has fewer "
+            "than two; set it to 1"
         )
     if loop.continues and not about.continues:
         raise SpecError(
-            f"loops.{given.loop}.start: continue: {family} cannot go on from earlier weights (its class does not "
+            f"loops.{given.loop}.start: continue: {family} cannot continue from earlier weights (its class does not "
             "say continues = True)"
         )
     if loop.bias == 0 and not about.reaches_modes:
-        raise SpecError(f"loops.{given.loop}.bias: {family} needs one above 0 (λ = 0 is infinite guidance)")
+        raise SpecError(
+            f"loops.{given.loop}.bias: {family} needs a bias above 0 (λ = 0 means infinite guidance)"
+        )
 
 
 def _seeds(given: tuple[int, ...] | int, where: str) -> tuple[int, ...]:
     seeds = tuple(range(given)) if isinstance(given, int) else given
     if len(set(seeds)) < len(seeds):
-        raise SpecError(f"{where}.seeds: {shown(list(seeds))} has a seed twice")
+        raise SpecError(f"{where}.seeds: {shown(list(seeds))} contains a seed twice")
     return seeds
 
 

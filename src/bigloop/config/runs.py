@@ -1,4 +1,4 @@
-"""The runs of a config, and the jobs that simulated ones are cut into."""
+"""The runs of a config, and the blocks of jobs of simulated runs."""
 
 from __future__ import annotations
 

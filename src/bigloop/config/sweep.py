@@ -1,4 +1,4 @@
-"""One entry of `runs` that sweeps over a loop's keys, as many runs."""
+"""Sweeps: one entry of `runs` expanded to many runs."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class Point:
 def loop_of(given: Mapping[Any, Any], where: str) -> LoopSpec:
     """A loop of a config: its own keys, and a key for each registered rule that it follows."""
     rules = declared("rules")
+    if taken := rules.keys() & set(Loop.__dataclass_fields__):  # type: ignore[attr-defined]
+        raise SpecError(f"rule: {min(taken)!r} is a key that every loop has; register it under another name")
     own: Any = parse(Loop, {key: value for key, value in given.items() if key not in rules}, where)
     followed = tuple(
         RuleSpec(name, about.revision, to_dict(parse(about.Options, given[name] or {}, f"{where}.{name}")))
@@ -61,7 +63,7 @@ def chosen(config: Config) -> dict[str, Any]:
     only = [config.only] if isinstance(config.only, str) else config.only or []
     for name in only:
         if name not in config.runs:
-            raise SpecError(f"only: unknown run {name!r}; there are {', '.join(map(named, config.runs))}")
+            raise SpecError(f"only: unknown run {name!r} (known: {', '.join(map(named, config.runs))})")
     return {name: given for name, given in config.runs.items() if not only or name in only}
 
 
@@ -106,7 +108,7 @@ def _axis(axis: Mapping[str, tuple[Any, ...]], where: str) -> list[dict[str, Any
     if not axis or not all(axis.values()):
         raise SpecError(f"{where}: is empty, expected at least 1 entry")
     if len({len(values) for values in axis.values()}) != 1:
-        raise SpecError(f"{where}: the lists of one axis go together and must be equally long")
+        raise SpecError(f"{where}: the lists of one axis must have the same length")
     return [dict(zip(axis, values, strict=True)) for values in zip(*axis.values(), strict=True)]
 
 

@@ -123,7 +123,7 @@ def source(name: str) -> Source:
 def root_of(text: str | None, where: str) -> Path | None:
     """The place that a config's key `root` names; SpecError where no path can be that text."""
     if text and "\0" in text:
-        raise SpecError(f"{where}.root: {text!r} holds the character 0, as no path can")
+        raise SpecError(f"{where}.root: {text!r} contains the character 0, which no path can")
     return Path(text) if text else None
 
 

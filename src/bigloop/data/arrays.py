@@ -73,7 +73,7 @@ class ArrayFile:
             for start in range(0, len(rows), CHUNK):
                 part = array[chosen[start : start + CHUNK]]
                 part = part[:, None] if axes is None else part.transpose(axes)
-                floats = in_range(part, low, high, path, "state it as range: [black, white]")
+                floats = in_range(part, low, high, path, "set it as range: [black, white]")
                 images[start : start + CHUNK] = (floats.clip(0, 1) * 255).round()
             return images
 
@@ -82,7 +82,7 @@ class ArrayFile:
 
 def _files(root: Path | None) -> dict[str, Path]:
     if root is None:
-        raise DataError("missing; name the file with the images")
+        raise DataError("missing; set it to the file with the images")
     if root.is_file():
         return {"train": root}
     if not root.is_dir():

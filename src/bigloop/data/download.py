@@ -39,7 +39,7 @@ def found(
                 return read(provide(Path(scratch))), provider
             except (DataError, OSError) as error:
                 tried.append(f"{provider}: {' '.join(str(error).split())}")
-    raise DataError(f"{name} could not be had. Tried: {'; '.join(tried)}. {remedy}")
+    raise DataError(f"{name} could not be obtained. Tried: {'; '.join(tried)}. {remedy}")
 
 
 def verified(path: Path, content: bytes, md5: str) -> bytes:
@@ -47,7 +47,7 @@ def verified(path: Path, content: bytes, md5: str) -> bytes:
     seen = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if seen != md5:
         raise DataError(
-            f"{path}: not the published file (MD5 {seen}, expected {md5}); replace it with a sound copy"
+            f"{path}: not the published file (MD5 {seen}, expected {md5}); replace it with an intact copy"
         )
     return content
 

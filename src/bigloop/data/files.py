@@ -15,7 +15,7 @@ from bigloop.data import DataError
 from bigloop.data.images import read, walked
 
 ARRAYS = (".npy", ".npz", ".safetensors")
-ON_COMMAND_LINE = "state it with --range LOW HIGH"
+ON_COMMAND_LINE = "set it with --range LOW HIGH"
 
 
 def read_images(path: Path, shape: tuple[int, ...], low: float, high: float) -> np.ndarray:
@@ -29,7 +29,7 @@ def read_images(path: Path, shape: tuple[int, ...], low: float, high: float) -> 
     array = _pictures(path, shape[0]) if path.is_dir() else read_array(path)
     images = _of_shape(array, shape, path)
     if not len(images):
-        raise DataError(f"{path}: holds no images")
+        raise DataError(f"{path}: contains no images")
     return in_range(images, low, high, path, ON_COMMAND_LINE)
 
 
@@ -43,14 +43,14 @@ def in_range(images: np.ndarray, low: float, high: float, path: Path, remedy: st
     if images.dtype.kind not in "fiub":
         raise DataError(f"{path}: holds {images.dtype} values, expected numbers")
     if not low < high:
-        raise DataError(f"{path}: the stated range {low:g} … {high:g} is empty; {remedy}")
+        raise DataError(f"{path}: the given range {low:g} … {high:g} is empty; {remedy}")
     images = images.astype(np.float32)
     if not np.isfinite(images).all():
-        raise DataError(f"{path}: holds values that are not finite")
+        raise DataError(f"{path}: contains non-finite values")
     width = high - low
     if images.min() < low - width or images.max() > high + width:
         raise DataError(
-            f"{path}: values from {images.min():.3g} to {images.max():.3g} do not fit the stated range "
+            f"{path}: values from {images.min():.3g} to {images.max():.3g} are outside the given range "
             f"{low:g} … {high:g}; {remedy}"
         )
     return (images - low) / width

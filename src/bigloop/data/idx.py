@@ -64,7 +64,7 @@ class IdxImages:
         try:
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         except (OSError, EOFError) as error:
-            raise DataError(f"{path}: damaged ({error}); replace it with a sound copy") from None
+            raise DataError(f"{path}: damaged ({error}); replace it with an intact copy") from None
         return verified(path, content, self.md5[name])
 
     def _torchvision(self, scratch: Path) -> Path:

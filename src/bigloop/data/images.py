@@ -79,7 +79,7 @@ def read(paths: list[Path], size: int | None, grey: bool) -> np.ndarray:
         if picture.shape != first.shape:
             sizes = (f"{p} is {a.shape[1]}×{a.shape[2]}" for p, a in ((path, picture), (paths[0], first)))
             raise DataError(
-                f"{', '.join(sizes)}: pictures differ in size; the option size of a dataset makes it one"
+                f"{', '.join(sizes)}: the pictures differ in size; set the dataset's size to scale them"
             )
         images[place] = picture
     return images
@@ -108,7 +108,7 @@ def class_names(splits: dict[str, dict[str, int]], root: Path) -> tuple[str, ...
             folder = _class(name, split)
             if not folder:
                 raise DataError(
-                    f"{root / name}: is in no sub-folder, which would be its class (labels: folders)"
+                    f"{root / name}: is not in a sub-folder, which labels: folders needs as its class"
                 )
             names.add(folder)
     return tuple(sorted(names))
@@ -142,7 +142,7 @@ def _shuffled(names: list[str]) -> list[str]:
 
 def _folder(root: Path | None) -> Path:
     if root is None:
-        raise DataError("missing; name the folder with the pictures")
+        raise DataError("missing; set it to the folder with the pictures")
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     return root

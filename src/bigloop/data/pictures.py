@@ -27,7 +27,7 @@ def read_picture(path: Path, size: int | None, grey: bool) -> np.ndarray:
             return _array(ImageOps.exif_transpose(file), size, grey)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{path}: damaged, or not a picture ({' '.join(str(error).split())}); replace it, or take it out"
+            f"{path}: damaged, or not a picture ({' '.join(str(error).split())}); replace or remove it"
         ) from None
 
 
@@ -41,7 +41,7 @@ def picture_size(path: Path) -> tuple[int, int]:
             width, height = file.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{path}: damaged, or not a picture ({' '.join(str(error).split())}); replace it, or take it out"
+            f"{path}: damaged, or not a picture ({' '.join(str(error).split())}); replace or remove it"
         ) from None
     return (width, height) if turned else (height, width)
 

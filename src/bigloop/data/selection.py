@@ -27,7 +27,7 @@ def totals(listing: Listing, options: SourceOptions) -> tuple[tuple[str, ...], d
             known = f"known: {', '.join(classes)}" if classes else "this dataset has none"
             raise SpecError(f"classes: no class {name!r} ({known})")
     if len(set(options.classes)) < len(options.classes):
-        raise SpecError(f"classes: {', '.join(options.classes)} has a class twice")
+        raise SpecError(f"classes: {', '.join(options.classes)} contains a class twice")
     if not options.splits or len(set(options.splits)) < len(options.splits):
         raise SpecError(f"splits: expected each once, got {list(options.splits)}")
     for split in options.splits:

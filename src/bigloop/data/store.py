@@ -40,7 +40,9 @@ def fetch(data: Data, folder: Path, root: Path | None) -> str:
     about = dataset(data)
     of = source(about.source)
     if of.revision != about.revision:
-        raise SpecError(f"{about.source}: revision {about.revision} asked for, the code is at {of.revision}")
+        raise SpecError(
+            f"{about.source}: revision {about.revision} requested, but the code is at {of.revision}"
+        )
     options = parse(of.Options, about.options, about.source)
     _check_memory(about)
     contents = of.contents(options, root)
@@ -83,8 +85,8 @@ def check_files(data: Data, folder: Path, root: Path | None) -> None:
 
 def _changed(path: Path, folder: Path) -> str:
     return (
-        f"{path}: holds something else than when it was stored in {folder}, under the same name and size; "
-        f"put the file back, or delete {folder} and what was made of it"
+        f"{path}: its content has changed since it was stored in {folder}, under the same name and size; "
+        f"restore the file, or delete {folder} and what was made from it"
     )
 
 

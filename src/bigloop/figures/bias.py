@@ -77,7 +77,7 @@ def draw_group(
 CAPTION = (
     "Quality (precision), diversity (recall) and Fréchet distance (FID) of one generation against the "
     "sampling bias λ, from strong bias on the left to none (λ = 1) on the right; a line joins runs that "
-    "differ in λ alone, and the dashed grey line is what real images score against other real images."
+    "differ in λ alone, and the dashed grey line is the real-vs-real floor."
 )
 
 PLOT = Plot(draw, Options, frozenset(MEASURES), caption=CAPTION)

@@ -1,4 +1,4 @@
-"""Relative frequency of predicted classes per generation, a heatmap a run (Knutsen et al. 2025, fig. 6)."""
+"""Relative frequency of predicted classes per generation, one heatmap per run (Knutsen et al. 2025, fig. 6)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-TITLE = "Model collapse: models that learn from what models made"
+TITLE = "Model collapse: models trained on the output of models"
 STORY = (
     "Generation 1 learns from real images; later ones learn, wholly or partly, from images that models made.\n"
     "Above: what they make. Below: how far that has moved from real images, which are the grey lines."

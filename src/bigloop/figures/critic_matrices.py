@@ -26,7 +26,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
 
     table, looks = material.critics, style.looks(material.runs)
     if table.empty:
-        raise ValueError("critics are missing (no run here is of a family with a critic)")
+        raise ValueError("critics are missing (no run has a critic)")
     critics = [run for run in run_names(material) if (table["critic_run"] == run).any()]
     generators = [run for run in run_names(material) if (table["generator_run"] == run).any()]
     side = min(1.9, (style.WIDTH - 2.3) / len(critics))

@@ -90,7 +90,7 @@ def embedded(groups: list[np.ndarray], perplexity: float) -> list[np.ndarray]:
     pixels = np.concatenate([np.clip(g.reshape(len(g), -1).astype(np.float64), 0, 1) for g in groups])
     n, ends = len(pixels), np.cumsum([len(g) for g in groups])[:-1]
     if n < 4:
-        raise ValueError(f"images: an embedding takes at least 4, got {n}")
+        raise ValueError(f"images: an embedding needs at least 4, got {n}")
     with threadpool_limits(1):  # sums in one order: the picture does not depend on the machine's cores
         components = PCA(min(DIMENSIONS, *pixels.shape), svd_solver="full").fit_transform(pixels)
         tsne = TSNE(init="pca", random_state=0, perplexity=min(perplexity, (n - 1) / 3), max_iter=ITERATIONS)

@@ -32,7 +32,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
 
 CAPTION = (
     "Fréchet distance between the features of generated and of real images per generation; the dashed "
-    "line is what real images score against other real images."
+    "line is the real-vs-real floor."
 )
 
 PLOT = Plot(draw, needs=frozenset({"fid"}), caption=CAPTION)

@@ -1,4 +1,4 @@
-"""Final training losses per generation: a row of panels a family, a panel a loss."""
+"""Final training losses per generation: a row of panels a family, one panel per loss."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def family_of(material: Material, run: str) -> str:
     return str(material.runs.loc[material.runs["run"] == run, "family"].iloc[0])
 
 
-CAPTION = "Losses at the end of the training of each generation, a row a model family."
+CAPTION = "Losses at the end of the training of each generation, one row per model family."
 
 PLOT = Plot(draw, caption=CAPTION)

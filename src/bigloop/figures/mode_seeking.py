@@ -69,7 +69,7 @@ def run_sets(material: Material) -> list[list[str]]:
         else:
             same.append(run)
     if not sets:
-        raise ValueError("curves: no run has a density of one dimension and a fit in generation 1")
+        raise ValueError("curves: no run has a one-dimensional density and a fit in generation 1")
     return sets
 
 

@@ -51,7 +51,7 @@ def draw_family(ax: Axes, material: Material, runs: list[str]) -> list[Curve]:
 
 CAPTION = (
     "Euclidean distance between the weights of each generation and those of generation 1, divided by the "
-    "number of weights, a panel a model family; the dashed grey line is how far the weights of generation "
+    "number of weights, one panel per model family; the dashed grey line is how far the weights of generation "
     "1 lie from the random ones that its training began with."
 )
 

@@ -35,7 +35,7 @@ class Options:
 
 
 def draw(material: Material, options: Options) -> Figure:
-    """log(1 + density) over intensity, a panel a run; later generations are deeper, real data is grey."""
+    """log(1 + density) over intensity, one panel per run; later generations are deeper, real data is grey."""
     require(material, MEASURE)
     looks = style.looks(material.runs)
     runs = runs_with(material, MEASURE)

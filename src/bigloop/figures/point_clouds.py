@@ -1,4 +1,4 @@
-"""Points of a known density and of the generations that learnt it from one another, a row a run."""
+"""Points of a known density and of the generations that learnt it from one another, one row per run."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def runs_in_the_plane(material: Material) -> list[str]:
             raise ValueError(f"points of the true density of run {run} are missing")
     plane = [run for run in there if material.points[run, None].shape[1] == 2]
     if not plane:
-        raise ValueError("points of two dimensions are missing: no run has any")
+        raise ValueError("two-dimensional points are missing: no run has any")
     return plane
 
 

@@ -40,11 +40,11 @@ class Options:
 
 
 def draw(material: Material, options: Options) -> Figure:
-    """A panel a measure, a curve a run; with `rows`, panels that stand below one another share both axes."""
+    """A panel a measure, one curve per run; with `rows`, panels that stand below one another share both axes."""
     measures, groups = options.measures, runs_by(material, options.rows)
     require(material, *measures)
     if not measures:
-        raise ValueError("measures: expected at least one to show")
+        raise ValueError("measures: expected at least one measure")
     lines = math.ceil(len(measures) / 4)  # more than four side by side have no room for their titles
     columns = math.ceil(len(measures) / lines)
     drawn: dict[str, list[Curve]] = {measure: [] for measure in measures}

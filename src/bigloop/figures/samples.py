@@ -1,4 +1,4 @@
-"""Sample images of selected generations beside real images, a row a run (Knutsen et al. 2025, fig. 5)."""
+"""Sample images of selected generations beside real images, one row per run (Knutsen et al. 2025, fig. 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strips of sample images over the generations, a block a run (Alemohammad et al. 2024, figs. 26 and 27)."""
+"""Strips of sample images over the generations, one block per run (Alemohammad et al. 2024, figs. 26 and 27)."""
 
 from __future__ import annotations
 

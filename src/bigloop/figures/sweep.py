@@ -1,4 +1,4 @@
-"""Where loops end up, against what distinguishes them: a measure of the last generations over a swept key.
+"""A measure of the last generations against a swept key.
 
 With `effective`, in real rows: how many fresh rows a loop is worth (Alemohammad et al. 2024, figs. 11 and 12).
 """
@@ -100,7 +100,7 @@ def lines_of(ends: Sequence[End], options: Options) -> dict[str, list[End]]:
             if one.x == other.x:
                 shared = " and ".join(filter(None, (options.x, options.by)))
                 raise ValueError(
-                    f"sweep: runs {one.run} and {other.run} share {shared}; choose others in runs or by"
+                    f"sweep: runs {one.run} and {other.run} share {shared}; choose other runs, or another key for by"
                 )
     return lines
 

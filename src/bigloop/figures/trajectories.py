@@ -71,10 +71,10 @@ class Options:
 
 
 def draw(material: Material, options: Options) -> Figure:
-    """A panel a measure, a curve a run, dotted where it is theory; all panels have one x axis."""
+    """A panel a measure, one curve per run, dotted where it is theory; all panels have one x axis."""
     shown = selection(material, options.runs)
     if not options.measures:
-        raise ValueError("measures: expected at least one to show")
+        raise ValueError("measures: expected at least one measure")
     require(shown, *options.measures)
     columns = min(options.columns, len(options.measures))
     lines = math.ceil(len(options.measures) / columns)

@@ -33,7 +33,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
 
 CAPTION = (
     "Wasserstein-1 distance between flattened generated and real images per generation; the dashed line "
-    "is what real images score against other real images, below which the plain distance (left) can fall "
+    "is the real-vs-real floor, below which the plain distance (left) can fall "
     "because at small n it rewards blurred and uniform images, whereas the excess (right) takes half of "
     "each side's distance to itself away."
 )

@@ -29,7 +29,7 @@ class TrainingSet(NamedTuple):
     """What a generation trains on, and where it comes from.
 
     images: Tensor (n, c, h, w): uint8 where all of them are that and the family takes bytes, float32 in [0, 1] where
-    real rows are among others, else float16 as handed over.
+    real rows are among others, else float16 as passed on.
     labels: Tensor (n,), int64, of a conditional family, else None. inputs: SHA-256 of each file it was taken from.
     """
 

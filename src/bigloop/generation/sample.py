@@ -1,4 +1,4 @@
-"""Sample a generation, and read its samples again, from their file or from the weights that made them."""
+"""Sample a generation, and load its samples from their file or regenerate them from the weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sample(
     """Draw `spec.n` rows from the model in the folder `model`; write samples and preview into the folder `out`.
 
     A model that lies elsewhere (a first generation, which several loops share) is linked in. The state of a long
-    sampling is kept in `out` every `save_seconds`, and a call that finds it there goes on from it.
+    sampling is kept in `out` every `save_seconds`, and a call that finds it there continues from it.
     """
     rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report)
     header = {
@@ -92,7 +92,7 @@ def draw(
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
     if not np.isfinite(rows["images"]).all():
-        raise ArtifactError(f"{model}: the model gives values that are not finite; nothing was written")
+        raise ArtifactError(f"{model}: the model generated non-finite values; nothing was written")
     if spec.handover == "uint8":
         rows["images"] = as_bytes(rows["images"])
     return rows, record
@@ -110,7 +110,7 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
 def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[str, np.ndarray], str]:
     """The generation of a preview, all the samples that it is the beginning of (see `draw`), and their SHA-256.
 
-    The samples come from their file, or, where that was deleted, are drawn again exactly.
+    The samples come from their file, or, where that was deleted, are regenerated exactly.
     """
     _, header = read_tensors(preview)
     generation = int(header["generation"])
@@ -118,15 +118,15 @@ def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[
     if path.is_file():
         rows, checksum = read_samples(path, seed, generation)
     else:
-        report(f"generation {generation}: drawing its deleted samples again")
+        report(f"generation {generation}: regenerating its deleted samples")
         spec = parse(SampleSpec, json.loads(header["job"]), f"{preview}: job")
         rows, _ = draw(spec, preview.parent, None, report)
         own = {k: header[k] for k in ("spec", "seed", "generation", "model")}
         checksum = checksum_at(path, rows, own)
     if checksum != header["samples"]:
         raise ArtifactError(
-            f"{path}: not the samples that {preview.name} beside it was made with (another device or number of "
-            "threads, perhaps); delete both and run snakemake with their names as targets"
+            f"{path}: not the samples that {preview.name} beside it belongs to (perhaps another device or number of "
+            "threads); delete both and run snakemake with their names as targets"
         )
     return generation, rows, checksum
 

@@ -1,4 +1,4 @@
-"""Models on disk: a fresh one, one written with its record, one read back; and which samples may go."""
+"""Models on disk: create, write and load them; and which samples may be deleted."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def new_model(
     """
     cls = family(spec.family)
     if cls.revision != spec.revision:
-        raise SpecError(f"{spec.family}: revision {spec.revision} asked for, the code is at {cls.revision}")
+        raise SpecError(
+            f"{spec.family}: revision {spec.revision} requested, but the code is at {cls.revision}"
+        )
     options: Any = parse(cls.Options, spec.options | (spec.sampler or {}), spec.family)
     given = {"classes": classes} if declared("families")[spec.family].conditional else {}
     return cls.fresh(options, shape, torch_generator(seed, generation, "weights", device=device), **given)
@@ -79,7 +81,7 @@ def load_model(
     tensors, header = read_tensors(folder / "model.safetensors")
     spec = parse(TrainSpec, record["spec"], f"{folder / 'model.json'}: spec")
     if header["sha256"] != record["sha256"] or header.get("spec") != digest(spec):
-        raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")
+        raise ArtifactError(f"{folder}: model.json and model.safetensors do not match; delete both")
     model = fresh_model(
         dataclasses.replace(spec, model=dataclasses.replace(spec.model, sampler=sampler)), device
     )

@@ -113,7 +113,7 @@ def _continue_from(previous: Path, spec: TrainSpec, model: Family, report: Repor
     check_place(previous, record, spec.seed, spec.generation - 1)
     inputs = {"model": record["sha256"]}
     if record["spec"].get("weights"):
-        report("the weights of generation 1 were imported: the optimizer starts fresh")
+        report("the weights of generation 1 were imported: the optimiser starts fresh")
         going_on.resume_from(before.state()[0], {})
         return inputs
     tensors, header = read_tensors(previous / OPTIMIZER_FILE)

@@ -28,7 +28,7 @@ def classify(
 ) -> float:
     """Train the classifier; write it and its judgement of the real training set; returns its test accuracy.
 
-    A training that was stopped goes on from the state that it left in `out`.
+    A training that was stopped continues from the state that it left in `out`.
     """
     device = default_device()
     images, labels, data_checksum = load_verified(data, "train")
@@ -68,7 +68,7 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     )
     tensors, header = read_tensors(folder / "model.safetensors")
     if header.get("spec") != digest(spec):
-        raise ArtifactError(f"{folder}: model.json and model.safetensors do not belong together; delete both")
+        raise ArtifactError(f"{folder}: model.json and model.safetensors do not match; delete both")
     about = dataset(spec.dataset)
     net = Classifier(spec, about.shape, len(about.classes))
     net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})

@@ -52,7 +52,7 @@ def critics(spec: CriticsSpec, runs: Path, report: Report = lambda line: None) -
 
 
 def first_samples(folder: Path, n: int, seed: int, report: Report) -> np.ndarray:
-    """The first n samples of a generation, (n, c, h, w) as handed over: from its preview where that has as many."""
+    """The first n samples of a generation, (n, c, h, w) as passed on: from its preview where that has as many."""
     preview = folder / "preview.safetensors"
     tensors, _ = read_tensors(preview)
     if n > len(tensors["images"]):

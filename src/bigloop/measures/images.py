@@ -154,8 +154,8 @@ def find_classifier(data_spec: Data) -> Path:
     ]
     if not found:
         raise ArtifactError(
-            f"results/classifier/{name}-*: no classifier is trained yet; "
-            "make it with `snakemake --cores 2 classifiers`"
+            f"results/classifier/{name}-*: no trained classifier; "
+            "train one with `snakemake --cores 2 classifiers`"
         )
     return max(found, key=lambda path: path.stat().st_mtime).parent
 

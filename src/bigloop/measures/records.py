@@ -46,7 +46,7 @@ class Kept:
         try:
             return read_tensors(path)[0][name]
         except ArtifactError:
-            self.report(f"{path}: {'damaged' if path.is_file() else 'not there yet'}, computed now")
+            self.report(f"{path}: {'damaged' if path.is_file() else 'not there yet'}; computing it")
         computed = np.asarray(compute())
         try:
             write_tensors(path, {name: computed}, {})
@@ -115,7 +115,7 @@ def as_records(
     values = [(name, result, "")] if isinstance(result, float) else result
     for measured, value, _ in values:
         if not math.isfinite(value):
-            raise ArtifactError(f"{measured}: came out as {value}; nothing was written")
+            raise ArtifactError(f"{measured}: is {value}; nothing was written")
     n, k = cast(int | None, options.get("n")), cast(int | None, options.get("k"))
     return [record(measured, value, n, detail, k) for measured, value, detail in values]
 

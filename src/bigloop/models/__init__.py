@@ -133,7 +133,7 @@ class Stacked(Protocol):
     """A family of points of R^d, many replicates of which are trained at once; what differs from `Family`.
 
     Every tensor has the replicate as its first dimension, and a replicate's result is that of the same replicate
-    alone, up to rounding. `streams`: models.stacked.Streams, a random stream a replicate.
+    alone, up to rounding. `streams`: models.stacked.Streams, one random stream per replicate.
     """
 
     Options: ClassVar[type]
@@ -146,7 +146,7 @@ class Stacked(Protocol):
         ...
 
     def fit(self, rows: Any, budget: Any, streams: Any, report: Report) -> dict[str, np.ndarray]:
-        """Train on rows, Tensor (replicates, n, d), going on from what was learnt before; returns the means over
+        """Train on rows, Tensor (replicates, n, d), continuing from what was learnt before; returns the means over
         this training of losses and the like, (replicates,) each."""
         ...
 

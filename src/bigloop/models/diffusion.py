@@ -45,7 +45,7 @@ def guidance(conditional: Eps, unconditional: Eps, bias: float) -> Eps:
     At λ = `bias` = 1 only the conditional one is evaluated. Raises SpecError for λ = 0.
     """
     if bias <= 0:
-        raise SpecError(f"bias: {bias} asks for infinite guidance, w = 1/λ − 1; for ddpm give λ above 0")
+        raise SpecError(f"bias: {bias} means infinite guidance (w = 1/λ − 1); ddpm needs λ above 0")
     if bias == 1:
         return conditional
     w = 1 / bias - 1

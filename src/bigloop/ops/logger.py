@@ -219,7 +219,7 @@ class LogHandler(LogHandlerBase):
             run, took = self.run, duration(time.time() - self.run.begun)
             run.active.clear()
             run.left = None
-            hint = "" if run.done == run.total else "; run the same command again to go on"
+            hint = "" if run.done == run.total else "; rerun the same command to continue"
             self._tell(f"{run.title}: {run.view().summary} after {took}{hint}")
             run.total = 0
         super().close()

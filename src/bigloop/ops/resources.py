@@ -1,7 +1,7 @@
-"""What a job will need, from what it is told: memory in MB and time in minutes, as a cluster asks for them.
+"""Memory (MB) and time (minutes) that a job requests on a cluster, from its specification.
 
 Generous by intention: a job that asks for too little is stopped. It then runs again with more, and a
-training goes on from its saved state.
+training continues from its saved state.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bigloop.spec.runs import Data
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
 COPIES = 3  # of the training rows while they are gathered
-SIMULATING_MINUTES = 240  # of a block; one that is stopped goes on from its saved state
+SIMULATING_MINUTES = 240  # of a block; one that is stopped continues from its saved state
 ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
 IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
 PLANNING = 4e-3  # seconds in which Snakemake plans a job: found for 1,500 and for 6,000 jobs, on two cores

@@ -1,4 +1,4 @@
-"""The jobs of a workflow as their files show them: done, running and how far, failed and why, stopped, or missing.
+"""The state of a workflow's jobs, from their files: done, running, failed, stopped or missing.
 
     jobs = generations(run, seed=0, results=Path("results"))    # {1: (train, sample, measure), …}
 

@@ -49,7 +49,7 @@ class Job:
         traceback; it is raised where there is no log.
         """
         if self.failed:
-            log.error("error: not tried again, because it failed permanently: %s", self.failed.message)
+            log.error("error: not retried, because it failed permanently: %s", self.failed.message)
             return 1
         try:
             start()
@@ -126,4 +126,4 @@ def take_share(threads: int, wanted: int | None) -> None:
     if wanted == 0:
         gpus.hide_gpus()
     elif wanted == 1 and gpus.lease_gpu() is None:
-        log.warning("warning: a GPU was asked for, but none is visible here; using the CPU")
+        log.warning("warning: a GPU was requested, but none is visible; using the CPU")

@@ -20,5 +20,5 @@ def spare_memory() -> int:
 
 
 def gigabytes(number: float) -> str:
-    """A number of bytes as people read it: 12.3 GB."""
+    """A size in readable units: 12.3 GB."""
     return f"{number / 1e9:.1f} GB"

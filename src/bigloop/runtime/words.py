@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 42 s, 3 min 05 s, 2 h 10 min."""
+    """A duration in readable units: 42 s, 3 min 05 s, 2 h 10 min."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -36,7 +36,7 @@ def _rounded(seconds: float, unit: float, name: str) -> tuple[str, str]:
 
 
 def size(number: float) -> str:
-    """A number of bytes as people read it: 640 B, 3.8 MB, 1.2 GB; 1 kB is 1,000 bytes."""
+    """A size in readable units: 640 B, 3.8 MB, 1.2 GB; 1 kB is 1,000 bytes."""
     units = iter(("B", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while round(number, 1) >= 1_000 and unit != "TB":

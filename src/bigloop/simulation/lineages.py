@@ -1,4 +1,4 @@
-"""A whole loop in one process, many seeds at once, for families too cheap for a job a generation.
+"""A whole loop in one process, many seeds at once, for families too cheap for one job per generation.
 
     simulate(spec, results / "runs" / spec.run.folder / "seeds-0-49" / "gens-1-51", log.info)
 
@@ -7,10 +7,10 @@ sampled and measured. A job is a block of seeds and generations. Its folder gets
 
     measures.csv            seed, generation, measure, value, n, k, detail
     points.safetensors      the first seed's points of each measured generation, for figures
-    state.safetensors       all that a later block goes on from, and the records
+    state.safetensors       all that a later block continues from, and the records
 
-A job that was stopped goes on from the generation that it saved last, and one that asks for more seeds or generations
-than an earlier one goes on from what that one had: no generation is made twice.
+A job that was stopped continues from the generation that it saved last, and one that asks for more seeds or generations
+than an earlier one continues from what that one had: no generation is made twice.
 """
 
 from __future__ import annotations

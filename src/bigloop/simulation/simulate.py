@@ -1,4 +1,4 @@
-"""One simulating job: where it begins, how it goes on, and what it writes."""
+"""One simulation job: where it starts or resumes, and what it writes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def simulate(
     for begun in beginnings(spec, out):
         if begun.generation >= spec.first:
             seeds = f"{len(begun.seeds)} seed{'s' * (len(begun.seeds) > 1)}"
-            report(f"going on after generation {begun.generation} with {seeds}")
+            report(f"resuming after generation {begun.generation} with {seeds}")
         parts.append(begun)
         _finish(spec, parts, out, report, save_seconds)
     whole = Lineages.joined(parts, spec.seeds)
@@ -87,7 +87,7 @@ def _finish(
 
 
 def beginnings(spec: SimulateSpec, out: Path) -> list[Lineages]:
-    """What the seeds of a block go on from: blocks that got furthest, then the block before, or nothing.
+    """What the seeds of a block continue from: blocks that got furthest, then the block before, or nothing.
 
     Of this job's own unfinished state, and of other blocks that begin alike and end no later, all seeds that they
     hold are taken over; the other seeds begin after the block before.
@@ -115,7 +115,7 @@ def _before(spec: SimulateSpec, seeds: tuple[int, ...], out: Path) -> Lineages:
 
 
 def _others(spec: SimulateSpec, out: Path) -> list[Lineages]:
-    """The states that this block may go on from: its own unfinished one, and those of blocks that begin alike."""
+    """The states that this block may continue from: its own unfinished one, and those of blocks that begin alike."""
     key, places = key_of(spec), f"seeds-*/gens-{spec.first}-*"
     found = []
     for name in (STATE, UNFINISHED):
@@ -134,7 +134,7 @@ def key_of(spec: SimulateSpec) -> str:
     model, about = family(spec.run.model.family), spec.run.model
     if model.revision != about.revision:
         raise SpecError(
-            f"{about.family}: revision {about.revision} asked for, the code is at {model.revision}"
+            f"{about.family}: revision {about.revision} requested, but the code is at {model.revision}"
         )
     return digest(
         {"run": spec.run, "first": spec.first, "measures": spec.measures, "every": spec.measure_every}, 64

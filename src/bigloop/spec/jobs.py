@@ -1,4 +1,4 @@
-"""What each kind of job is told."""
+"""The specification of each kind of job."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TrainSpec:
 
     @property
     def continues(self) -> bool:
-        """Whether it goes on from the weights and the optimiser's state of the generation before."""
+        """Whether it continues from the weights and the optimiser state of the generation before."""
         return self.start == "continue"
 
 
@@ -180,10 +180,10 @@ class ClassifierSpec:
         84, "units of the penultimate layer, the features of fid", minimum=1, maximum=65_536
     )
     epochs: int = option(12, "passes over the real training set", minimum=1, maximum=MOST_EPOCHS)
-    batch_size: int = option(128, "images a step", minimum=1)
+    batch_size: int = option(128, "images per step", minimum=1)
     learning_rate: float = option(2e-3, "peak of the one-cycle schedule (AdamW)", above=0, maximum=1e6)
     shift: int = option(2, "training images are shifted by up to this many pixels", minimum=0, maximum=1024)
-    dropout: float = option(0.2, "share of features dropped in training", minimum=0, below=1)
+    dropout: float = option(0.2, "fraction of features dropped in training", minimum=0, below=1)
     seed: int = option(0, "seed of the weights, the order and the shifts", minimum=0, maximum=2**53)
     revision: int = 1  # of the code
 

@@ -174,7 +174,7 @@ class RuleSpec:
 
 @dataclass(frozen=True)
 class LoopSpec:
-    """A self-consuming loop: what each generation trains on and what it hands over.
+    """A self-consuming loop: what each generation trains on and what it passes on.
 
     `rules`, by name: each is a key of the loop, and left out where none is given.
     """
@@ -182,11 +182,11 @@ class LoopSpec:
     initial: Initial = option(description="Generation 1, which trains on real rows alone.")
     samples: int = option(description="rows that each generation generates", minimum=1, maximum=MOST_ROWS)
     real: Real = option(description="Real rows in the training sets of the later generations.")
-    synthetic: Synthetic = option(description="Generated rows in the training sets of the later generations.")
+    synthetic: Synthetic = option(description="Generated rows in the training sets of later generations.")
     budget: Budgets = option(description="How long generation 1 and each later one train.")
     bias: float = option(1.0, "sampling bias λ: 1 unbiased, towards 0 at the modes", minimum=0, maximum=1)
     start: Start = option(
-        "scratch", "from new weights, or from those and the optimiser's state of the generation before"
+        "scratch", "from new weights, or from those and the optimiser state of the generation before"
     )
     handover: Handover | None = option(
         None, "precision in which samples are passed on; if not given, that of the dataset's source"
@@ -195,7 +195,7 @@ class LoopSpec:
 
     @property
     def continues(self) -> bool:
-        """Whether each generation goes on from the weights and the optimiser's state of the one before."""
+        """Whether each generation continues from the weights and the optimiser state of the one before."""
         return self.start == "continue"
 
 

@@ -7,7 +7,7 @@
 and read once an epoch. On a GPU a whole step, the choice of the batch and the sums of the losses included, is
 recorded once as a CUDA graph and then replayed: the networks here are so small that launching their kernels one by one
 costs many times their arithmetic. With a `Checkpoint` the whole state of the training is saved now and then, and a
-call that finds it goes on from there, on a CPU bit by bit as if it had never stopped.
+call that finds it continues from there, on a CPU bit by bit as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def run(
     state = checkpoint.load() if checkpoint else None
     if state is not None:
         _restore(state, learner or {}, stream, tally)
-        report(f"going on from step {tally.done:,} of {steps:,}")
+        report(f"resuming at step {tally.done:,} of {steps:,}")
     losses: dict[str, Tensor] = {}
     chosen = torch.zeros(batch_size, dtype=torch.int64, device=generator.device)
 

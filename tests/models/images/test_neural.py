@@ -228,5 +228,5 @@ def test_a_stopped_sampling_goes_on_bit_identical(
     assert torch.equal(drawn(kind, model, 50, 3), whole)
     assert len(calls) == 4  # two of the first call, and the two that were missing
     first, *told = lines
-    assert first == "going on from image 32 of 50"
+    assert first == "resuming at image 32 of 50"
     assert [(p.done, p.resumed_at) for p in told] == [(48, 32), (50, 32)]

@@ -1,6 +1,6 @@
-"""What the papers claim, each held against the tables of an experiment: verified, contradicted, or not tested.
+"""The claims of the papers, tested on the tables of an experiment: verified, contradicted, or not tested.
 
-    claims_table(measures, runs, critics, verdicts)      # one row a claim, all of them always
+    claims_table(measures, runs, critics, verdicts)      # one row per claim, all of them always
 
 A claim is a sentence and a test, which collects evidence: trends of runs, or differences between two runs that are the
 same in every model and loop option but the one in question. `numbers` has all of it.

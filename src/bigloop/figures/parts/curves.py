@@ -1,4 +1,4 @@
-"""The panel that most figures are made of: a measure over generations, a curve a run, and the real floor."""
+"""The panel that most figures are made of: a measure over generations, one curve per run, and the real floor."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def draw_curves(
 
 
 def draw_floors(ax: Axes, material: Material, measure: str, drawn: list[Curve]) -> dict[str, float]:
-    """Draw what real images score against other real images, for the n of each curve; returns run → floor."""
+    """Draw the real-vs-real floor, for the n of each curve; returns run → floor."""
     keys = {c.run: (dataset_of(material, c.run), c.n) for c in drawn}
     values = {key: reference(material, measure, *key) for key in dict.fromkeys(keys.values())}
     several = len({dataset for dataset, _ in values}) > 1

@@ -47,27 +47,29 @@ class DDPM(NeuralFamily):
     @dataclass(frozen=True)
     class Options:
         width: int = option(128, "channels at full resolution", minimum=1)
-        multiplier: int = option(2, "lower resolutions have so many times the channels", minimum=1)
+        multiplier: int = option(2, "factor of channels at lower resolutions", minimum=1)
         blocks: int = option(2, "residual blocks on each side at each of the three resolutions", minimum=1)
-        patch: int = option(1, "patches of this many pixels squared are folded into channels", minimum=1)
+        patch: int = option(1, "side of the pixel patches folded into channels", minimum=1)
         timesteps: int = option(500, "steps T from data to noise", minimum=2)
         beta_first: float = option(1e-4, "variance β of the first step's noise", above=0, below=1)
         # Ho et al. have 0.02 at T = 1 000; half the steps need twice that, or x_T is not yet noise.
         beta_last: float = option(0.04, "β of the last step, linear between them", above=0, below=1)
-        loss: Literal["noise", "velocity"] = option("noise", "whose squared error training lowers")
+        loss: Literal["noise", "velocity"] = option("noise", "target of the squared error")
         times: Literal["uniform", "logit_normal"] = option(
             "uniform",
             "how training draws its steps; logit_normal prefers the middle, where shapes are decided",
         )
-        label_dropout: float = option(0.1, "share of labels dropped in training", minimum=0, maximum=1)
-        batch_size: int = option(128, "images a step", minimum=1)
+        label_dropout: float = option(0.1, "fraction of labels dropped in training", minimum=0, maximum=1)
+        batch_size: int = option(128, "images per step", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate", above=0)
-        decay: Literal["none", "linear"] = option("linear", "of the learning rate, to 0 in each training")
+        decay: Literal["none", "linear"] = option(
+            "linear", "decay decay decay of the learning rate, to 0 in each training"
+        )
         average_decay: float = option(0.999, "decay of the weights' moving average", minimum=0, below=1)
         sampler: Literal["ddpm", "ddim"] = option("ddpm", "ancestral, or deterministic", sampling=True)
         sampling_steps: int = option(
             50,
-            "steps of ddim; ddpm makes all T",
+            "steps of ddim; ddpm takes all T",
             minimum=1,
             at_most="timesteps",
             where={"sampler": "ddim"},
@@ -92,7 +94,7 @@ class DDPM(NeuralFamily):
     def build(self) -> dict[str, nn.Module]:
         o = self.options
         if self.classes is None:
-            raise SpecError("ddpm: learns images of given classes, and got no classes")
+            raise SpecError("ddpm: learns images of given classes, but got no classes")
         return {
             "unet": Averaged(
                 UNet(self.shape, self.classes, o.width, o.blocks, o.patch, o.multiplier), o.average_decay

@@ -140,7 +140,7 @@ class NeuralFamily:
             done = state["done"]
             rows[:done] = state["rows"].to(self.device)
             generator.set_state(state["generator"])
-            checkpoint.report(f"going on from image {done:,} of {n:,}")
+            checkpoint.report(f"resuming at image {done:,} of {n:,}")
         started, begun, saved = time.monotonic(), done, done
         with stop_signals(enabled=checkpoint is not None) as stopped:
             while done < n:

@@ -48,7 +48,7 @@ class WGANGP(NeuralFamily):
         critic_output: Literal["sigmoid", "linear"] = option("sigmoid", "last layer of the critic")
         generator_norm: Literal["instance", "batch"] = option("instance", "normalisation in the generator")
         slope: float = option(0.2, "negative slope of LeakyReLU", minimum=0)
-        batch_size: int = option(64, "images a step", minimum=1)
+        batch_size: int = option(64, "images per step", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate, for both networks", above=0)
         beta1: float = option(0.9, "Adam's decay of the gradient's mean", minimum=0, below=1)
         beta2: float = option(0.999, "Adam's decay of the gradient's square", minimum=0, below=1)

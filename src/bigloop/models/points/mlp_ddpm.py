@@ -35,13 +35,13 @@ class MLPDDPM(StackedFamily):
     class Options:
         hidden: int = option(64, "units of each hidden layer", minimum=1)
         layers: int = option(3, "hidden layers", minimum=1)
-        time_waves: int = option(4, "sine and cosine of so many frequencies of t / T are given", minimum=1)
-        scale: float = option(1.0, "the network sees points divided by this", above=0)
+        time_waves: int = option(4, "frequencies of t / T given to the network as sine and cosine", minimum=1)
+        scale: float = option(1.0, "points are divided by this before the network", above=0)
         timesteps: int = option(100, "steps T from data to noise", minimum=2)
         # a tenth of Ho et al.'s steps, with ten times their β: ᾱ_T = 2e-5
         beta_first: float = option(1e-3, "variance β of the first step's noise", above=0, below=1)
         beta_last: float = option(0.2, "β of the last step, linear between them", above=0, below=1)
-        batch_size: int = option(512, "points a step", minimum=1)
+        batch_size: int = option(512, "points per step", minimum=1)
         learning_rate: float = option(2e-3, "Adam's learning rate", above=0)
         average_decay: float = option(
             0.995, "decay of the weights' moving average, which is sampled", minimum=0, below=1
