@@ -18,9 +18,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from bigloop.artifacts import read_tensors
+from bigloop.spec.faults import shown
 from bigloop.spec.options import SpecError, digest, option, parse, to_dict
 from bigloop.spec.registry import Registry
-from bigloop.spec.runs import Data, DatasetSpec, Handover
+from bigloop.spec.runs import MOST_ROWS, Data, DatasetSpec, Handover
 
 SOURCES = Registry(
     "sources",
@@ -44,9 +45,13 @@ class DataError(RuntimeError):
 class SourceOptions:
     """What a config may say of every source of images."""
 
-    root: str | None = option(None, "folder or file with the user's data; without it, a download is tried")
+    root: str | None = option(
+        None, "folder or file with your data; without it, a download is tried", maximum=4096
+    )
     classes: tuple[str, ...] = option((), "classes to take, in this order; none: all")
-    rows: int | None = option(None, "at most so many images of each split, drawn by seed", minimum=1)
+    rows: int | None = option(
+        None, "at most so many images of each split, drawn by seed", minimum=1, maximum=MOST_ROWS
+    )
     splits: tuple[Split, ...] = option(
         ("train",),
         "splits that are joined as training data; without a test split left, 10 % are held out by seed",
@@ -141,6 +146,8 @@ def configured(name: str, given: Mapping[Any, Any], where: str) -> tuple[Dataset
         listing = about.listing(options, root)
     except DataError as error:
         raise SpecError(f"{where}.root: {error}") from None
+    except OSError as error:
+        raise SpecError(f"{where}.root: {shown(options.root)}: cannot be read ({error.strerror})") from None
     try:
         classes, rows = totals(listing, options)
     except SpecError as error:
