@@ -65,7 +65,7 @@ test: lint
 	$(PYTEST)
 
 test-fast: lint
-	$(PYTEST) -m "not workflow and not long and not slow"
+	$(PYTEST) -m "not workflow and not slurm and not long and not slow"
 
 test-slow: $(STAMP)
 	$(PYTEST) -m slow

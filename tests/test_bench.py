@@ -40,6 +40,8 @@ from bigloop.models.images.wgan_gp import WGANGP
 from bigloop.runtime.progress import Reporter
 from bigloop.training.recorded import GRAPHS
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
 

@@ -92,7 +92,7 @@ def test_a_plugin_of_the_documentation_is_found_and_its_config_is_accepted(name:
     for key, value in given.items():
         config[key] = {**config[key], **value} if isinstance(value, dict) else value
     command = [sys.executable, "-c", PLANS, json.dumps(config)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert name in done.stdout
 

@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def setup(checkout: Path) -> subprocess.CompletedProcess[str]:
     command = ["make", "setup", f"PYTHON={checkout / 'python'}"]
-    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=600)
 
 
 def test_set_up_says_a_line_a_phase_and_the_rest_is_in_the_file_that_it_names(checkout: Path) -> None:

@@ -202,6 +202,7 @@ def test_each_run_is_judged_by_itself() -> None:
     assert list(table["verdict"]) == ["stable", "drift"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_noise_alone_is_collapse_or_drift_no_oftener_than_the_error_rate_says(seeds: int) -> None:
     runs = [measures(seeds, 6, run=f"run {i}", noise=1.0, rng=i) for i in range(150)]

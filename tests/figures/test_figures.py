@@ -30,7 +30,10 @@ from bigloop.figures.parts.tiles import mosaic
 from bigloop.spec.options import SpecError, parse
 
 Make = Callable[..., Material]
-pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # a layout that does not fit is a warning
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
+]
 
 LONG = {
     f"r{i}": ("wgan_gp", f"WGAN-GP with a long label, five critic iterations, λ = {i}") for i in range(10)

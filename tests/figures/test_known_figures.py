@@ -21,7 +21,10 @@ from bigloop.figures.parts import style
 from bigloop.metrics.theory import expected_sd, fresh_recursion
 from bigloop.spec.options import SpecError, parse
 
-pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # a layout that does not fit is a warning
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
+]
 
 NAMES = ("trajectories", "point_clouds", "sweep", "mode_seeking")
 DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon")

@@ -21,7 +21,10 @@ from bigloop.figures.parts import style
 from bigloop.spec.options import SpecError, parse
 
 Make = Callable[..., Material]
-pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # a layout that does not fit is a warning
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
+]
 
 NAMES = ("quality_diversity", "parameter_distance", "bias", "embedding", "strips")
 MORE = ("fid", "precision", "recall", "density", "coverage", "intra_class_variance", "nearest_real")

@@ -43,6 +43,8 @@ from bigloop.spec.jobs import ClassifierSpec, CriticsSpec, FloorSpec, MeasureSpe
 from bigloop.spec.options import SpecError, digest
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 TINY = ClassifierSpec("mnist", width=2, features=16, epochs=1, learning_rate=1e-2)
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -73,6 +73,7 @@ def test_accuracy_is_the_share_of_labels_that_are_most_probable() -> None:
     assert accuracy(Judgement(probabilities, probabilities), np.array([0, 1, 1, 1])) == 0.75
 
 
+@pytest.mark.long
 def test_one_seed_trains_one_classifier_that_knows_digits(small_mnist: Path) -> None:
     images, labels = load(small_mnist, "train")
     test_images, test_labels = load(small_mnist, "test")

@@ -51,6 +51,7 @@ def assert_same_features(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.long
 def test_features_are_the_extractors_for_grey_images_as_bytes_in_three_channels(
     weights: Path, extractor: Extractor, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +64,7 @@ def test_features_are_the_extractors_for_grey_images_as_bytes_in_three_channels(
     assert_same_features(found, expected.numpy())
 
 
+@pytest.mark.long
 def test_values_outside_the_range_are_clipped_and_colours_kept(weights: Path, extractor: Extractor) -> None:
     images = np.random.default_rng(0).normal(0.5, 1, size=(2, 3, 28, 28)).astype(np.float16)
     found = inception_features(images, str(weights), CPU)
@@ -109,6 +111,7 @@ def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> 
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.long
 def test_the_same_weights_as_safetensors_give_the_same_features(weights: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).random((2, 1, 28, 28), np.float32)
     path = tmp_path / "weights.safetensors"

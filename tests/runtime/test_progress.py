@@ -99,10 +99,12 @@ def test_what_cannot_be_understood_is_as_good_as_nothing(log: Path, content: byt
 
 
 def test_lines_are_logged_and_progress_now_and_then_and_at_the_end(
-    report: Reporter, log: Path, caplog: pytest.LogCaptureFixture
+    report: Reporter, log: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "bigloop")
     logging.getLogger("bigloop").propagate = True
+    now = room.time.monotonic()
+    monkeypatch.setattr(room.time, "monotonic", lambda: now)
     report("training on 600 images")
     for step in range(1, 1_001):
         report(Progress("step", step, 1_000))

@@ -28,6 +28,8 @@ from bigloop.spec.options import parse
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import LoopSpec, RunSpec
 
+pytestmark = pytest.mark.long
+
 EPOCH = {"initial": {"epochs": 1}, "retrain": {"epochs": 1}}
 QUIET: Callable[[str], None] = lambda line: None  # noqa: E731
 

@@ -154,7 +154,7 @@ rule all:
 """
     )
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--printshellcmds"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=3000, check=False)
     assert done.returncode == 0, done.stderr[-6000:]
     names = {path.name for path in tmp_path.iterdir()} - {".snakemake"}
     assert names == {"Snakefile", "config.yaml", "done", prefix}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,18 @@ def test_an_interrupted_workflow_cancels_its_jobs(known: Workplace, tmp_path: Pa
         env=environment(cluster, "sge"),
         start_new_session=True,
     )
-    while (
-        not (logs := list(known.directory.glob("results/runs/*/*/*/simulate.log"))) or not logs[0].read_text()
-    ):
-        assert workflow.poll() is None
-        time.sleep(0.1)
-    workflow.send_signal(signal.SIGINT)
-    assert workflow.wait() != 0
-    assert "qdel 0" in (cluster / "calls").read_text()
-    assert "143" in {path.read_text().strip() for path in cluster.glob("*.exit")}
+    try:
+        while (
+            not (logs := list(known.directory.glob("results/runs/*/*/*/simulate.log")))
+            or not logs[0].read_text()
+        ):
+            assert workflow.poll() is None
+            time.sleep(0.1)
+        workflow.send_signal(signal.SIGINT)
+        assert workflow.wait() != 0
+        assert "qdel 0" in (cluster / "calls").read_text()
+        assert "143" in {path.read_text().strip() for path in cluster.glob("*.exit")}
+    finally:
+        for path in cluster.glob("*.pid"):  # one that was submitted again while the workflow ended, too
+            with suppress(ProcessLookupError):
+                os.killpg(int(path.read_text()), signal.SIGKILL)

@@ -30,7 +30,7 @@ def status(workplace, checkout, monkeypatch):
         config.write_text(yaml.safe_dump(workplace.config, sort_keys=False))
         place = ("--configfile", str(config), "--results", str(workplace.directory / "results"))
         command = [sys.executable, "-m", "bigloop", "status", *place, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
 
     return call
 

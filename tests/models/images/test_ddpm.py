@@ -128,6 +128,7 @@ def test_the_loss_is_the_mean_squared_error_of_its_target_at_a_uniform_step(targ
     assert loss.item() == pytest.approx(error.square().mean().item(), rel=1e-3)
 
 
+@pytest.mark.long
 def test_training_learns_flat_images_of_each_class() -> None:
     rows, labels = rows_and_labels()
     learning = {"loss": "velocity", "learning_rate": 3e-3, "average_decay": 0.98}

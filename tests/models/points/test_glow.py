@@ -122,6 +122,7 @@ def test_a_coupling_scales_by_a_bounded_factor() -> None:
     assert log_scale.abs().max() <= LOG_SCALE
 
 
+@pytest.mark.long
 def test_a_fitted_density_integrates_to_1(fitted: Glow) -> None:
     side = torch.linspace(-10, 25, 351)
     grid = torch.cartesian_prod(side, side)[None]

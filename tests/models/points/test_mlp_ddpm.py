@@ -161,6 +161,7 @@ def test_every_step_has_time_features_of_its_own() -> None:
     assert features.abs().max() <= 1
 
 
+@pytest.mark.long
 def test_a_short_training_finds_two_modes_and_nothing_between() -> None:
     generator = np.random.default_rng(0)
     centres = 4 * generator.integers(2, size=4_000) - 2

@@ -159,6 +159,7 @@ def ring(n: int, seed: int) -> Tensor:
     return torch.from_numpy(centres + 0.05**0.5 * generator.standard_normal((n, 2))).float()[None]
 
 
+@pytest.mark.long
 def test_a_short_training_with_the_penalty_reaches_all_modes_of_a_ring() -> None:
     model = MLPGAN.fresh(MLPGAN.Options(loss="wgan_gp", hidden=32, learning_rate=1e-3), 2, streams(0))
     centres = 2 * torch.tensor([[math.cos(math.pi * k / 4), math.sin(math.pi * k / 4)] for k in range(8)])

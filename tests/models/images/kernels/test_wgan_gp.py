@@ -210,6 +210,7 @@ def test_a_norms_bend_is_autograds_second_derivative() -> None:
     close(bend - bend.mean(0), expected)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_freed_memory_is_kept_for_the_next_step() -> None:
     script = """
