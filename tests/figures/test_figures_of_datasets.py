@@ -112,3 +112,10 @@ def test_critic_matrices_say_where_two_runs_have_no_data_in_common(make_material
     words = [text.get_text() for ax in fig.axes for text in ax.texts]
     assert words.count("other data") == 4
     assert sum(bool(ax.images) for ax in fig.axes) == 5
+
+
+def test_the_baselines_of_two_datasets_can_be_told_apart(two: Material) -> None:
+    (ax, *_) = drawn("fid", two).axes
+    floors = {line.get_label(): line for line in ax.lines if str(line.get_label()).startswith("real vs real")}
+    assert set(floors) == {"real vs real (mnist)", "real vs real (clothes)"}
+    assert len({str(line._unscaled_dash_pattern) for line in floors.values()}) == 2

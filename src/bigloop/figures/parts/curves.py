@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from bigloop.figures.parts.notes import n_note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+FLOORS = ("--", "-.", (0, (6, 3)), (0, (3, 1, 1, 1, 1, 1)))  # of the real data of each dataset
 
 
 def draw_curves(
@@ -66,14 +70,15 @@ def draw_floors(ax: Axes, material: Material, measure: str, drawn: list[Curve]) 
     keys = {c.run: (dataset_of(material, c.run), c.n) for c in drawn}
     values = {key: reference(material, measure, *key) for key in dict.fromkeys(keys.values())}
     several = len({dataset for dataset, _ in values}) > 1
+    strokes = dict(zip(dict.fromkeys(dataset for dataset, _ in values), cycle(FLOORS), strict=False))
     for (dataset, _), value in values.items():
         if value is not None:
             label = f"real vs real ({dataset})" if several else "real vs real"
-            draw_reference(ax, value, label)
+            draw_reference(ax, value, label, strokes[dataset])
     return {run: value for run, key in keys.items() if (value := values[key]) is not None}
 
 
-def draw_reference(ax: Axes, value: float, label: str, linestyle: str = "--") -> None:
+def draw_reference(ax: Axes, value: float, label: str, linestyle: Any = "--") -> None:
     """A grey horizontal line for something that does not change with the generation."""
     line = ax.axhline(
         value, color=style.REFERENCE, linestyle=linestyle, linewidth=1.2, zorder=1.5, label=label
