@@ -1,7 +1,7 @@
 # make figures   set up, run the default experiment (config.yaml), write its report
 # make test      set up, check and test everything, as CI does
 # make test-fast lint and the quick tests, in two minutes
-# make test-slow what takes too long for every change: a campaign of kills, and tests marked slow
+# make test-slow what takes too long for every change: a campaign of kills
 # make schema    rewrite what is generated from the code: registered.json and config.schema.yaml
 # make docs      the documentation, into site/
 # make setup     the environment alone: .venv, from the locked requirements
@@ -65,10 +65,9 @@ test: lint
 	$(PYTEST)
 
 test-fast: lint
-	$(PYTEST) -m "not workflow and not slurm and not long and not slow"
+	$(PYTEST) -m "not workflow and not slurm and not long"
 
 test-slow: $(STAMP)
-	$(PYTEST) -m slow
 	$(BIN)/python tests/campaign.py --kills 20
 
 clean:
