@@ -26,6 +26,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "tests"
 SPLITS = ("train", "test")
 OF_SLURM = ("tests/workflow/test_cluster.py", "tests/workflow/test_slurm.py")
+WHOLE = (
+    "tests/workflow/test_datasets.py",
+    "tests/workflow/test_plugins.py",
+)  # each runs a workflow once for its tests
 
 # No test has a deadline: how long an example takes is the machine's business.
 settings.register_profile("bigloop", deadline=None)
@@ -61,7 +65,7 @@ class Schedule(LoadScopeScheduling):
         module = nodeid.partition("::")[0]
         if module in OF_SLURM:
             return "slurm"
-        return nodeid if "tests/workflow/" in module else module
+        return nodeid if "tests/workflow/" in module and module not in WHOLE else module
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
