@@ -96,7 +96,7 @@ def test_an_interrupted_workflow_cancels_its_jobs(known: Workplace, tmp_path: Pa
             time.sleep(0.1)
         workflow.send_signal(signal.SIGINT)
         assert workflow.wait() != 0
-        assert "qdel 0" in (cluster / "calls").read_text()
+        assert "\nqdel " in (cluster / "calls").read_text()
         assert "143" in {path.read_text().strip() for path in cluster.glob("*.exit")}
     finally:
         for path in cluster.glob("*.pid"):  # one that was submitted again while the workflow ended, too
