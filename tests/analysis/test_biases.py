@@ -30,7 +30,7 @@ def test_a_table_without_the_bias_is_unbiased(given: Any) -> None:
 def test_the_last_common_generation_or_the_wanted_one_of_those_that_reach_it(given: Any) -> None:
     assert comparable_runs(given, "fid", 0) == ([["λ-0.5", "λ-0.66", "λ-0.8", "λ-1"]], 2)
     assert comparable_runs(given, "fid", 4) == ([["λ-0.66", "λ-0.8", "λ-1"]], 4)
-    with pytest.raises(ValueError, match=r"differ in loop\.bias alone and reach generation 5"):
+    with pytest.raises(ValueError, match=r"differ only in loop\.bias and reach generation 5"):
         comparable_runs(given, "fid", 5)
 
 
@@ -41,7 +41,7 @@ def test_runs_that_differ_in_another_key_are_not_joined(given: Any) -> None:
 
 
 def test_two_lambdas_are_needed(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"two runs or more that differ in loop\.bias alone$"):
+    with pytest.raises(ValueError, match=r"two or more runs that differ only in loop\.bias$"):
         comparable_runs(replace(given, runs=given.runs.iloc[:1]), "fid", 0)
     with pytest.raises(ValueError, match="two runs or more"):
         comparable_runs(given, "recall", 0)

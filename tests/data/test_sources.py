@@ -165,7 +165,7 @@ def test_grey_is_the_luminance(tmp_path: Path) -> None:
         ({"root": None}, "root: missing; set it to the folder with the pictures"),
         ({"root": "/no/where"}, "root: /no/where: no such folder"),
         ({"root": "x" * 300}, r"root: '?x+[^\n]* cannot be read \(File name too long\)"),
-        ({"root": "a\0b"}, r"root: 'a\\x00b' holds the character 0, [^\n]+"),
+        ({"root": "a\0b"}, r"root: 'a\\x00b' contains the character 0, [^\n]+"),
         ({"labels": "names"}, "labels: expected one of none, folders, got 'names'"),
     ],
 )
