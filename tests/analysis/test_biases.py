@@ -43,5 +43,5 @@ def test_runs_that_differ_in_another_key_are_not_joined(given: Any) -> None:
 def test_two_lambdas_are_needed(given: Any) -> None:
     with pytest.raises(ValueError, match=r"two or more runs that differ only in loop\.bias$"):
         comparable_runs(replace(given, runs=given.runs.iloc[:1]), "fid", 0)
-    with pytest.raises(ValueError, match="two runs or more"):
+    with pytest.raises(ValueError, match="two or more runs"):
         comparable_runs(given, "recall", 0)

@@ -399,9 +399,16 @@ def references(tree: Tree) -> tuple[set[str], list[str]]:
     return unreferenced.referenced(tree.experiment, tree.results)
 
 
-def test_a_run_refers_to_its_own_folder_its_first_generations_and_its_classifiers(tree: Tree) -> None:
+def test_a_run_refers_to_its_own_folder_its_first_generations_its_classifiers_and_its_data(
+    tree: Tree,
+) -> None:
     spec = tree.run.spec
-    assert names(tree) == {spec.folder, spec.first.folder, tree.experiment.classifiers["mnist"].folder}
+    assert names(tree) == {
+        spec.folder,
+        spec.first.folder,
+        tree.experiment.classifiers["mnist"].folder,
+        "mnist",
+    }
 
 
 def test_an_edited_config_frees_its_old_folders_and_other_experiments_keep_theirs(tree: Tree) -> None:
