@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -35,7 +36,10 @@ def checkout(tmp_path: Path) -> Path:
 
 def setup(checkout: Path) -> subprocess.CompletedProcess[str]:
     command = ["make", "setup", f"PYTHON={checkout / 'python'}"]
-    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=600)
+    own = {
+        k: v for k, v in os.environ.items() if not k.startswith("MAKE")
+    }  # the tests, too, are called by make
+    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=600, env=own)
 
 
 def test_set_up_says_a_line_a_phase_and_the_rest_is_in_the_file_that_it_names(checkout: Path) -> None:

@@ -358,7 +358,7 @@ def test_bias_joins_runs_by_family_and_kind_of_loop(make_loops: Make) -> None:
 
 
 def test_bias_needs_two_lambdas(make_loops: Make) -> None:
-    with pytest.raises(ValueError, match=r"two runs or more that differ in loop\.bias alone") as caught:
+    with pytest.raises(ValueError, match=r"two or more runs that differ only in loop\.bias") as caught:
         drawn("bias", make_loops(LOOPS, generations=2))
     assert "\n" not in str(caught.value)
 

@@ -130,6 +130,6 @@ def test_no_line_of_the_profile_is_refused_by_the_plugin_those_in_comments_inclu
     submitted = get_submit_command(job, params)
     assert "-C FEATURE" in submitted
     assert "--mail-type=FAIL" in submitted
-    (gres,) = re.findall(r"write (gres=\S+) for gpu=1", text)
+    (gres,) = re.findall(r"write (gres=\S+) instead of gpu=1", text)
     job.resources = Given(gres=ast.literal_eval(gres.partition("=")[2]), gpu=0)
     assert set_gres_string(job) == " --gres=gpu:1"
