@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -39,6 +40,8 @@ from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
 from bigloop.runtime.progress import Reporter
 from bigloop.training.recorded import GRAPHS
+
+from .workflow import forks
 
 pytestmark = pytest.mark.long
 
@@ -286,8 +289,9 @@ def test_growth_has_plans_widths_and_rows(setting: Setting, in_checkout: None) -
 
 @pytest.mark.workflow
 def test_the_loop_is_run_to_its_end_and_its_jobs_are_those_that_say_so(
-    setting: Setting, in_checkout: None, tmp_path: Path
+    setting: Setting, in_checkout: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "executable", str(forks.python()))
     data = shutil.copytree(setting.data, tmp_path / "data")
     (data / "fetch.log").touch()
     fetched = Reporter(data / "fetch.log", "fetch", 1)  # no job of the loop

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from . import forks
 from .cluster import Cluster, missing
 
 Once = Callable[[str, Callable[[Path], object]], Path]  # see tests/conftest.py
@@ -43,12 +44,14 @@ class Workplace:
         fails: bool = False,
         repository: Path = REPOSITORY,
         environment: Mapping[str, str] | None = None,
+        forked: bool = True,
     ) -> str:
         """Run Snakemake with the config as it is now; returns what it printed."""
         configfile = self.directory / "config-of-this-test.yaml"
         configfile.write_text(yaml.safe_dump(self.config, sort_keys=False))
         place = ("--configfile", str(configfile), "--directory", str(self.directory))
-        return snakemake(*place, *arguments, fails=fails, repository=repository, environment=environment)
+        how = {"repository": repository, "environment": environment, "forked": forked}
+        return snakemake(*place, *arguments, fails=fails, **how)
 
     def plan(self, *targets: str, flags: Sequence[str] = (), repository: Path = REPOSITORY) -> list[Job]:
         """The jobs that a run would do now."""
@@ -83,9 +86,13 @@ def snakemake(
     fails: bool = False,
     repository: Path = REPOSITORY,
     environment: Mapping[str, str] | None = None,
+    forked: bool = True,
 ) -> str:
-    """Call Snakemake in a checkout; returns what it printed. The test fails unless it ends well, or `fails`."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    """Call Snakemake in a checkout; returns what it printed. The test fails unless it ends well, or `fails`.
+
+    forked: see forks.py; False where Snakemake and its jobs have to be started as by a user.
+    """
+    command = [forks.python() if forked else sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     options = {"cwd": repository, "env": environment, "capture_output": True, "text": True, "timeout": 3000}
     done = subprocess.run(command, **options)
     printed = done.stdout + done.stderr

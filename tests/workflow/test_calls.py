@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from bigloop.data import load
 from bigloop.runtime.locks import is_working
 
+from . import forks
 from .conftest import REPOSITORY, Workplace, snakemake
 
 pytestmark = pytest.mark.workflow
@@ -153,7 +154,7 @@ rule all:
     shell: "touch {{output}}"
 """
     )
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--printshellcmds"]
+    command = [forks.python(), "-m", "snakemake", "--cores", "2", "--printshellcmds"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=3000, check=False)
     assert done.returncode == 0, done.stderr[-6000:]
     names = {path.name for path in tmp_path.iterdir()} - {".snakemake"}

@@ -56,7 +56,7 @@ def test_every_job_is_submitted_asked_after_and_repeated_where_it_was_lost(
     cluster = tmp_path / "cluster"
     programs = environment(cluster, scheduler)
     (cluster / "lose").touch()
-    known.snakemake(*arguments(scheduler), environment=programs)
+    known.snakemake(*arguments(scheduler), environment=programs, forked=False)
     calls = (cluster / "calls").read_text().splitlines()
     submitted = [line for line in calls if line.startswith(("qsub", "bsub"))]
     assert all(re.match(SUBMITTED[scheduler], line) for line in submitted), submitted

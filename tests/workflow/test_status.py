@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -14,6 +13,8 @@ import yaml
 from bigloop.generation.store import new_model
 from bigloop.ops.forecast import disk
 from bigloop.ops.survey import load, survey
+
+from . import forks
 
 pytestmark = pytest.mark.workflow
 
@@ -29,7 +30,7 @@ def status(workplace, checkout, monkeypatch):
         config = workplace.directory / "config.yaml"
         config.write_text(yaml.safe_dump(workplace.config, sort_keys=False))
         place = ("--configfile", str(config), "--results", str(workplace.directory / "results"))
-        command = [sys.executable, "-m", "bigloop", "status", *place, *arguments]
+        command = [forks.python(), "-m", "bigloop", "status", *place, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
 
     return call
