@@ -45,6 +45,10 @@ def arguments(scheduler: str) -> list[str]:
     return ["--workflow-profile", str(PROFILE), *commands(scheduler), *quick]
 
 
+def text_of(path: Path) -> str:
+    return path.read_text().strip() if path.is_file() else ""
+
+
 def environment(folder: Path, scheduler: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{install(folder, scheduler)}:{os.environ['PATH']}"}
 
@@ -99,6 +103,9 @@ def test_an_interrupted_workflow_cancels_its_jobs(known: Workplace, tmp_path: Pa
         assert "\nqdel " in (cluster / "calls").read_text()
         assert "143" in {path.read_text().strip() for path in cluster.glob("*.exit")}
     finally:
-        for path in cluster.glob("*.pid"):  # one that was submitted again while the workflow ended, too
-            with suppress(ProcessLookupError):
-                os.killpg(int(path.read_text()), signal.SIGKILL)
+        for job in cluster.glob("*.job"):  # one that was submitted again while the workflow ended, too
+            while not (number := text_of(job.with_suffix(".pid"))) and not text_of(job.with_suffix(".exit")):
+                time.sleep(0.1)
+            if number:
+                with suppress(ProcessLookupError):
+                    os.killpg(int(number), signal.SIGKILL)
