@@ -11,13 +11,14 @@ from bigloop.analysis.claims import claims_table
 from bigloop.analysis.verdicts import verdicts_table
 from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
 from bigloop.data import dataset
+from bigloop.metrics import MEASURES
 from bigloop.spec.jobs import CollectSpec, TableRun
 from bigloop.spec.options import to_dict
 from bigloop.spec.runs import data_folder
 
 MEASURE_COLUMNS = [
     *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
-    *("measure", "value", "n", "k", "detail"),
+    *("measure", "value", "n", "k", "features", "detail"),
 ]
 CRITIC_COLUMNS = [
     *("experiment", "critic_run", "critic_generation", "generator_run", "generator_generation"),
@@ -46,10 +47,10 @@ def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
     parts = []
     for name in spec.datasets:
         floor = results / spec.experiment / "floor" / f"{name}.json"
-        parts.append(_records(floor).assign(run="real", dataset=name))
+        parts.append(_on_features(_records(floor)).assign(run="real", dataset=name))
     for run in spec.runs:
         folder = results / "runs" / run.spec.folder
-        own = _simulated(run, folder) if run.blocks else _trained(run, folder)
+        own = _simulated(run, folder) if run.blocks else _on_features(_trained(run, folder))
         parts.append(
             own.assign(
                 run=run.run,
@@ -74,6 +75,12 @@ def _trained(run: TableRun, folder: Path) -> pd.DataFrame:
         for generation in range(1, run.generations + 1)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _on_features(records: pd.DataFrame) -> pd.DataFrame:
+    """The records of images with what each measure compares them on, where the record itself does not say."""
+    known = records["measure"].map({name: measure.features or None for name, measure in MEASURES.items()})
+    return records.assign(features=records.get("features", known).fillna(known))
 
 
 def _simulated(run: TableRun, folder: Path) -> pd.DataFrame:
@@ -111,6 +118,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         if not run.spec.density:
             row["data"] = data_folder(run.spec.dataset)
             row["classes"] = json.dumps(dataset(run.spec.dataset).classes, ensure_ascii=False)
+        row |= {name: value for name in ("faithful", "published") if (value := getattr(run, name))}
         if run.spec.weights:
             row["weights"] = run.spec.weights
         if run.spec.density:

@@ -1,36 +1,43 @@
-"""Trends over generations and differences between runs, with errors that account for the number of seeds.
+"""Trends over generations and differences between runs, and how sure they are.
 
     rows = series(measures)["vae", "fid"]
     change(rows).sign                # "up", "down" or "not clear"
-    difference(rows, other).text     # "-41.2 ± 3.1"
+    difference(rows, other).text     # "-41.2 [-47.3, -35.1]", the 95 % interval
 
-Errors are taken over seeds. One seed has only the scatter of its generations about their line to judge by: that says
-whether this lineage moved, not whether another would, and is too small where deviations are passed on.
+A generation inherits the deviations of the one before, so a lineage that nothing drives is a random walk, and a line
+through a random walk looks like a trend. A trend is therefore judged by its steps from one measured generation to the
+next: their mean against their own scatter, those of all seeds together. For random walks that is Student's t-test and
+errs as often as it says; where deviations are not passed on it errs less, and finds less.
+
+The steps of one seed say whether this lineage moved. Whether another would is said by other seeds: `another` is the
+interval that one more is expected in. A drift that differs from seed to seed makes the pooled interval too short, and
+shows in `another`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
-# Two-sided. The quantile of t follows the seeds: 4.3 standard errors for a trend over 3 seeds, 12.7 over 2.
-CONFIDENCE = 0.95
-# Fewer generations leave a line through one seed less than two degrees of freedom.
-GENERATIONS_OF_ONE_SEED = 4
+CONFIDENCE = 0.95  # two-sided
 # Relative to the values: less is the rounding of sums, which would be a clear change where nothing scatters.
 ROUNDING = 1e-9
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Change:
     """`value` ± `error`, a standard error with `freedom` degrees of freedom; both NaN where unknown.
 
-    first, last: what is compared, means over seeds. seeds: on the side that has fewer.
+    first, last: what is compared, means over seeds. seeds: on the side that has fewer. between: the standard deviation
+    of the changes of single seeds, NaN of one.
     """
 
     value: float = math.nan
@@ -40,23 +47,53 @@ class Change:
     last: float = math.nan
     seeds: int = 0
     generations: tuple[float, ...] = ()
+    between: float = math.nan
 
     @property
     def margin(self) -> float:
         """Half the width of the confidence interval; NaN where the error is unknown."""
-        return float(stdtrit(self.freedom, (1 + CONFIDENCE) / 2)) * self.error
+        return _quantile(self.freedom) * self.error
+
+    @property
+    def interval(self) -> Interval:
+        """The confidence interval of the change."""
+        return self.value - self.margin, self.value + self.margin
+
+    @property
+    def another(self) -> Interval:
+        """Where the change of one more seed is expected with the same confidence; NaN where there is one seed."""
+        half = (
+            _quantile(self.seeds - 1) * self.between * math.sqrt(1 + 1 / self.seeds)
+            if self.seeds
+            else math.nan
+        )
+        return self.value - half, self.value + half
+
+    def p(self, beyond: float = 0.0) -> float:
+        """How probable so large a change is, in either direction, if the true one is `beyond`: the p of a t-test.
+
+        NaN where the error is unknown.
+        """
+        apart = abs(self.value - beyond)
+        if math.isnan(apart + self.error):
+            return math.nan
+        if apart <= ROUNDING * max(abs(self.first), abs(self.last)):
+            return 1.0
+        return 2 * float(stdtr(self.freedom, -apart / self.error)) if self.error > 0 else 0.0
 
     @property
     def sign(self) -> Literal["up", "down", "not clear"]:
         """Which way, if the confidence interval leaves out 0."""
-        if not abs(self.value) > self.margin + ROUNDING * max(abs(self.first), abs(self.last)):
+        if not self.p() <= 1 - CONFIDENCE:
             return "not clear"
         return "up" if self.value > 0 else "down"
 
     @property
     def text(self) -> str:
-        error = f"± {number(self.error)}" if math.isfinite(self.error) else "with unknown error"
-        return f"{number(self.value, '+')} {error}"
+        if not math.isfinite(self.error):
+            return f"{number(self.value, '+')} with unknown error"
+        text = f"{number(self.value, '+')} {_shown(self.interval)}"
+        return f"{text}, another seed {_shown(self.another)}" if math.isfinite(self.between) else text
 
 
 def series(measures: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
@@ -67,31 +104,62 @@ def series(measures: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def change(rows: pd.DataFrame) -> Change:
-    """By how much a line through the generations rises from the first to the last: least squares, one line per seed.
+    """By how much a measure changes from the first generation to the last, mean over seeds.
 
-    value: mean over seeds. error: standard error over seeds; of a single seed, the line's own, from its residuals, if
-    it has GENERATIONS_OF_ONE_SEED.
+    error: from the steps between neighbouring generations of all seeds, as those of a random walk with a drift: a step
+    over g generations has g times the variance of one. Unknown with fewer than two steps in all.
     """
     generations, values = (table := _grid(rows)).columns.to_numpy(float), table.to_numpy(float)
     if len(generations) < 2:
         return Change(seeds=len(values), generations=tuple(generations))
-    place, span, error, freedom = generations - generations.mean(), np.ptp(generations), math.nan, math.nan
-    slopes = values @ place / (place @ place)
-    if len(slopes) > 1:
-        error, freedom = float(slopes.std(ddof=1)) / math.sqrt(len(slopes)), len(slopes) - 1
-    elif len(generations) >= GENERATIONS_OF_ONE_SEED:
-        residuals = values[0] - values[0].mean() - slopes[0] * place
-        freedom = len(generations) - 2
-        error = math.sqrt(residuals @ residuals / freedom / (place @ place))
-    value, (first, *_, last) = float(slopes.mean() * span), values.mean(axis=0).tolist()
-    return Change(value, error * span, freedom, first, last, len(slopes), tuple(generations))
+    value, error, freedom = drift(values, generations)
+    changes = values[:, -1] - values[:, 0]
+    between = float(changes.std(ddof=1)) if len(values) > 1 else math.nan
+    first, last = float(values[:, 0].mean()), float(values[:, -1].mean())
+    of = (len(values), tuple(generations), between)
+    return Change(float(value), float(error), freedom, first, last, *of)
+
+
+def drift(values: np.ndarray, generations: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """What lineages gain from the first generation to the last, its standard error, and the degrees of freedom.
+
+    values: shape (…, seeds, generations), one answer for each place of the leading axes; NaN where there are fewer
+    than two steps. generations: their numbers, rising. Steps x_t − x_s are taken as independent normal deviates of mean
+    δ (t − s) and variance σ² (t − s); δ and σ² are then estimated as by weighted least squares.
+    """
+    gaps, steps = np.diff(generations), np.diff(values, axis=-1)
+    seeds, freedom = steps.shape[-2], steps.shape[-2] * steps.shape[-1] - 1
+    gain = (values[..., -1] - values[..., 0]).mean(axis=-1)
+    residuals = steps - (gain / gaps.sum())[..., None, None] * gaps
+    squares = (np.square(residuals) / gaps).sum(axis=(-2, -1))
+    scatter = np.sqrt(squares / freedom) if freedom else np.full_like(squares, math.nan)
+    return gain, scatter * math.sqrt(gaps.sum() / seeds), freedom if freedom else math.nan
+
+
+def slope(rows: pd.DataFrame) -> Change:
+    """By how much a least-squares line rises over points that inherit nothing from each other, such as the ends of
+    runs that differ in one option; their places stand in the column generation.
+
+    error: from the residuals of all seeds. Unknown with fewer than three points in all.
+    """
+    places, values = (table := _grid(rows)).columns.to_numpy(float), table.to_numpy(float)
+    if len(places) < 2:
+        return Change(seeds=len(values), generations=tuple(places))
+    centred, span = places - places.mean(), float(np.ptp(places))
+    squares = len(values) * (centred @ centred)
+    rise = float((values @ centred).sum() / squares)
+    freedom = values.size - 2
+    residuals = values - values.mean() - rise * centred
+    error = math.sqrt(np.square(residuals).sum() / freedom / squares) if freedom else math.nan
+    first, last = float(values[:, 0].mean()), float(values[:, -1].mean())
+    return Change(rise * span, error * span, freedom, first, last, len(values), tuple(places))
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame, over: Literal["last", "all"] = "last") -> Change:
     """a − b at the last generation that both have, or of their means over all that both have; Welch's error over seeds.
 
     Seeds of both runs are taken as independent, which errs on the careful side where they share a generation 1. With
-    one seed on one side, the other side's spread stands for both; with one seed on each, the error is NaN.
+    one seed on one side, the other side's spread stands for both; with one seed on each, the error is unknown.
     """
     left, right = _grid(a), _grid(b)
     common = left.columns.intersection(right.columns).sort_values()[-1 if over == "last" else 0 :]
@@ -100,9 +168,28 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, over: Literal["last", "all"] = 
     return Change(last - first, *_welch(x, y), first, last, min(len(x), len(y)), tuple(common))
 
 
+def holm(p: Sequence[float]) -> list[float]:
+    """Each p adjusted for how many there are (Holm 1979): the chance that any of those at most α after it is false is
+    at most α, whatever depends on what. NaN, a question without an answer, counts for nothing and stays."""
+    order = sorted((i for i in range(len(p)) if not math.isnan(p[i])), key=lambda i: p[i])
+    adjusted, least = [math.nan] * len(p), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(order) - rank) * p[place]))
+        adjusted[place] = least
+    return adjusted
+
+
 def number(value: float, sign: str = "") -> str:
     """Three significant digits, or all before the point: 0.0123, 4.56, 1235."""
     return f"{value:{sign}.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
+
+
+def _shown(interval: Interval) -> str:
+    return f"[{', '.join(number(end, '+') for end in interval)}]"
+
+
+def _quantile(freedom: float) -> float:
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom > 0 else math.nan
 
 
 def _grid(rows: pd.DataFrame) -> pd.DataFrame:  # seeds × the generations that every seed has

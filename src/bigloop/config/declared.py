@@ -77,6 +77,19 @@ class RunEntry:
         each=(0, LARGEST_SEED),
     )
     label: str | None = option(None, "name in figures; by default the run's own", minimum=1, maximum=200)
+    faithful: str | None = option(
+        None,
+        "the paper, by its name among the claims, whose models, data and budgets this run has; only such runs verify "
+        "or contradict its claims",
+        minimum=1,
+        maximum=200,
+    )
+    published: str | None = option(
+        None,
+        "PAPER/RUN: draw the values that the paper publishes for this run where they are measured alike",
+        minimum=1,
+        maximum=200,
+    )
     over: tuple[dict[str, tuple[Any, ...]], ...] | None = option(
         None,
         "sweep: one run for each combination of one value of each axis; an axis is keys of the loop with a list of "

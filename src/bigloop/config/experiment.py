@@ -150,6 +150,8 @@ class Experiment:
                 r.seeds,
                 r.spec,
                 tuple(block.folder for block in r.blocks()) if r.simulated else (),
+                r.faithful,
+                r.published,
             )
             for r in self.runs.values()
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bigloop import loops
+from bigloop.analysis import published
 from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
@@ -138,6 +139,14 @@ def _run(
     loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
     if density is None and given.simulation is not None:
         raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
+    if given.faithful and given.faithful not in (papers := declared("claims")):
+        raise SpecError(
+            f"{where}.faithful: unknown paper {shown(given.faithful)} (known: {', '.join(papers)})"
+        )
+    if given.published and given.published not in (there := published.runs()):
+        raise SpecError(
+            f"{where}.published: nothing is published as {shown(given.published)} (known: {', '.join(there)})"
+        )
     weights = Path(given.weights) if given.weights else None
     if weights and not weights.is_file():
         raise SpecError(f"{where}.weights: {weights}: no such file")
@@ -160,6 +169,8 @@ def _run(
         weights,
         images,
         given.simulation or Simulation(),
+        given.faithful or "",
+        given.published or "",
     )
     check_moments(run, where)
     return run

@@ -67,19 +67,23 @@ class Side:
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         """The first `rows` rows, or all, as a measure wants to see them."""
         if on == "inception":
-            return self._inception(weights_file(str(options.get("weights", ""))), rows)
+            return self._inception(options, rows)
         if on == "images":
             return pixels(self.images[:rows]).numpy()
         assert self.judgement is not None
         return getattr(self.judgement, on)[:rows]
 
-    def _inception(self, weights: Path, rows: int | None) -> np.ndarray:
+    def _inception(self, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
+        weights = weights_file(str(options.get("weights", "")))
+        how: dict[str, Any] = {name: options[name] for name in ("features", "truncate") if name in options}
+
         def features() -> np.ndarray:
-            return inception_features(pixels(self.images[:rows]).numpy(), str(weights), self.device)
+            images = pixels(self.images[:rows]).numpy()
+            return inception_features(images, str(weights), self.device, **how)
 
         if self.kept is None:
             return features()
-        depends = {"n": rows, "weights": file_checksum(weights), "device": self.device.type}
+        depends = {"n": rows, "weights": file_checksum(weights), "device": self.device.type, **how}
         return self.kept.get("inception", depends, features)
 
 
@@ -117,7 +121,9 @@ def as_records(
         if not math.isfinite(value):
             raise ArtifactError(f"{measured}: is {value}; nothing was written")
     n, k = cast(int | None, options.get("n")), cast(int | None, options.get("k"))
-    return [record(measured, value, n, detail, k) for measured, value, detail in values]
+    records = [record(measured, value, n, detail, k) for measured, value, detail in values]
+    features = {"features": f"inception-{options['features']}"} if "features" in options else {}
+    return [one | features for one in records]
 
 
 def of_rows(measures: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:

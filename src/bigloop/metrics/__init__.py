@@ -57,7 +57,7 @@ class Measure:
     images         images or points, n × `per_side` rows           likewise
     features       the classifier's, (rows, f); points themselves  likewise
     probabilities  the classifier's, (rows, classes)               likewise
-    inception      Inception features, (rows, 2048)                likewise
+    inception      Inception features, (rows, 64 … 2048)           likewise
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
     modes          points, (rows, d)                               the density's modes (m, d) and their spread
@@ -88,6 +88,13 @@ class Measure:
         return not {"features", "probabilities"}.isdisjoint(self.on)
 
     @property
+    def features(self) -> str:
+        """What it compares images on, unless its options say otherwise; "" where it compares something else."""
+        if self.needs_classes:
+            return "classifier"
+        return "inception-2048" if "inception" in self.on else "pixels" if "images" in self.on else ""
+
+    @property
     def of_images(self) -> bool:
         """Whether generated images can be measured so."""
         return OF_IMAGES.issuperset(self.on)
@@ -105,6 +112,7 @@ MEASURES = Registry(
         "wasserstein1_excess": "bigloop.metrics.wasserstein:EXCESS",
         "wasserstein2": "bigloop.metrics.wasserstein:WASSERSTEIN2",
         "fid": "bigloop.metrics.frechet:FID",
+        "fid_relative": "bigloop.metrics.frechet:RELATIVE",
         "fid_inception": "bigloop.metrics.frechet:INCEPTION",
         "precision": "bigloop.metrics.neighbours:PRECISION",
         "recall": "bigloop.metrics.neighbours:RECALL",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,18 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     fewer than two rows.
     """
     return frechet_from_statistics(*mean_and_covariance(x), *mean_and_covariance(y))
+
+
+def relative_frechet(x: np.ndarray, y: np.ndarray) -> float:
+    """`frechet_distance` over the total variance of y: without a unit, and the same for features of any scale.
+
+    0 for equal Gaussians, 1 where x is the one point that is y's mean, more where x lies farther away than y is wide.
+    Raises ValueError for fewer than two rows, and where y does not vary.
+    """
+    mean_y, covariance_y = mean_and_covariance(y)
+    if not (variance := float(np.trace(covariance_y))):
+        raise ValueError("features: the real ones do not vary")
+    return frechet_from_statistics(*mean_and_covariance(x), mean_y, covariance_y) / variance
 
 
 def mean_and_covariance(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,13 +60,22 @@ class InceptionOptions(MeasureOptions):
     weights: str = option(
         "", "file with torch-fidelity's FID-Inception weights; empty: torch-fidelity fetches them"
     )
+    features: Literal[64, 192, 768, 2048] = option(
+        2048, "features of which of Inception's pooling layers, by their number", neutral=2048
+    )
+    truncate: bool = option(
+        False,
+        "cut pixels down to whole 255ths, as Knutsen et al. 2025 do, instead of rounding them",
+        neutral=False,
+    )
 
 
 FID = Measure(frechet_distance, ("features",), limit=10_000)
+RELATIVE = Measure(relative_frechet, ("features",), limit=10_000)
 INCEPTION = Measure(
     frechet_distance,
     ("inception",),
     limit=1_000,
     Options=InceptionOptions,
-    consumed=frozenset({"weights"}),
+    consumed=frozenset({"weights", "features", "truncate"}),
 )

@@ -1,4 +1,4 @@
-"""Inception features for FID, by torch-fidelity: 2 048 numbers an image."""
+"""Inception features for FID, by torch-fidelity: 64 to 2 048 numbers an image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from safetensors.torch import load_file
 from bigloop.artifacts import ArtifactError
 
 CHUNK = 50
-FEATURES = "2048"
 
 
-def inception_features(images: np.ndarray, weights: str, device: torch.device) -> np.ndarray:
-    """Features, float32 (n, 2048), of images (n, c, h, w) in [0, 1], values outside clipped, c = 1 or 3.
+def inception_features(
+    images: np.ndarray, weights: str, device: torch.device, features: int = 2048, truncate: bool = False
+) -> np.ndarray:
+    """Features, float32 (n, features), of images (n, c, h, w) in [0, 1], values outside clipped, c = 1 or 3.
 
-    Grey images are repeated to three channels; the network resizes to 299×299. `weights` as for `weights_file`.
-    Raises ArtifactError where they cannot be loaded.
+    Grey images are repeated to three channels; the network resizes to 299×299. `weights` as for `weights_file`;
+    features: 64, 192, 768 or 2048, of that pooling layer. Pixels become whole 255ths, rounded or, with `truncate`,
+    cut down. Raises ArtifactError where the weights cannot be loaded.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -34,7 +36,7 @@ def inception_features(images: np.ndarray, weights: str, device: torch.device) -
             torch.save(state, Path(scratch) / "weights.pth")
             extractor = FeatureExtractorInceptionV3(
                 "inception-v3-compat",
-                [FEATURES],
+                [str(features)],
                 feature_extractor_weights_path=Path(scratch) / "weights.pth",
             ).to(device)
     except (
@@ -54,7 +56,8 @@ def inception_features(images: np.ndarray, weights: str, device: torch.device) -
     with torch.no_grad():
         for start in range(0, len(images), CHUNK):
             chunk = torch.from_numpy(np.asarray(images[start : start + CHUNK], np.float32)).clamp(0, 1)
-            uint8 = (chunk * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
+            scaled = chunk * 255 if truncate else (chunk * 255).round()
+            uint8 = scaled.to(torch.uint8).expand(-1, 3, -1, -1)
             rows.append(extractor(uint8.to(device))[0].cpu().numpy())
     return np.concatenate(rows)
 

@@ -147,6 +147,8 @@ class TableRun:
     seeds: tuple[int, ...]
     spec: RunSpec
     blocks: tuple[str, ...] = ()  # of a simulated run: folders below its own
+    faithful: str = ""  # the paper, by its name among the claims, whose models, data and budgets it has
+    published: str = ""  # a paper and its run, whose published values figures draw beside it
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class CollectSpec:
     runs: tuple[TableRun, ...]
     datasets: tuple[str, ...]
     critics: tuple[str, ...]  # stems of the critics' files
-    revision: int = 2  # of the tables' columns
+    revision: int = 3  # of the tables' columns
 
 
 @dataclass(frozen=True)

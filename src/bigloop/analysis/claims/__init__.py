@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bigloop.analysis.claims.evidence import Claim, Tables, conclude
-from bigloop.analysis.trends import series
+from bigloop.analysis.claims.evidence import Claim, Judged, Tables, conclude
+from bigloop.analysis.trends import holm, series
 from bigloop.spec.registry import Registry
 
 CLAIMS = Registry(
@@ -28,9 +28,9 @@ CLAIMS = Registry(
 )
 
 
-def all_claims() -> list[Claim]:
-    """The claims of all papers, in the order of CLAIMS."""
-    return [claim for claims in CLAIMS.values() for claim in claims]
+def all_claims() -> list[tuple[str, Claim]]:
+    """The claims of all papers, in the order of CLAIMS, each with its paper's name there."""
+    return [(paper, claim) for paper, claims in CLAIMS.items() for claim in claims]
 
 
 def claims_table(
@@ -40,8 +40,15 @@ def claims_table(
     options = {}
     for row in runs.astype(object).to_dict("records"):
         options[str(row["run"])] = {str(k): v for k, v in row.items() if not pd.isna(v)}
-    judged = {str(v["run"]): (v["verdict"], v["reason"]) for v in verdicts.to_dict("records")}
+    judged = {str(v["run"]): Judged(v["verdict"], v["reason"], v["p"]) for v in verdicts.to_dict("records")}
     tables = Tables(series(measures), options, critics, judged)
-    findings = [(claim, conclude(claim.test(tables))) for claim in all_claims()]
-    rows = [(c.paper, c.id, c.sentence, f.verdict, f.numbers, f.reason) for c, f in findings]
+    claims = [(paper, claim, list(claim.test(tables))) for paper, claim in all_claims()]
+    # What several claims rest on is one question.
+    asked = {piece.text: piece.p for _, _, evidence in claims for piece in evidence}
+    adjusted = dict(zip(asked, holm(list(asked.values())), strict=True))
+    rows = []
+    for paper, claim, evidence in claims:
+        faithful = [all(options[run].get("faithful") == paper for run in piece.runs) for piece in evidence]
+        found = conclude(evidence, [adjusted[piece.text] for piece in evidence], faithful)
+        rows.append((claim.paper, claim.id, claim.sentence, found.verdict, found.numbers, found.reason))
     return pd.DataFrame(rows, columns=["paper", "claim_id", "claim", "verdict", "numbers", "reason"])

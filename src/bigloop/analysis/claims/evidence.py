@@ -1,41 +1,56 @@
 """What speaks for a claim and against it, and what follows from all of it.
 
-A piece of evidence agrees, disagrees, or is not clear (the 95 % interval of trends.Change holds 0). A claim is
-*verified* where every clear piece agrees, *contradicted* where one or more disagree, since the papers state their
-claims without exceptions, and *not tested at this scale* where none is clear. No allowance is made for how many they
-are. That something stays as it is takes more than the absence of a clear change: the whole interval has to lie within
-SAME.
+A piece of evidence is a comparison: which way it points, and how probable that is by chance, its p. It counts where p,
+adjusted for all pieces of the table (trends.holm), is at most 0.05: where nothing happens in an experiment, the chance
+that its table holds one false word is at most 5 %, however many runs and claims there are.
+
+That something stays as it is takes more than the absence of a clear change: it must be surely less than SAME.
+
+A claim is *verified* where every piece that counts agrees, and *contradicted* where one or more disagree, since papers
+state their claims without exceptions. Both words are kept for runs that the config calls faithful to the paper: its
+models, data and budgets. Of other runs it is said that *reduced models agree* or *disagree*. Where nothing counts, the
+claim is *not tested at this scale*.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bigloop.analysis import verdicts as rule
-from bigloop.analysis.trends import Change, change, number
+from bigloop.analysis.trends import CONFIDENCE, Change, change, number
 
 VERIFIED, CONTRADICTED, NOT_TESTED = "verified", "contradicted", "not tested at this scale"
-SAME = (rule.FID_RISE - 1) / 2  # relative: half of the rise in FID that verdicts call drift
+AGREES, DISAGREES = "reduced models agree", "reduced models disagree"
+SAME = 0.25  # relative
 
 Run = Mapping[str, Any]  # a row of the runs table
 Mask = Callable[[Run], bool]
 Way = Literal["up", "down"]
 
 
+class Judged(NamedTuple):
+    """A run's verdict, its reason and its p."""
+
+    verdict: str
+    reason: str
+    p: float
+
+
 @dataclass(frozen=True)
 class Tables:
-    """The tables: rows of each (run, measure); of each run its row of the runs table and its (verdict, reason)."""
+    """The tables: rows of each (run, measure); of each run its row of the runs table and its verdict."""
 
     rows: Mapping[tuple[str, str], pd.DataFrame]
     runs: Mapping[str, Run]
     critics: pd.DataFrame
-    verdicts: Mapping[str, tuple[str, str]]
+    verdicts: Mapping[str, Judged]
 
     def like(self, mask: Mask) -> list[str]:
         """Names of the runs that a mask takes."""
@@ -44,10 +59,12 @@ class Tables:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A comparison in words, and whether it agrees with the claim; None, and why, where that is not clear."""
+    """A comparison of runs in words, which way it points, and with what p; None and NaN, and why, where it cannot."""
 
     text: str
     agrees: bool | None
+    p: float = math.nan
+    runs: tuple[str, ...] = ()
     why: str = ""
 
 
@@ -56,7 +73,7 @@ Test = Callable[[Tables], Iterable[Evidence]]
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a claim: the verdict, the evidence in words, and how much agrees or why none is clear."""
+    """What became of a claim: the verdict, the evidence in words, and how much agrees or why none counts."""
 
     verdict: str
     numbers: str
@@ -78,28 +95,52 @@ def claims_of(paper: str, claims: Iterable[tuple[str, str, Test]]) -> list[Claim
     return [Claim(name, paper, sentence, test) for name, sentence, test in claims]
 
 
-def conclude(evidence: Iterable[Evidence]) -> Finding:
-    """The finding from all evidence, by the rule above."""
-    pieces = list(evidence)
-    agree, disagree = (sum(piece.agrees is answer for piece in pieces) for answer in (True, False))
-    numbers = "; ".join(piece.text for piece in pieces)
-    if not agree + disagree:
-        return Finding(NOT_TESTED, numbers, "; ".join(dict.fromkeys(p.why for p in pieces)) or "no such runs")
-    counts = f"{agree} of {len(pieces)} agree, {disagree} disagree"
-    return Finding(CONTRADICTED if disagree else VERIFIED, numbers, counts)
+def conclude(evidence: Sequence[Evidence], adjusted: Sequence[float], faithful: Sequence[bool]) -> Finding:
+    """The finding from all evidence of a claim, by the rule above.
+
+    adjusted: the p of each piece after it was adjusted. faithful: whether all its runs are faithful to the paper.
+    """
+    numbers = "; ".join(piece.text for piece in evidence)
+    for words, these in (((VERIFIED, CONTRADICTED), True), ((AGREES, DISAGREES), False)):
+        pieces = [(e, p) for e, p, f in zip(evidence, adjusted, faithful, strict=True) if f == these]
+        agree, disagree = (
+            sum(e.agrees is answer and p <= 1 - CONFIDENCE for e, p in pieces) for answer in (True, False)
+        )
+        if agree + disagree:
+            counts = f"{agree} of {len(pieces)} agree, {disagree} disagree"
+            return Finding(words[bool(disagree)], numbers, counts)
+    why = "; ".join(dict.fromkeys(e.why or "within the error" for e in evidence))
+    return Finding(NOT_TESTED, numbers, why or "no such runs")
 
 
 def together(name: str, evidence: Iterable[Evidence]) -> Evidence:
-    """One piece of evidence that agrees only where all its parts do, and disagrees where one does."""
+    """Points to yes where all its parts do, with the largest p; else to no, as surely as the surest no of so many."""
     parts = list(evidence)
-    answers = {part.agrees for part in parts}
-    agrees = False if False in answers else None if None in answers else True
+    no = [part.p for part in parts if part.agrees is False]
+    if no:
+        return _joined(name, parts, False, min(no) * len(parts))
+    yes = all(part.agrees for part in parts)
+    return _joined(name, parts, True if yes else None, max(part.p for part in parts) if yes else math.nan)
+
+
+def either(name: str, evidence: Iterable[Evidence]) -> Evidence:
+    """Points to yes where one of its parts does, as surely as the surest of so many; to no where all do."""
+    parts = list(evidence)
+    yes = [part.p for part in parts if part.agrees]
+    if yes:
+        return _joined(name, parts, True, min(yes) * len(parts))
+    no = all(part.agrees is False for part in parts)
+    return _joined(name, parts, False if no else None, max(part.p for part in parts) if no else math.nan)
+
+
+def _joined(name: str, parts: Sequence[Evidence], agrees: bool | None, p: float) -> Evidence:
+    runs = tuple(dict.fromkeys(run for part in parts for run in part.runs))
     why = "; ".join(dict.fromkeys(part.why for part in parts if part.why))
-    return Evidence(f"{name} ({', '.join(part.text for part in parts)})", agrees, why)
+    return Evidence(f"{name} ({', '.join(part.text for part in parts)})", agrees, min(1.0, p), runs, why)
 
 
 Find = Callable[..., Change]
-Answer = Callable[[Change], bool | None]
+Answer = Callable[[Change], tuple[bool, float]]  # which way a change points, and its p
 
 
 def compare(
@@ -108,36 +149,43 @@ def compare(
     """Evidence from what `find` makes of the rows of one run (a trend) or of two (a difference)."""
     rows = [tables.rows.get((run, measure)) for run in runs]
     if any(own is None for own in rows):
-        return Evidence(f"{' and '.join(runs)}: no {measure}", None, f"{measure} not measured")
+        why = f"{measure} not measured"
+        return Evidence(f"{' and '.join(runs)}: no {measure}", None, math.nan, runs, why)
     found = find(*rows)
     first, last, end = number(found.first), number(found.last), max(found.generations, default=math.nan)
     values = f"{first} → {last} until" if len(runs) == 1 else f"{last} against {first} at"
     text = f"{' − '.join(runs)}: {measure} {values} generation {end:g}"
-    return weigh(text, found, answer(found), least)
+    return weigh(text, runs, found, answer, least)
 
 
-def weigh(text: str, found: Change, agrees: bool | None, least: int = 1) -> Evidence:
+def weigh(text: str, runs: tuple[str, ...], found: Change, answer: Answer, least: int = 1) -> Evidence:
     """Evidence from a change, which has to reach generation `least`."""
     text += f" ({found.text}, {'one seed' if found.seeds == 1 else f'{found.seeds} seeds'})"
-    why = "" if agrees is not None else "within the error"
+    why = ""
     if not math.isfinite(found.error):
         why = "one seed: the error is unknown" if found.seeds == 1 else "no common generations"
     if max(found.generations, default=least) < least:
         why = f"fewer than {least} generations"
-    return Evidence(text, None if why else agrees, why)
+    return Evidence(text, None, math.nan, runs, why) if why else Evidence(text, *answer(found), runs)
 
 
-def moves(found: Change, way: Way) -> bool | None:
-    """Whether a change goes this way; None where it is not clear."""
-    return None if found.sign == "not clear" else found.sign == way
+def moves(found: Change, way: Way) -> tuple[bool, float]:
+    """Whether a change goes this way."""
+    return (found.value > 0) == (way == "up"), found.p()
 
 
-def stays(found: Change, value: float) -> bool | None:
-    """Whether `value`, the part of the change that matters, is surely less than SAME of what it began with."""
+def stays(found: Change, *, may_fall: bool = False) -> tuple[bool, float]:
+    """Whether a change is less than SAME of what it began with; may_fall: however far it falls.
+
+    Seeds that go apart do not stay: where their spread makes for the larger error, it is taken.
+    """
+    if found.seeds > 1:
+        found = replace(found, error=float(np.fmax(found.error, found.between / math.sqrt(found.seeds))))
     limit = SAME * abs(found.first)
-    if value + found.margin < limit:
-        return True
-    return False if value >= limit and found.sign != "not clear" else None
+    ends = [limit] if may_fall else [limit, -limit]
+    inside = all((found.value < end) == (end > 0) for end in ends)
+    chances = [found.p(end) for end in ends]
+    return inside, max(chances) if inside else min(chances)
 
 
 def trend(tables: Tables, run: str, measure: str, way: Way, least: int = rule.GENERATIONS) -> Evidence:

@@ -9,7 +9,6 @@ from typing import Literal
 import pandas as pd
 
 from bigloop.analysis.claims.evidence import (
-    Answer,
     Evidence,
     Mask,
     Tables,
@@ -47,9 +46,7 @@ def settles(mask: Mask, measure: str = "fid", *, may_fall: bool = True) -> Test:
     def later(rows: pd.DataFrame) -> Change:
         return change(rows[rows["generation"] > rows["generation"].max() / 2])
 
-    def answer(found: Change) -> bool | None:
-        return stays(found, found.value if may_fall else abs(found.value))
-
+    answer = partial(stays, may_fall=may_fall)
     return lambda tables: [
         compare(tables, (run,), measure, later, answer, SETTLED) for run in tables.like(mask)
     ]
@@ -63,7 +60,6 @@ def forgets_its_start(measure: str) -> Test:
         for pair in pairs(tables, mask, mask, "loop.initial.n"):
             small, large = (tables.runs[run]["loop.initial.n"] for run in pair)
             if small < large and any((run, measure) in tables.rows for run in pair):
-                answer: Answer = lambda f: stays(f, abs(f.value))  # noqa: E731
-                yield compare(tables, pair, measure, difference, answer, SETTLED)
+                yield compare(tables, pair, measure, difference, stays, SETTLED)
 
     return test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise, product
@@ -9,6 +10,7 @@ from itertools import pairwise, product
 from bigloop.analysis import verdicts as rule
 from bigloop.analysis.claims.evidence import (
     Evidence,
+    Judged,
     Mask,
     Tables,
     Test,
@@ -45,9 +47,12 @@ def judged(verdict: str, mask: Mask) -> Test:
 
     def test(tables: Tables) -> Iterable[Evidence]:
         for run in tables.like(mask):
-            found, reason = tables.verdicts.get(run, (rule.NOT_MEASURED, "no verdict"))
-            clear = found in (rule.COLLAPSE, rule.DRIFT, rule.STABLE)
-            yield Evidence(f"{run}: {found} ({reason})", found == verdict if clear else None, found)
+            found = tables.verdicts.get(run, Judged(rule.NOT_MEASURED, "no verdict", math.nan))
+            text = f"{run}: {found.verdict} ({found.reason})"
+            if found.verdict in (rule.COLLAPSE, rule.DRIFT, rule.STABLE):
+                yield Evidence(text, found.verdict == verdict, found.p, (run,))
+            else:
+                yield Evidence(text, None, math.nan, (run,), found.verdict)
 
     return test
 
@@ -66,7 +71,8 @@ def believes_its_teacher(tables: Tables) -> Iterable[Evidence]:
         sample = rows.groupby(unit)["gap"].mean()
         error, value = float(sample.sem()), float(sample.mean())
         found = Change(value, error, len(sample) - 1, 0.0, value, seeds, tuple(rows["critic_generation"]))
-        yield weigh(f"{run}: share called fake", found, moves(found, "down"), rule.GENERATIONS)
+        answer = partial(moves, way="down")
+        yield weigh(f"{run}: share called fake", (str(run),), found, answer, rule.GENERATIONS)
 
 
 # fmt: off

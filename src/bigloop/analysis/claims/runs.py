@@ -69,5 +69,4 @@ def pairs(tables: Tables, left: Mask, right: Mask, *but: str) -> Iterable[tuple[
 
 
 MIX = ("loop.real.", "loop.synthetic.")  # the columns that say what later generations train on
-FULL, FIXED = loop("fully synthetic"), loop("synthetic augmentation")
 GAUSSIAN = ("gaussian",)

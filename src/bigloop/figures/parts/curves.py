@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigloop.analysis.series import Curve, curve, dataset_of, reference, run_names
+from bigloop.analysis.published import alike
+from bigloop.analysis.series import Curve, curve, dataset_of, reference, row_of, rows_of, run_names
 from bigloop.figures import Material
 from bigloop.figures.parts import style
 from bigloop.figures.parts.notes import n_note
@@ -58,11 +59,28 @@ def draw_curves(
             low, high = found.mean - half, found.mean + half
             ax.fill_between(x, low, high, color=look.colour, alpha=alpha, linewidth=0)
         drawn.append(found)
+    if detail is None and places is None:
+        draw_published(ax, material, measure, drawn)
     if drawn and places is None:
         style.generation_axis(
             ax, int(min(c.generation[0] for c in drawn)), int(max(c.generation[-1] for c in drawn))
         )
     return drawn
+
+
+def draw_published(ax: Axes, material: Material, measure: str, drawn: Iterable[Curve]) -> None:
+    """Hollow circles beside a curve for what the paper that its run names publishes, where it is measured alike."""
+    looks = style.looks(material.runs)
+    circles: dict[str, Any] = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "linestyle": "none"}
+    there = False
+    for c in drawn:
+        name = row_of(material, c.run).get("published")
+        if name and len(found := alike(name, rows_of(material, c.run, measure))):
+            x, y = found["generation"], found["value"]
+            ax.plot(x, y, color=looks[c.run].colour, gid=f"published:{c.run}", **circles)
+            there = True
+    if there:
+        ax.plot([], [], color=style.REFERENCE, label="as published", gid="reference", **circles)
 
 
 def draw_floors(ax: Axes, material: Material, measure: str, drawn: list[Curve]) -> dict[str, float]:
