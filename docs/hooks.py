@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import html
 import math
 import re
 from collections.abc import Iterator
@@ -12,6 +14,9 @@ from typing import Any
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+from bigloop.analysis.claims import all_claims
+from bigloop.analysis.claims.evidence import NOT_TESTED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bigloop"
@@ -38,10 +43,47 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages themselves."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     pages = {"reference/config.md": config_page(schema), "reference/cli.md": cli_page()}
+    pages["experiments/claims.md"] = claims_page()
     pages |= {f"reference/api/{name}.md": api_page(name) for name in _rooms()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+def claims_page() -> str:
+    """Every claim of the papers, and what the experiments whose tables lie in docs/claims found of it."""
+    found: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    for path in sorted((ROOT / "docs" / "claims").glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["verdict"] != NOT_TESTED:
+                    found.setdefault(row["claim_id"], []).append((path.stem, row))
+    page = [
+        "# Claims of the papers\n",
+        "Every claim that bigloop tests, and what our own experiments found. A claim is *verified* or *contradicted* by "
+        "faithful runs only; of others it is said whether reduced models agree: see "
+        "[verdicts and claims](../concepts/verdicts.md#claims). Open a status for the numbers behind it, and for the "
+        "command that computes them again. This page is written from the committed tables in `docs/claims`.\n",
+    ]
+    papers = dict.fromkeys(claim.paper for _, claim in all_claims())
+    for paper in papers:
+        page += [f"\n## {paper}\n", "| claim | status |", "| --- | --- |"]
+        for claim in (claim for _, claim in all_claims() if claim.paper == paper):
+            status = "<br>".join(_finding(*one) for one in found.get(claim.id, [])) or NOT_TESTED
+            page.append(f"| {claim.sentence} | {status} |")
+    return "\n".join(page) + "\n"
+
+
+def _finding(experiment: str, row: dict[str, str]) -> str:
+    config = f"workflow/experiments/{experiment}.yaml"
+    command = (
+        f"snakemake --cores 2 --configfile {config} tables"
+        if (ROOT / config).is_file()
+        else "snakemake --cores 2 tables"
+    )
+    numbers = html.escape(row["numbers"]).replace("|", "&#124;")
+    inside = f"{numbers}<br>{html.escape(row['reason'])}<br><code>{command}</code>"
+    return f"<details><summary>{row['verdict']} ({experiment})</summary>{inside}</details>"
 
 
 def config_page(schema: dict[str, Any]) -> str:

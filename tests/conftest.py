@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,10 @@ settings.load_profile("bigloop")
 
 def pytest_configure() -> None:
     """What processes started by tests inherit: no GPU unless one is named, as a GPU repeats itself only to rounding;
-    one thread; and no words or widths of the terminal that the tests are started from."""
+    one thread; no words or widths of the terminal that the tests are started from; and Ctrl-C, which a shell that
+    starts the tests in the background would have them ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     os.environ["OMP_NUM_THREADS"] = "1"
     for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "SNAKEMAKE_PROFILE"):

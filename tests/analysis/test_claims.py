@@ -187,20 +187,18 @@ def scenario(claim: str, outcome: Outcome) -> Tables:
         )
         return join(*lies)
     rising, fan = curve(2 if sign < 0 else 0), 0.0 if sign else 0.5
-    fewer, even = np.log(np.linspace(9, 3, 8)), np.full(8, np.log(9))
+    fewer, even, rises = np.linspace(9, 3, 8), np.full(8, 9.0), np.linspace(0.2, 0.9, 8)
     match claim:
         case "fid-order":
             return ordered("fid", sign)
         case "w1-order":
             return ordered("wasserstein1", sign)
         case "vae-collapses":
-            return run_of(
-                "vae", VAE, fid=curve(2)[: 8 if sign else 2], class_entropy=(fewer if sign > 0 else even)
-            )
+            classes = fewer if sign > 0 else even
+            return run_of("vae", VAE, fid_relative=rises[: 8 if sign else 2], effective_classes=classes)
         case "wgans-drift":
-            return run_of(
-                "wgan", SETUP1, fid=curve(2)[: 8 if sign else 2], class_entropy=(even if sign > 0 else fewer)
-            )
+            classes = even if sign > 0 else fewer
+            return run_of("wgan", SETUP1, fid_relative=rises[: 8 if sign else 2], effective_classes=classes)
         case "critics-believe":
             return critics(sign)
         case "fresh-settles":
@@ -406,7 +404,7 @@ def test_an_order_needs_all_its_parts() -> None:
 
 
 def test_a_missing_measure_is_named() -> None:
-    found = claims(run_of("vae", VAE, fid=curve(1))).loc["full-recall"]
+    found = claims(run_of("ddpm", DDPM, fid=curve(1))).loc["full-recall"]
     assert (found["verdict"], found["reason"]) == (NOT_TESTED, "recall not measured")
 
 
@@ -429,7 +427,7 @@ def test_a_biased_run_is_no_unbiased_one_and_continued_runs_are_no_retrained_one
 
 def test_recall_lost_sooner_counts_where_it_is_lost_in_the_end_with_and_without_bias() -> None:
     biased, unbiased = ([1.0, recall, 0.0, 0.0] for recall in (0.1, 0.8))
-    found = claims(run_of("biased", BIASED, recall=biased), run_of("not", VAE, recall=unbiased))
+    found = claims(run_of("biased", BIASED, recall=biased), run_of("not", DDPM, recall=unbiased))
     assert found.loc["bias-recall", "verdict"] == AGREES
 
 

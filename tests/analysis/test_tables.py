@@ -110,8 +110,8 @@ def test_the_floor_is_the_run_called_real_without_seed_and_generation(
 def test_whole_numbers_stay_whole_where_others_are_missing(spec: CollectSpec, results: Path) -> None:
     collect(spec, results)
     lines = (results / "smoke" / "tables" / "measures.csv").read_text().splitlines()
-    assert "smoke,vae,vae,mnist,fully-synthetic,1.0,1,3,final_loss,1.0,,,loss" in lines
-    assert "smoke,real,,mnist,,,,,fid,0.25,80,," in lines
+    assert "smoke,vae,vae,mnist,fully-synthetic,1.0,1,3,final_loss,1.0,,,,loss" in lines
+    assert "smoke,real,,mnist,,,,,fid,0.25,80,,classifier," in lines
 
 
 def test_the_critics_table_has_a_row_a_judgement(spec: CollectSpec, results: Path) -> None:

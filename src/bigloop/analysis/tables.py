@@ -118,7 +118,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         if not run.spec.density:
             row["data"] = data_folder(run.spec.dataset)
             row["classes"] = json.dumps(dataset(run.spec.dataset).classes, ensure_ascii=False)
-        row |= {name: value for name in ("faithful", "published") if (value := getattr(run, name))}
+        row |= {"faithful": " ".join(run.faithful), "published": run.published}
         if run.spec.weights:
             row["weights"] = run.spec.weights
         if run.spec.density:

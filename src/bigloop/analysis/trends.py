@@ -7,7 +7,8 @@
 A generation inherits the deviations of the one before, so a lineage that nothing drives is a random walk, and a line
 through a random walk looks like a trend. A trend is therefore judged by its steps from one measured generation to the
 next: their mean against their own scatter, those of all seeds together. For random walks that is Student's t-test and
-errs as often as it says; where deviations are not passed on it errs less, and finds less.
+errs as often as it says; where deviations are not passed on it errs less, and finds less. With several seeds their
+changes as wholes are a second sample, which finds what happens in one abrupt step.
 
 The steps of one seed say whether this lineage moved. Whether another would is said by other seeds: `another` is the
 interval that one more is expected in. A drift that differs from seed to seed makes the pooled interval too short, and
@@ -70,20 +71,25 @@ class Change:
         return self.value - half, self.value + half
 
     def p(self, beyond: float = 0.0) -> float:
-        """How probable so large a change is, in either direction, if the true one is `beyond`: the p of a t-test.
+        """How probable so large a change is, in either direction, if the true one is `beyond`; NaN where unknown.
 
-        NaN where the error is unknown.
+        The p of the t-test by `error`; with several seeds, twice the smaller of that and of the t-test of the seeds'
+        changes, which finds an abrupt change that all seeds share.
         """
         apart = abs(self.value - beyond)
         if math.isnan(apart + self.error):
             return math.nan
         if apart <= ROUNDING * max(abs(self.first), abs(self.last)):
             return 1.0
-        return 2 * float(stdtr(self.freedom, -apart / self.error)) if self.error > 0 else 0.0
+        tests = [(self.error, self.freedom)]
+        if math.isfinite(self.between):
+            tests.append((self.between / math.sqrt(self.seeds), self.seeds - 1))
+        found = (2 * float(stdtr(freedom, -apart / error)) if error > 0 else 0.0 for error, freedom in tests)
+        return min(1.0, len(tests) * min(found))
 
     @property
     def sign(self) -> Literal["up", "down", "not clear"]:
-        """Which way, if the confidence interval leaves out 0."""
+        """Which way, if that is clear: if p is at most 0.05."""
         if not self.p() <= 1 - CONFIDENCE:
             return "not clear"
         return "up" if self.value > 0 else "down"

@@ -3,27 +3,29 @@
     verdicts_table(measures, runs)      # one row per run: verdict, a sentence, and the numbers behind it
 
 Knutsen et al. 2025 (§III A) keep the word *collapse* for a loss of modes, and call it *drift* when the images stay
-varied while their quality falls. Variety is read from the generated images alone, without regard to where real ones
-lie: images that drift off the real ones lose recall and coverage, too, at full variety.
+varied while their quality falls. Variety is read from the generated images in their own scale, without regard to where
+real ones lie: images that drift off the real ones lose recall and coverage, too, at full variety.
 
 collapse    A quantity of variety falls past its limit, and its fall is clear.
 drift       No variety is lost by that rule, and a quantity of quality gets worse past its limit, clearly.
 stable      Everything is surely within its limit.
 not clear   Neither: the reason says how much worse it may have got.
 too short   Fewer than 3 generations; or 3 of one seed.
-not measured   Nothing of variety, or nothing of quality, is measured.
+not measured   Nothing of variety is measured, or of a run on images nothing of quality.
 
-The quantities and their limits stand in QUANTITIES. "Clearly" is the t-test of trends.Change, one-sided, with its p
+The quantities and their limits stand in OF_IMAGES and OF_POINTS. Of images without classes, recall and coverage stand
+for variety, too, and drift may be called collapse. "Clearly" is the t-test of trends.Change, one-sided, with its p
 adjusted for all quantities of all runs of the table (trends.holm): where nothing happens, the chance of any false
-collapse or drift in the whole table is at most 5 %. "Surely" is the 95 % interval. What a quantity began with is generation 1's value, or
-that of real images where they have less: losing a surplus is no collapse.
+collapse or drift in the whole table is at most 5 %. "Surely" is the 95 % interval. What a quantity began with is
+generation 1's value, or that of real data where they have less: losing a surplus is no collapse.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,36 +41,62 @@ TOO_SHORT, NOT_MEASURED = "too short", "not measured"
 PARTS = ("first", "last", "change", "low", "high", "real")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A quantity that verdicts read: the measure that it comes from, and the change from which on it is worse.
-
-    limit: of what it began with, the value of real images (NaN where unknown) → the change, with its sign.
-    """
-
-    measure: str
-    words: str
-    variety: bool
-    limit: Callable[[float, float], float]
-    convert: Callable[[pd.Series], pd.Series] = lambda values: values
+Limit = Callable[
+    [float, float], float
+]  # of the value it began with and the real one: the change that is too much
 
 
-def kept(share: float) -> Callable[[float, float], float]:
-    """A limit: this share of what it began with, or of the real value where that is less, has to be left."""
+def kept(share: float) -> Limit:
+    """This share of what it began with, or of the real value where that is less, has to be left."""
     return lambda first, real: share * float(np.fmin(first, real)) - first
 
 
-QUANTITIES = {
-    # Of ten equally frequent classes one may not go: nine of ten are 90 %.
-    "effective_classes": Kind(
-        "class_entropy", "the effective number of classes", True, kept(0.9), lambda values: np.exp(values)
-    ),
-    "intra_class_variance": Kind("intra_class_variance", "the variance within classes", True, kept(0.5)),
-    "fid": Kind("fid", "FID", False, lambda first, real: 0.5 * first),
-    # One image in ten more that no real one is like; far above the sampling error of a share of 1 000 images.
-    "precision": Kind("precision", "precision", False, lambda first, real: -0.1),
+def falls(by: float) -> Limit:
+    """This much less than what it began with is too little."""
+    return lambda first, real: -by
+
+
+def rises(by: float) -> Limit:
+    """This much more than what it began with is too much."""
+    return lambda first, real: by
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What verdicts read of a measure: its name in a sentence, its limit, and whether it speaks of variety.
+
+    without_classes: whether it does so where the images have no classes.
+    """
+
+    words: str
+    limit: Limit
+    variety: bool = False
+    without_classes: bool = False
+
+
+QUALITY = {
+    # A tenth of the variance of real features.
+    "fid_relative": Kind("FID relative to the variance of real features", rises(0.1)),
+    # One image in ten: that no real one is like any more, or real ones that none is like any more.
+    "precision": Kind("precision", falls(0.1)),
+    "recall": Kind("recall", falls(0.1), without_classes=True),
+    "coverage": Kind("coverage", falls(0.1), without_classes=True),
 }
-EFFECTIVE = "effective_classes"
+OF_IMAGES = {
+    # Of ten equally frequent classes two may not go, which leaves 80 %; noise costs a classifier up to 10 %.
+    "effective_classes": Kind("the effective number of classes", kept(0.85), variety=True),
+    # Where the images of each class draw together to half of their distances, while the classes stay where they are.
+    "spacing": Kind("the spacing of images", kept(0.5), variety=True),
+    **QUALITY,
+}
+OF_POINTS = {
+    "modes_covered": Kind("the number of modes", kept(0.9), variety=True),
+    "modal_variance": Kind("the variance within modes", kept(0.5), variety=True),
+    "variance": Kind("the total variance", kept(0.5), variety=True),
+    "trace": Kind("the variance of the model", kept(0.5), variety=True),
+    "good_share": Kind("the share of good samples", falls(0.1)),
+    **QUALITY,
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +108,7 @@ class Quantity:
 
     kind: Kind
     change: Change
-    real: float
+    real: float = math.nan
     adjusted: float = math.nan
 
     @property
@@ -113,6 +141,11 @@ class Quantity:
         return math.copysign(1.0, self.limit) * self.change.value + self.change.margin
 
     @property
+    def doubt(self) -> str:
+        """By how much it may have got worse, in words."""
+        return f"{self.text} may be worse by {number(self.worst)}, limit {number(abs(self.limit))}"
+
+    @property
     def text(self) -> str:
         real = f", real {number(self.real)}" if math.isfinite(self.real) else ""
         ends = f"{number(self.change.first)} → {number(self.change.last)}"
@@ -125,12 +158,11 @@ def verdicts_table(measures: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     p: of what the verdict rests on, adjusted for the quantities of this run alone.
     """
     rows = series(measures)
-    found = {str(run): _quantities(str(run), rows) for run in runs["run"]}
+    found = {str(run["run"]): _quantities(run, rows) for run in runs.astype(object).to_dict("records")}
     places = [(run, name) for run, several in found.items() for name in several]
     adjusted = holm([found[run][name].p for run, name in places])
     for (run, name), p in zip(places, adjusted, strict=True):
-        q = found[run][name]
-        found[run][name] = Quantity(q.kind, q.change, q.real, p)
+        found[run][name] = replace(found[run][name], adjusted=p)
     return pd.DataFrame([_row(run, several) for run, several in found.items()])
 
 
@@ -138,10 +170,10 @@ def judge(found: Mapping[str, Quantity]) -> tuple[str, str, float]:
     """Verdict, reason and p from the measured quantities."""
     variety = [q for q in found.values() if q.kind.variety]
     quality = [q for q in found.values() if not q.kind.variety]
-    for several, wanted in ((variety, True), (quality, False)):
-        if not several:
-            sources = (kind.measure for kind in QUANTITIES.values() if kind.variety == wanted)
-            return NOT_MEASURED, f"none of {', '.join(dict.fromkeys(sources))} is measured", math.nan
+    if not variety or (not quality and not OF_POINTS.keys() >= found.keys()):
+        wanted = OF_IMAGES if OF_IMAGES.keys() >= found.keys() else OF_POINTS
+        missing = [name for name, kind in wanted.items() if kind.variety != bool(variety)]
+        return NOT_MEASURED, f"none of {', '.join(missing)} is measured", math.nan
     seeds, generations = variety[0].change.seeds, min(len(q.change.generations) for q in found.values())
     many = "one seed" if seeds == 1 else f"{seeds} seeds"
     if generations < (GENERATIONS if seeds > 1 else GENERATIONS_OF_ONE_SEED):
@@ -153,10 +185,7 @@ def judge(found: Mapping[str, Quantity]) -> tuple[str, str, float]:
         return COLLAPSE, f"variety is lost: {_texts(lost)}{also}; {many}", _least(lost, len(found))
     unsure = [q for q in found.values() if not q.kept and not q.lost]
     if any(q.kind.variety and q.passed for q in unsure) or (unsure and not worse):
-        may = ", ".join(
-            f"{q.text} may be worse by {number(q.worst)}, limit {number(abs(q.limit))}" for q in unsure
-        )
-        return NOT_CLEAR, f"{may}; {many}", math.nan
+        return NOT_CLEAR, f"{', '.join(q.doubt for q in unsure)}; {many}", math.nan
     if worse:
         stays = f"while variety stays: {_texts(variety)}"
         return DRIFT, f"quality falls: {_texts(worse)}; {stays}; {many}", _least(worse, len(found))
@@ -173,24 +202,31 @@ def _row(run: str, found: Mapping[str, Quantity]) -> dict[str, object]:
     longest = max((q.change for q in found.values()), key=lambda c: len(c.generations), default=Change())
     row = {"run": run, "seeds": longest.seeds, "generations": len(longest.generations)}
     row |= {"verdict": verdict, "reason": reason, "p": p}
-    for name, kind in QUANTITIES.items():
-        of = found.get(name, Quantity(kind, Change(), math.nan))
+    for name, kind in (OF_IMAGES | OF_POINTS).items():
+        of = found.get(name, Quantity(kind, Change()))
         values = (of.change.first, of.change.last, of.change.value, *of.change.interval, of.real)
         row |= {f"{name}_{part}": value for part, value in zip(PARTS, values, strict=True)}
     return row
 
 
-def _quantities(run: str, rows: Mapping[tuple[str, str], pd.DataFrame]) -> dict[str, Quantity]:
-    return {n: _quantity(kind, run, rows) for n, kind in QUANTITIES.items() if (run, kind.measure) in rows}
+def _quantities(run: Mapping[str, Any], rows: Mapping[tuple[str, str], pd.DataFrame]) -> dict[str, Quantity]:
+    name = str(run["run"])
+    kinds = OF_POINTS if run.get("density") and not pd.isna(run["density"]) else OF_IMAGES
+    classes = kinds is OF_POINTS or (name, "effective_classes") in rows
+    return {
+        measure: _quantity(
+            kind if classes else replace(kind, variety=kind.variety or kind.without_classes), own, rows
+        )
+        for measure, kind in kinds.items()
+        if (own := rows.get((name, measure))) is not None
+    }
 
 
-def _quantity(kind: Kind, run: str, rows: Mapping[tuple[str, str], pd.DataFrame]) -> Quantity:
-    own = rows[run, kind.measure]
-    real = rows.get((REAL, kind.measure), own.iloc[:0])
+def _quantity(kind: Kind, own: pd.DataFrame, rows: Mapping[tuple[str, str], pd.DataFrame]) -> Quantity:
+    real = rows.get((REAL, str(own["measure"].iloc[0])), own.iloc[:0])
     for column in ("dataset", "n", "k"):
         if column in own and own[column].notna().any():
             real = real[real[column] == own[column].dropna().iloc[0]]
-    own, real = (table.assign(value=kind.convert(table["value"])) for table in (own, real))
     return Quantity(kind, change(own), float(real["value"].mean()))
 
 

@@ -77,10 +77,10 @@ class RunEntry:
         each=(0, LARGEST_SEED),
     )
     label: str | None = option(None, "name in figures; by default the run's own", minimum=1, maximum=200)
-    faithful: str | None = option(
+    faithful: tuple[str, ...] | str | None = option(
         None,
-        "the paper, by its name among the claims, whose models, data and budgets this run has; only such runs verify "
-        "or contradict its claims",
+        "the paper or papers, by their names among the claims, whose models, data and budgets this run has; only such "
+        "runs verify or contradict their claims",
         minimum=1,
         maximum=200,
     )

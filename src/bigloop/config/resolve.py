@@ -139,10 +139,10 @@ def _run(
     loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
     if density is None and given.simulation is not None:
         raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
-    if given.faithful and given.faithful not in (papers := declared("claims")):
-        raise SpecError(
-            f"{where}.faithful: unknown paper {shown(given.faithful)} (known: {', '.join(papers)})"
-        )
+    faithful = (given.faithful,) if isinstance(given.faithful, str) else given.faithful or ()
+    for paper in faithful:
+        if paper not in (papers := declared("claims")):
+            raise SpecError(f"{where}.faithful: unknown paper {shown(paper)} (known: {', '.join(papers)})")
     if given.published and given.published not in (there := published.runs()):
         raise SpecError(
             f"{where}.published: nothing is published as {shown(given.published)} (known: {', '.join(there)})"
@@ -169,7 +169,7 @@ def _run(
         weights,
         images,
         given.simulation or Simulation(),
-        given.faithful or "",
+        faithful,
         given.published or "",
     )
     check_moments(run, where)

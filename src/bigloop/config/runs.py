@@ -57,7 +57,7 @@ class Run:
     weights: Path | None = None  # of its first generation, where they are imported
     images: Images | None = None  # the dataset, of a run that is not simulated
     simulation: Simulation = Simulation()
-    faithful: str = ""  # the paper whose experiment it is at full scale
+    faithful: tuple[str, ...] = ()  # the papers whose experiment it is at full scale
     published: str = ""  # the paper and run whose published values are drawn beside it
 
     @property

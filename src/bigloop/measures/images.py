@@ -96,7 +96,7 @@ def measure_images(
     asked = labels[:LABELLED] if labels is not None and classifier is not None else None
     judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
     judgement = load_classifier(classifier, device).judge(images[:judged]) if classifier and judged else None
-    generated = Side(images, judgement, device)
+    generated = Side(images, judgement, device, classifier=classifier)
     sides = {"subset": real_side(classifier, data, most_rows(measures), device, report, floor=False)}
     if compares_with_training(measures):
         sides["training"] = Side(load(data, "train")[0], None, device)
@@ -212,7 +212,7 @@ def real_side(
         judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
         which["reference"] = header["sha256"]
     kept = Kept((classifier or data) / "statistics", which, report)
-    return Side(images[chosen], judgement, device, kept)
+    return Side(images[chosen], judgement, device, kept, classifier)
 
 
 def final_losses(model: Path) -> list[Record]:

@@ -18,6 +18,7 @@ from bigloop.artifacts import (
     read_tensors,
     write_tensors,
 )
+from bigloop.measures.classify import load_classifier
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models.classifier import Judgement, pixels
 from bigloop.models.inception import inception_features, weights_file
@@ -63,15 +64,27 @@ class Side:
     judgement: Judgement | None
     device: torch.device
     kept: Kept | None = None  # of real rows
+    classifier: Path | None = None  # folder
 
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         """The first `rows` rows, or all, as a measure wants to see them."""
         if on == "inception":
             return self._inception(options, rows)
+        if on == "adapted":
+            return self._adapted(rows)
         if on == "images":
             return pixels(self.images[:rows]).numpy()
         assert self.judgement is not None
         return getattr(self.judgement, on)[:rows]
+
+    def _adapted(self, rows: int | None) -> np.ndarray:
+        def probabilities() -> np.ndarray:
+            assert self.classifier is not None
+            return load_classifier(self.classifier, self.device).adapted(self.images[:rows])
+
+        if self.kept is None:
+            return probabilities()
+        return self.kept.get("adapted", {"n": rows, "device": self.device.type}, probabilities)
 
     def _inception(self, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         weights = weights_file(str(options.get("weights", "")))

@@ -36,10 +36,19 @@ class NoOptions:
 
 
 View = Literal[
-    "images", "features", "probabilities", "inception", "parameters", "cells", "modes", "moments", "history"
+    "images",
+    "features",
+    "probabilities",
+    "adapted",
+    "inception",
+    "parameters",
+    "cells",
+    "modes",
+    "moments",
+    "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
-OF_IMAGES = {"images", "features", "probabilities", "inception", "parameters"}
+OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "parameters"}
 OF_POINTS = {"images", "features", "cells", "modes", "moments", "history"}
 
 
@@ -57,6 +66,7 @@ class Measure:
     images         images or points, n × `per_side` rows           likewise
     features       the classifier's, (rows, f); points themselves  likewise
     probabilities  the classifier's, (rows, classes)               likewise
+    adapted        likewise, adapted to the images                 likewise
     inception      Inception features, (rows, 64 … 2048)           likewise
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
@@ -85,7 +95,7 @@ class Measure:
     @property
     def needs_classes(self) -> bool:
         """Whether it looks at images through a classifier."""
-        return not {"features", "probabilities"}.isdisjoint(self.on)
+        return not {"features", "probabilities", "adapted"}.isdisjoint(self.on)
 
     @property
     def features(self) -> str:
@@ -112,13 +122,14 @@ MEASURES = Registry(
         "wasserstein1_excess": "bigloop.metrics.wasserstein:EXCESS",
         "wasserstein2": "bigloop.metrics.wasserstein:WASSERSTEIN2",
         "fid": "bigloop.metrics.frechet:FID",
-        "fid_relative": "bigloop.metrics.frechet:RELATIVE",
         "fid_inception": "bigloop.metrics.frechet:INCEPTION",
         "precision": "bigloop.metrics.neighbours:PRECISION",
         "recall": "bigloop.metrics.neighbours:RECALL",
         "density": "bigloop.metrics.neighbours:DENSITY",
         "coverage": "bigloop.metrics.neighbours:COVERAGE",
+        "spacing": "bigloop.metrics.neighbours:SPACING",
         "classes": "bigloop.metrics.classes:CLASSES",
+        "effective_classes": "bigloop.metrics.classes:EFFECTIVE",
         "intra_class_variance": "bigloop.metrics.modes:WITHIN_CLASSES",
         "variance": "bigloop.metrics.modes:VARIANCE",
         "modes": "bigloop.metrics.modes:MODES",

@@ -23,6 +23,15 @@ def class_statistics(generated: np.ndarray, real: np.ndarray) -> list[tuple[str,
     ]
 
 
+def effective_classes(generated: np.ndarray, real: np.ndarray) -> float:
+    """The effective number of classes of images, from probabilities (n, classes) adapted to them: 1 to all classes.
+
+    The exponential of the entropy of the predicted classes' shares. The real side is not used: the floor is its own
+    value.
+    """
+    return float(np.exp(entropy(class_frequencies(generated))))
+
+
 def class_frequencies(probabilities: np.ndarray) -> np.ndarray:
     """Share of rows whose most probable class is c, shape (classes,), from probabilities (n, classes)."""
     n, classes = probabilities.shape
@@ -36,3 +45,4 @@ def entropy(frequencies: np.ndarray) -> float:
 
 
 CLASSES = Measure(class_statistics, ("probabilities",), limit=10_000)
+EFFECTIVE = Measure(effective_classes, ("adapted",), limit=10_000)

@@ -21,16 +21,19 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     return frechet_from_statistics(*mean_and_covariance(x), *mean_and_covariance(y))
 
 
-def relative_frechet(x: np.ndarray, y: np.ndarray) -> float:
-    """`frechet_distance` over the total variance of y: without a unit, and the same for features of any scale.
+def fid(x: np.ndarray, y: np.ndarray) -> list[tuple[str, float, str]]:
+    """`frechet_distance` as `fid`, and over the total variance of the real features y as `fid_relative`.
 
-    0 for equal Gaussians, 1 where x is the one point that is y's mean, more where x lies farther away than y is wide.
-    Raises ValueError for fewer than two rows, and where y does not vary.
+    The second has no unit and is the same for features of any scale: 0 for equal Gaussians, 1 where x is the one point
+    that is y's mean, more where x lies farther away than y is wide. Absent where y does not vary.
     """
-    mean_y, covariance_y = mean_and_covariance(y)
-    if not (variance := float(np.trace(covariance_y))):
-        raise ValueError("features: the real ones do not vary")
-    return frechet_from_statistics(*mean_and_covariance(x), mean_y, covariance_y) / variance
+    mean, covariance = mean_and_covariance(y)
+    distance, variance = (
+        frechet_from_statistics(*mean_and_covariance(x), mean, covariance),
+        float(np.trace(covariance)),
+    )
+    relative = [("fid_relative", distance / variance, "")] if variance > 0 else []
+    return [("fid", distance, ""), *relative]
 
 
 def mean_and_covariance(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,8 +73,7 @@ class InceptionOptions(MeasureOptions):
     )
 
 
-FID = Measure(frechet_distance, ("features",), limit=10_000)
-RELATIVE = Measure(relative_frechet, ("features",), limit=10_000)
+FID = Measure(fid, ("features",), limit=10_000)
 INCEPTION = Measure(
     frechet_distance,
     ("inception",),

@@ -90,6 +90,19 @@ def nearest(generated: np.ndarray, real: np.ndarray) -> float:
     return float(shortest.mean())
 
 
+def spacing(generated: np.ndarray, real: np.ndarray) -> float:
+    """How far apart generated rows lie, in their own scale: whether a quarter of them has a twin.
+
+    The lower quartile of the distance to the nearest other row, over the root mean square distance of two rows, of
+    features (n, d); 0 where a quarter of the rows are copies, or all are one. Dimming or blurring all images draws both
+    together and leaves their ratio. Falls with n: compare values of equal n only. The real side is not used: the floor
+    is its own value. Raises ValueError for fewer than two rows.
+    """
+    nearest_other = ball_radii(generated, k=1)
+    between = float(np.sqrt(2 * np.asarray(generated, np.float64).var(axis=0, ddof=1).sum()))
+    return float(np.quantile(nearest_other, 0.25)) / between if between > 0 else 0.0
+
+
 def _in_balls(
     points: np.ndarray, centres: np.ndarray, k: int, radii: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
@@ -166,4 +179,5 @@ DENSITY = Measure(
 COVERAGE = Measure(
     coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
 )
+SPACING = Measure(spacing, ("features",), limit=10_000, power=2.0)
 NEAREST = Measure(nearest, ("images",), limit=1_000, against="training", power=2.0)

@@ -7,6 +7,7 @@ random shifts.
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,23 @@ class Classifier(nn.Module):
             features.append(body.cpu().numpy())
             probabilities.append(self.head(body).softmax(dim=1).cpu().numpy())
         return Judgement(np.concatenate(features), np.concatenate(probabilities))
+
+    @torch.no_grad()
+    def adapted(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n, classes), with batch statistics of the images themselves in the normalisations.
+
+        Reads dim, blurred or noisy images that `judge` takes for one or two classes (prediction-time batch
+        normalisation, Nado et al. 2020). Batches have CHUNK images or more, if there are as many.
+        """
+        self.eval()
+        adapting = copy.deepcopy(self)
+        for part in adapting.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.train()
+        device, found = next(self.parameters()).device, []
+        for batch in np.array_split(images, max(1, len(images) // CHUNK)):
+            found.append(adapting(pixels(batch).to(device)).softmax(dim=1).cpu().numpy())
+        return np.concatenate(found)
 
 
 def pixels(images: np.ndarray) -> Tensor:

@@ -147,7 +147,9 @@ class TableRun:
     seeds: tuple[int, ...]
     spec: RunSpec
     blocks: tuple[str, ...] = ()  # of a simulated run: folders below its own
-    faithful: str = ""  # the paper, by its name among the claims, whose models, data and budgets it has
+    faithful: tuple[
+        str, ...
+    ] = ()  # papers, by their names among the claims, whose models, data and budgets it has
     published: str = ""  # a paper and its run, whose published values figures draw beside it
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bigloop.analysis.claims.evidence import Claim, Judged, Tables, conclude
+from bigloop.analysis.claims.evidence import Claim, Judged, Run, Tables, conclude
 from bigloop.analysis.trends import holm, series
 from bigloop.spec.registry import Registry
 
@@ -33,6 +33,11 @@ def all_claims() -> list[tuple[str, Claim]]:
     return [(paper, claim) for paper, claims in CLAIMS.items() for claim in claims]
 
 
+def papers_of(run: Run) -> list[str]:
+    """The papers that a run of the runs table is faithful to."""
+    return str(run.get("faithful", "")).split()
+
+
 def claims_table(
     measures: pd.DataFrame, runs: pd.DataFrame, critics: pd.DataFrame, verdicts: pd.DataFrame
 ) -> pd.DataFrame:
@@ -48,7 +53,10 @@ def claims_table(
     adjusted = dict(zip(asked, holm(list(asked.values())), strict=True))
     rows = []
     for paper, claim, evidence in claims:
-        faithful = [all(options[run].get("faithful") == paper for run in piece.runs) for piece in evidence]
+        faithful = [
+            bool(piece.runs) and all(paper in papers_of(options[run]) for run in piece.runs)
+            for piece in evidence
+        ]
         found = conclude(evidence, [adjusted[piece.text] for piece in evidence], faithful)
         rows.append((claim.paper, claim.id, claim.sentence, found.verdict, found.numbers, found.reason))
     return pd.DataFrame(rows, columns=["paper", "claim_id", "claim", "verdict", "numbers", "reason"])

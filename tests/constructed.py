@@ -1,0 +1,205 @@
+"""Lineages whose verdict is known, made of real images; and what the rule says of them, by many classifiers.
+
+    python tests/constructed.py                         the table of docs/concepts/verdicts.md; an hour and more
+    python tests/constructed.py --datasets mnist --widths 8 --seeds 1 --epochs 1
+
+Some lose variety from generation to generation, others keep all of it while their images get worse, and one stays.
+What makes images worse ends where a classifier of full width still reads at least 60 % of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import ndimage
+
+from bigloop.analysis.verdicts import COLLAPSE, DRIFT, STABLE, verdicts_table
+from bigloop.data import load
+from bigloop.data.store import fetch
+from bigloop.metrics import MEASURES
+from bigloop.models.classifier import Classifier, train_classifier
+from bigloop.spec.jobs import ClassifierSpec
+
+GENERATIONS = 5
+SEEDS = 3  # of each lineage
+ROWS = 1_000
+QUANTITIES = ("effective_classes", "spacing", "fid", "precision", "recall", "coverage")
+
+
+class Pool(NamedTuple):
+    """Real images, float32 (n, c, h, w) in [0, 1], and their labels."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def drawn(self, n: int, random: np.random.Generator) -> np.ndarray:
+        return self.images[random.choice(len(self.images), n, replace=False)]
+
+
+Maker = Callable[[Pool, float, int, np.random.Generator], np.ndarray]  # how far it has gone, 0 to 1; rows
+
+
+def fresh(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
+    return pool.drawn(n, random)
+
+
+def vanishing_classes(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
+    """Nine of ten classes vanish one by one."""
+    left = np.flatnonzero(pool.labels < round(10 - 9 * far))
+    return pool.images[random.choice(left, n)]
+
+
+def prototypes(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
+    """Of every class ever fewer images, from all to two."""
+    classes = (np.flatnonzero(pool.labels == c) for c in range(10))
+    return np.concatenate(
+        [
+            pool.images[random.choice(rows[: round(len(rows) ** (1 - far) * 2**far)], n // 10)]
+            for rows in classes
+        ]
+    )
+
+
+def one_image(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
+    """An ever larger share is one and the same image."""
+    images = pool.drawn(n, random)
+    images[: round(n * far)] = pool.images[0]
+    return images
+
+
+def towards_the_mean(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
+    """The images of every class approach their mean, to a tenth of their distance."""
+    rows = random.choice(len(pool.images), n, replace=False)
+    images, labels = pool.images[rows], pool.labels[rows]
+    for c in range(10):
+        mean = pool.images[pool.labels == c].mean(axis=0)
+        images[labels == c] = mean + (images[labels == c] - mean) * (1 - 0.9 * far)
+    return images
+
+
+def noise(pool: Pool, far: float, n: int, random: np.random.Generator, most: float = 0.4) -> np.ndarray:
+    images = pool.drawn(n, random)
+    return np.clip(images + most * far * random.normal(size=images.shape), 0, 1)
+
+
+def salt_and_pepper(
+    pool: Pool, far: float, n: int, random: np.random.Generator, most: float = 0.15
+) -> np.ndarray:
+    images = pool.drawn(n, random)
+    hit = random.random(images.shape) < most * far
+    images[hit] = random.integers(0, 2, hit.sum())
+    return images
+
+
+def blur(pool: Pool, far: float, n: int, random: np.random.Generator, most: float = 1.75) -> np.ndarray:
+    return ndimage.gaussian_filter(pool.drawn(n, random), (0, 0, most * far, most * far))
+
+
+def dimming(pool: Pool, far: float, n: int, random: np.random.Generator, most: float = 0.75) -> np.ndarray:
+    return pool.drawn(n, random) * (1 - most * far)
+
+
+def misplaced_strokes(
+    pool: Pool, far: float, n: int, random: np.random.Generator, most: float = 1.75
+) -> np.ndarray:
+    """Every pixel moves by a smooth random field of its image."""
+    images = pool.drawn(n, random)
+    grid = np.indices(images.shape[2:], dtype=float)
+    for image in images:
+        field = ndimage.gaussian_filter(random.normal(size=grid.shape), (0, 1.5, 1.5))
+        moved = grid + field * (most * far / field.std())
+        for plane in image:
+            plane[:] = ndimage.map_coordinates(plane, moved, order=1)
+    return images
+
+
+def half_and_half(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
+    """Half of the images become few, the other half noisy."""
+    return np.concatenate([prototypes(pool, far, n // 2, random), noise(pool, far, n - n // 2, random)])
+
+
+TRUTH: dict[Maker, str] = {
+    **dict.fromkeys((vanishing_classes, prototypes, one_image, towards_the_mean, half_and_half), COLLAPSE),
+    **dict.fromkeys((noise, salt_and_pepper, blur, dimming, misplaced_strokes), DRIFT),
+    fresh: STABLE,
+}
+
+
+def verdicts(net: Classifier, pool: Pool, real: np.ndarray, rows: int = ROWS) -> pd.DataFrame:
+    """The table of verdicts on all lineages, whose runs have the names of their makers; real: other images (m, …)."""
+    records = list(_records(net, pool, real, rows))
+    runs = pd.DataFrame({"run": [maker.__name__ for maker in TRUTH]})
+    return verdicts_table(pd.DataFrame(records), runs)
+
+
+def _records(net: Classifier, pool: Pool, real: np.ndarray, rows: int) -> Iterator[dict[str, object]]:
+    others = {"features": net.judge(real).features, "adapted": net.adapted(real)}
+    for maker in TRUTH:
+        for seed in range(SEEDS):
+            for t in range(GENERATIONS):
+                random = np.random.default_rng((seed, t))
+                images = maker(pool, t / (GENERATIONS - 1), rows, random).astype(np.float32)
+                own = {"features": net.judge(images).features, "adapted": net.adapted(images)}
+                for name in QUANTITIES:
+                    measure = MEASURES[name]
+                    views = [side[on] for side in (own, others) for on in measure.on]
+                    found = measure.function(*views)
+                    values = [(name, found, "")] if isinstance(found, float) else found
+                    for measured, value, _ in values:
+                        place = {"run": maker.__name__, "seed": seed, "generation": t + 1}
+                        yield place | {"measure": measured, "value": value, "dataset": "", "detail": ""}
+
+
+def readable(net: Classifier, pool: Pool, maker: Maker, rows: int = 2_000) -> float:
+    """The share of images that a classifier reads at the end of a lineage that keeps its variety."""
+    chosen = np.random.default_rng(0).choice(len(pool.images), rows, replace=False)
+    images = maker(Pool(pool.images, pool.labels), 1.0, rows, np.random.default_rng(0)).astype(np.float32)
+    return float((net.judge(images).probabilities.argmax(axis=1) == pool.labels[chosen]).mean())
+
+
+def pools(folder: Path) -> tuple[Pool, np.ndarray]:
+    """One half of the training images to make lineages of, and as many rows of the other as a generation has."""
+    images, labels = load(folder, "train")
+    images, half = images.astype(np.float32) / 255, len(images) // 2
+    return Pool(images[half:], labels[half:]), images[:ROWS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--datasets", nargs="+", default=["mnist", "fashion_mnist"])
+    parser.add_argument("--widths", nargs="+", type=int, default=[8, 16, 32], help="of the classifiers")
+    parser.add_argument("--seeds", type=int, default=3, help="classifiers of each width")
+    parser.add_argument("--epochs", type=int, default=2, help="of the classifiers")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    wrong = total = 0
+    for dataset in options.datasets:
+        with tempfile.TemporaryDirectory() as scratch:
+            fetch(dataset, Path(scratch), None)
+            pool, real = pools(Path(scratch))
+            images, labels = load(Path(scratch), "train")
+        for width in options.widths:
+            for seed in range(options.seeds):
+                spec = ClassifierSpec(
+                    dataset, width=width, epochs=options.epochs, learning_rate=5e-3, seed=seed
+                )
+                net, _ = train_classifier(spec, images, labels, 10, torch.device("cpu"), lambda line: None)
+                print(f"{dataset}, width {width}, seed {seed}")
+                for maker, verdict in zip(TRUTH, verdicts(net, pool, real)["verdict"], strict=True):
+                    keeps = TRUTH[maker] != COLLAPSE
+                    read = f"  read {readable(net, pool, maker):.2f}" if keeps else ""
+                    mark = "" if verdict == TRUTH[maker] else "  WRONG"
+                    print(f"  {maker.__name__:18} {TRUTH[maker]:9} {verdict:9}{read}{mark}", flush=True)
+                    wrong, total = wrong + bool(mark), total + 1
+    print(f"{total - wrong} of {total} right")
+
+
+if __name__ == "__main__":
+    main()
