@@ -81,7 +81,7 @@ def test_every_measure_of_real_images_is_a_record_with_its_n_and_detail(
     assert {record["n"] for record in records if record["measure"].startswith("class_")} == {70}
     found = by_name(records)
     assert found.keys() == {
-        *("wasserstein1", "wasserstein1_excess", "fid"),
+        *("wasserstein1", "wasserstein1_excess", "fid", "fid_relative"),
         *("class_entropy", "class_tv", "confidence", "negative_share"),
     }
     details = {
@@ -253,12 +253,13 @@ def principal(digits: np.ndarray, mnist: Path, tmp_path_factory: pytest.TempPath
 def test_mnists_floor_lies_within_the_spread_of_other_disjoint_subsets(
     name: str, n: int, repeats: int, principal: Reference, digits: np.ndarray, mnist: Path
 ) -> None:
-    (floor,) = measure_real(FloorSpec("mnist", {name: ({"n": n},)}, "principal"), principal.folder, mnist)
+    floor, *_ = measure_real(FloorSpec("mnist", {name: ({"n": n},)}, "principal"), principal.folder, mnist)
     rows = n * MEASURES[name].per_side
     order = np.random.default_rng(1).permutation(len(digits))[: 2 * repeats * rows]
     source = principal.features if MEASURES[name].on == ("features",) else digits
     pairs = order.reshape(repeats, 2, rows)
-    values = [MEASURES[name].function(source[a], source[b]) for a, b in pairs]
+    measured = frechet_distance if name == "fid" else MEASURES[name].function
+    values = [measured(source[a], source[b]) for a, b in pairs]
     assert abs(floor["value"] - np.mean(values)) < 4 * np.std(values, ddof=1)
 
 
@@ -644,15 +645,14 @@ def test_fid_on_inception_features_runs_with_weights_from_a_file(
             "inception", ["64"], feature_extractor_weights_path=str(weights)
         )
     torch.save(network.state_dict(), weights)
-    monkeypatch.setattr("bigloop.models.inception.FEATURES", "64")
     images = load(small_mnist, "test")[0][:6]
-    options = {"fid_inception": {"n": 6, "weights": str(weights)}}
+    options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 6, "weights": str(weights), "features": 64}}
     (record,) = measure_images(pixels(images).numpy(), options, classifier, small_mnist)
     real = real_side(classifier, small_mnist, 6, CPU, floor=False).images
     features = [network(torch.from_numpy(side).repeat(1, 3, 1, 1))[0].numpy() for side in (images, real)]
     assert record["value"] == pytest.approx(frechet_distance(*features), rel=1e-3)
     assert record["value"] > 1e-6  # features of about 0.1 in float32: rounding is far below
-    assert (record["measure"], record["n"]) == ("fid_inception", 6)
+    assert (record["measure"], record["n"], record["features"]) == ("fid_inception", 6, "inception-64")
     assert math.isfinite(record["value"])
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 
-from bigloop.metrics.classes import class_frequencies, class_statistics, entropy
+from bigloop.metrics.classes import class_frequencies, class_statistics, effective_classes, entropy
 
 EVEN = np.eye(10)[np.arange(100) % 10]
 ONE = np.eye(10)[np.full(100, 3)]
@@ -53,3 +53,13 @@ def test_frequencies_are_shares_and_entropy_is_scipys(predicted: list[int]) -> N
     frequencies = class_frequencies(np.eye(10, dtype=np.float32)[predicted])
     assert frequencies == pytest.approx([predicted.count(c) / len(predicted) for c in range(10)])
     assert entropy(frequencies) == pytest.approx(scipy_entropy(frequencies), abs=1e-12)
+
+
+def test_effective_classes_are_as_many_as_are_even_and_fewer_where_one_is_rare() -> None:
+    def of(*shares: int) -> float:
+        return effective_classes(np.eye(10)[np.repeat(np.arange(len(shares)), shares)], np.eye(10))
+
+    assert of(*[7] * 10) == pytest.approx(10)
+    assert of(5, 5) == pytest.approx(2)
+    assert of(30) == pytest.approx(1)
+    assert 1 < of(9, 1) < 2

@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from bigloop.metrics.frechet import frechet_distance, frechet_from_statistics, mean_and_covariance
+from bigloop.metrics.frechet import fid, frechet_distance, frechet_from_statistics, mean_and_covariance
 
 SEEDS = st.integers(0, 2**32 - 1)
 POSITIVE = st.floats(0.01, 100)
@@ -113,3 +113,12 @@ def test_float16_features_are_summed_in_float64() -> None:
     rng = np.random.default_rng(0)
     x, y = (1000 + rng.normal(size=(2, 300, 3))).astype(np.float16)
     assert frechet_distance(x, y) == frechet_distance(x.astype(float), y.astype(float))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_relative_distance_is_the_same_at_any_scale_and_1_for_the_mean_alone(scale: float) -> None:
+    real = np.random.default_rng(0).normal(size=(400, 5)) * scale
+    found = {name: value for name, value, _ in fid(np.tile(real.mean(axis=0), (3, 1)), real)}
+    assert found["fid_relative"] == pytest.approx(1)
+    assert found["fid"] == pytest.approx(real.var(axis=0, ddof=1).sum())
+    assert [name for name, *_ in fid(real, np.ones((3, 5)))] == ["fid"]

@@ -15,7 +15,7 @@ from scipy.spatial.distance import cdist
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from bigloop.metrics import neighbours
-from bigloop.metrics.neighbours import ball_radii, coverage, density, nearest, precision, recall
+from bigloop.metrics.neighbours import ball_radii, coverage, density, nearest, precision, recall, spacing
 
 SEEDS = st.integers(0, 2**32 - 1)
 MEASURES = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
@@ -254,3 +254,21 @@ def test_memorised_images_are_far_nearer_than_held_out_ones_and_blur_is_nearer_t
     blurred = 0.7 * held_out + 0.3 * real.mean(axis=0)
     assert nearest(real[:200] + noise, real) < 0.2 * floor
     assert nearest(blurred, real) < 0.95 * floor
+
+
+def test_spacing_is_the_same_at_any_scale_and_place_and_0_where_a_quarter_has_a_twin() -> None:
+    points = np.random.default_rng(0).normal(size=(80, 4))
+    found = spacing(points, points)
+    nearest_other = np.sort(cdist(points, points), axis=1)[:, 1]
+    between = np.sqrt(np.square(cdist(points, points)).sum() / (80 * 79))
+    assert found == pytest.approx(np.quantile(nearest_other, 0.25) / between)
+    assert spacing(1e-3 * points + 7, points) == pytest.approx(found)
+    assert spacing(np.concatenate([points, points[:40]]), points) == 0
+    assert spacing(np.ones((5, 3)), points) == 0
+
+
+def test_where_clusters_shrink_spacing_shrinks_with_them() -> None:
+    random = np.random.default_rng(0)
+    centres, within = np.repeat(10 * np.eye(5), 60, axis=0), random.normal(size=(300, 5))
+    wide, narrow = (spacing(centres + width * within, within) for width in (1.0, 0.1))
+    assert narrow == pytest.approx(0.1 * wide, rel=0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,26 @@ def test_one_seed_trains_one_classifier_that_knows_digits(small_mnist: Path) -> 
     assert first_accuracy > 0.5  # chance is 0.1; a pass over 4 000 rows gave 0.8
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
+
+
+def test_adapted_to_dim_images_a_classifier_reads_them_and_is_left_as_it_was(small_mnist: Path) -> None:
+    images, labels = load(small_mnist, "train")
+    net, _ = train_classifier(replace(TINY, width=4), images, labels, 10, CPU, lambda line: None)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    test, truth = load(small_mnist, "test")
+    dim = pixels(test).numpy() * 0.15
+
+    def read(probabilities: np.ndarray) -> float:
+        return float((probabilities.argmax(axis=1) == truth).mean())
+
+    assert read(net.adapted(dim)) > read(net.judge(dim).probabilities) + 0.1
+    assert read(net.adapted(dim)) == pytest.approx(read(net.adapted(test)), abs=0.02)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert not net.training
+
+
+def test_images_of_one_class_are_read_as_one_class_when_adapted_to(small_mnist: Path) -> None:
+    images, labels = load(small_mnist, "train")
+    net, _ = train_classifier(replace(TINY, width=4), images, labels, 10, CPU, lambda line: None)
+    ones = net.adapted(images[labels == 1][:300]).argmax(axis=1)
+    assert (ones == 1).mean() > 0.8
