@@ -381,8 +381,8 @@ def test_theory_is_drawn_for_the_loops_that_it_knows(x: str) -> None:
     sd, mean_error, trace, share = (lines(ax, "theory") for ax in fig.axes)
     assert [list(known) for known in (sd, mean_error, trace, share)] == [
         ["r0", "r2"],  # fully synthetic, in one dimension
-        ["r0", "r1", "r2", "r6"],
-        ["r0", "r1", "r2", "r6"],
+        ["r0", "r1", "r2", "r3", "r6"],
+        ["r0", "r1", "r2", "r3", "r6"],
         [],
     ]
     t = np.arange(1, 7)

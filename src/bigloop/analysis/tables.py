@@ -102,7 +102,8 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
     rows = []
     for run in spec.runs:
         model, loop = to_dict(run.spec.model), to_dict(run.spec.loop)
-        options = {f"model.{k}": v for k, v in model.pop("options").items()}
+        given = model.pop("options") | model.pop("sampler", {})
+        options = {f"model.{k}": v for k, v in given.items()}
         row = {
             "run": run.run,
             "label": run.label,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Hashable, Mapping
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bigloop.analysis.loops import density_of
 from bigloop.artifacts import read_table, read_tensors, replacing
 from bigloop.data import as_floats, load
-from bigloop.data.densities import Density, known_density
 from bigloop.figures import Material, plot
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import PlotSpec
@@ -79,7 +79,7 @@ def points(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np
             if block.startswith(f"{seeds}/"):
                 tensors, _ = read_tensors(results / "runs" / run["folder"] / block / "points.safetensors")
                 found |= {(name, int(generation)): array for generation, array in tensors.items()}
-        density = _density(run)
+        density = density_of(run)
         shown = max((len(array) for (of, _), array in found.items() if of == name), default=0)
         found[name, None] = density.sample(shown, numpy_generator(0, 0, "shown points"))
     return found
@@ -89,21 +89,11 @@ def curves(runs: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Run → (x, p(x)) of its density, for those of one dimension."""
     found = {}
     for run in runs.to_dict("records"):
-        density = _density(run)
+        density = density_of(run)
         if density.dimension == 1:
             x = np.linspace(density.low[0], density.high[0], CURVE_POINTS)
             found[str(run["run"])] = x, np.exp(density.log_density(x[:, None]))
     return found
-
-
-def _density(run: Mapping[Hashable, Any]) -> Density:
-    """The known density of a row of the runs table."""
-    options = {
-        str(key).removeprefix("density."): value
-        for key, value in run.items()
-        if str(key).startswith("density.") and not pd.isna(value)
-    }
-    return known_density(run["density"], options)
 
 
 def real_images(runs: pd.DataFrame, results: Path) -> dict[str, np.ndarray]:
