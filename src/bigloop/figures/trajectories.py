@@ -38,6 +38,8 @@ NAMES = {
     "recall": "recall",
     "forward_kl": "forward KL (nats)",
     "reverse_kl": "reverse KL (nats)",
+    "forward_kl_likelihood": "forward KL by likelihoods (nats)",
+    "reverse_kl_likelihood": "reverse KL by likelihoods (nats)",
     "jensen_shannon": "Jensen–Shannon divergence (nats)",
     "loss": "loss",
     "generator_loss": "loss of the generator",

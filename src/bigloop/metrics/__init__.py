@@ -36,11 +36,20 @@ class NoOptions:
 
 
 View = Literal[
-    "images", "features", "probabilities", "inception", "parameters", "cells", "modes", "moments", "history"
+    "images",
+    "features",
+    "probabilities",
+    "inception",
+    "parameters",
+    "cells",
+    "modes",
+    "log_densities",
+    "moments",
+    "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
 OF_IMAGES = {"images", "features", "probabilities", "inception", "parameters"}
-OF_POINTS = {"images", "features", "cells", "modes", "moments", "history"}
+OF_POINTS = {"images", "features", "cells", "modes", "log_densities", "moments", "history"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,7 @@ class Measure:
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
     modes          points, (rows, d)                               the density's modes (m, d) and their spread
+    log_densities  the model's own, at generated and real points  the density's, at the same points
     moments        the model's mean (d,) and covariance (d, d)     those that it should have
     history        name: value, of the model's training            anything; it is not used
     """
@@ -123,6 +133,7 @@ MEASURES = Registry(
         "variance": "bigloop.metrics.modes:VARIANCE",
         "modes": "bigloop.metrics.modes:MODES",
         "divergences": "bigloop.metrics.divergences:DIVERGENCES",
+        "likelihoods": "bigloop.metrics.likelihoods:LIKELIHOODS",
         "pixels": "bigloop.metrics.pixels:PIXELS",
         "nearest_real": "bigloop.metrics.neighbours:NEAREST",
         "parameter_distance": "bigloop.metrics.parameters:PARAMETERS",
