@@ -66,7 +66,7 @@ def density_of(run: Mapping[Any, Any]) -> Density:
     import pandas as pd
 
     given = {
-        str(key).removeprefix("density."): value
+        str(key).removeprefix("density."): value.item() if isinstance(value, np.generic) else value
         for key, value in run.items()
         if str(key).startswith("density.") and not pd.isna(value)
     }
@@ -117,9 +117,10 @@ def _of_gaussians(run: Mapping[str, Any], measure: str, generations: int) -> np.
 
 
 def _of_one_component(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    if run.get("model.components") != 1 or measure != "variance" or kind_of_loop(run) != "fully synthetic":
+        return None
     covariance = getattr(density_of(run), "covariance", None)
-    one = int(run.get("model.components", 0)) == 1
-    if covariance is None or not one or measure != "variance" or kind_of_loop(run) != "fully synthetic":
+    if covariance is None:
         return None
     added, rows, bias = float(run["model.regularisation"]), synthetic_rows(run), _bias(run)
     fitted = np.full(generations, float(np.trace(covariance)))
