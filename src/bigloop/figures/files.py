@@ -55,17 +55,21 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
     )
     known = runs["density"].notna() if "density" in runs else pd.Series(False, index=runs.index)
     of_images, of_points = runs[~known], runs[known]
+    images, labels = previews(of_images, results) if "images" in needs else ({}, {})
+    real, real_labels = real_images(of_images, results) if "images" in needs else ({}, {})
     classes = {str(run["dataset"]): tuple(json.loads(run["classes"])) for run in of_images.to_dict("records")}
     return Material(
         measures,
         of_images if "images" in needs else runs,
         critics,
-        previews(of_images, results) if "images" in needs else {},
-        real_images(of_images, results) if "images" in needs else {},
+        images,
+        real,
         classes,
         verdicts,
         points(of_points, results) if "points" in needs else {},
         curves(of_points) if "curves" in needs else {},
+        labels,
+        real_labels,
     )
 
 
@@ -96,19 +100,30 @@ def curves(runs: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def real_images(runs: pd.DataFrame, results: Path) -> dict[str, np.ndarray]:
-    """Dataset → the first of its test images, float32 (k, c, h, w) in [0, 1]."""
-    folders = {str(run.dataset): results / "data" / str(run.data) for run in runs.itertuples()}
-    return {name: as_floats(load(folder, "test")[0][:REAL_SHOWN]) for name, folder in folders.items()}
+def real_images(runs: pd.DataFrame, results: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Dataset → the first of its test images, float32 (k, c, h, w) in [0, 1]; and their classes, (k,)."""
+    images, labels = {}, {}
+    for name, folder in {
+        str(run.dataset): results / "data" / str(run.data) for run in runs.itertuples()
+    }.items():
+        shown, classes = load(folder, "test")
+        images[name], labels[name] = as_floats(shown[:REAL_SHOWN]), classes[:REAL_SHOWN]
+    return images, labels
 
 
-def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int], np.ndarray]:
-    """(run, generation) → the first images of its first seed, float32 (k, c, h, w)."""
-    images: dict[tuple[str, int], np.ndarray] = {}
+Previews = dict[tuple[str, int], np.ndarray]
+
+
+def previews(runs: pd.DataFrame, results: Path) -> tuple[Previews, Previews]:
+    """(run, generation) → the first images of its first seed, float32 (k, c, h, w); and the classes asked for, (k,)."""
+    images: Previews = {}
+    labels: Previews = {}
     for run in runs.itertuples():
         seed = str(run.seeds).split()[0]
         for generation in range(1, int(run.generations) + 1):
             folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
             tensors, _ = read_tensors(folder / "preview.safetensors")
             images[str(run.run), generation] = as_floats(tensors["images"][:SHOWN])
-    return images
+            if "labels" in tensors:
+                labels[str(run.run), generation] = tensors["labels"][:SHOWN]
+    return images, labels
