@@ -73,7 +73,7 @@ def draw(material: Material, options: Options) -> Figure:
                 dict.fromkeys(name for run in runs for name in classes_of(material, run))
             ):
                 fig.axes[0].plot([], [], "o", color=shade(place), label=name)
-        grey = f"{real} real images{' (pale)' if options.colour == 'class' else ''}"
+        grey = f"{real} real images{', pale' if options.colour == 'class' else ''}"
         fig.axes[0].plot([], [], "o", color=GREY, label=grey, gid="reference")
         style.legend(
             fig, f"t-SNE of the pixels; {most} generated images a panel{words_of_classes(material, options)}"
