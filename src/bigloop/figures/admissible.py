@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLOURS = "RdBu"  # blue where a loop is worth more than its fresh rows; safe for the colour-blind
 LEAST, MOST = 1 / 4, 4  # of n_e / n_r, at the ends of the colours
-DARK = 2.5  # times more or less than 1: text on such colours is white
+DARK = 2.2  # times more or less than 1: text on such colours is white
 
 
 @dataclass(frozen=True)
