@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
 ]
 
-NAMES = ("trajectories", "point_clouds", "sweep", "admissible", "mode_seeking")
+NAMES = ("trajectories", "point_clouds", "sweep", "mode_seeking")
 DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon")
 LONG = "a model in a loop with a label that goes on for more than one line of the page, as some do"
 Value = Callable[[int, int], float]  # of a seed and a generation
@@ -190,7 +190,8 @@ def values_of(given: Material, name: str, measure: str, generation: int) -> np.n
 
 EVERY = {"measures": ("sd", "mean_error", "trace", "good_share", "wasserstein1")}
 SWEEP = {"measure": "distance", "x": "loop.synthetic.n", "by": "loop.bias", "runs": ("loop",)}
-MAP = {"measure": "distance", "x": "loop.bias", "y": "loop.synthetic.n", "runs": ("loop",)}
+MAP: dict[str, Any] = {"measure": "distance", "x": "loop.bias", "by": "loop.synthetic.n", "runs": ("loop",)}
+MAP |= {"effective": True, "map": True}
 SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "a trajectory": ("trajectories", lambda: trajectories(1, (0,)), {"measures": ("sd",)}),
     "trajectories": ("trajectories", lambda: trajectories(3), EVERY | {"log": True, "theory": True}),
@@ -204,7 +205,7 @@ SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "long clouds": ("point_clouds", lambda: clouds(8, LONG), {}),
     "many clouds": ("point_clouds", lambda: clouds(3, LONG, 12), {"generations": tuple(range(1, 13))}),
     "densities": ("point_clouds", lambda: clouds(2), {"density": True}),
-    "a map": ("admissible", swept, MAP),
+    "a map": ("sweep", swept, MAP),
     "a sweep": ("sweep", swept, SWEEP),
     "a sweep without by": ("sweep", swept, SWEEP | {"by": "", "runs": ("loop-1-",), "log_x": False}),
     "effective": ("sweep", swept, SWEEP | {"effective": True}),
@@ -591,7 +592,7 @@ def test_effective_sample_size_needs_loops_with_fresh_rows() -> None:
 
 
 def test_a_map_has_the_worth_of_each_loop_and_surrounds_the_admissible_ones() -> None:
-    fig = drawn("admissible", swept(), **MAP)
+    fig = drawn("sweep", swept(), **MAP)
     (ax,) = fig.axes
     shown = ax.images[0].get_array()
     np.testing.assert_allclose(shown, [[0.5, 2.0]] * 4, rtol=1e-10)  # λ = 0.5 and 1, left and right
@@ -607,8 +608,11 @@ def test_a_map_has_the_worth_of_each_loop_and_surrounds_the_admissible_ones() ->
 
 
 def test_two_runs_in_one_cell_of_a_map_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"runs loop-1-0 and loop-1-50 share x and y"):
-        drawn("admissible", swept(), **MAP | {"y": "loop.real.fresh"})
+    with pytest.raises(ValueError, match=r"runs loop-1-0 and loop-1-50 share x and by"):
+        drawn("sweep", swept(), **MAP | {"by": "loop.real.fresh"})
+    for wrong in ({"effective": False}, {"by": ""}):
+        with pytest.raises(ValueError, match="map: expected effective: true, and a key for by"):
+            drawn("sweep", swept(), **MAP | wrong)
 
 
 # --- the choice of a mode

@@ -42,7 +42,6 @@ FIGURES = Registry(
         "trajectories": "bigloop.figures.trajectories:PLOT",
         "point_clouds": "bigloop.figures.point_clouds:PLOT",
         "sweep": "bigloop.figures.sweep:PLOT",
-        "admissible": "bigloop.figures.admissible:PLOT",
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
     },
 )
