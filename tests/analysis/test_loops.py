@@ -12,6 +12,9 @@ import pytest
 from bigloop.analysis.loops import images_seen, kind_of_loop, synthetic_rows, theory, words_of_theory
 from bigloop.metrics.samplers import alpha_bar, diffused, diffused_by_ddim, drift, within
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
+from bigloop.models.points.gmm import GMM
+from bigloop.models.points.stacked import Streams
+from bigloop.spec.runs import Budget
 
 Make = Callable[..., dict[str, Any]]
 
@@ -182,3 +185,16 @@ def test_theory_of_one_component_is_that_of_maximum_likelihood(make_run: Make) -
     np.testing.assert_allclose(theory(given, "variance", 4), expected, rtol=1e-12)
     assert theory(given | {"model.components": 2}, "variance", 4) is None
     assert theory(given | {"density": "moons", "density.dimension": None}, "variance", 4) is None
+
+
+def test_one_component_in_a_loop_has_the_variance_that_is_expected(make_run: Make) -> None:
+    keys = {"family": "gmm", "model.components": 1, "model.regularisation": 0.01, "loop.bias": 0.9}
+    expected = theory(make_run("a", **keys), "variance", 4)
+    source = Streams([np.random.Generator(np.random.SFC64([0, r])) for r in range(3_000)])
+    rows = source.normal(50, 1)
+    for t in range(4):
+        model = GMM.fresh(GMM.Options(components=1, regularisation=0.01), 1, source)
+        model.fit(rows, Budget(epochs=20), source)
+        rows = model.sample(20, 0.9, source)
+        drawn = rows[:, :, 0].var(1).numpy()  # unbiased, as the measure's
+        assert abs(drawn.mean() - expected[t]) <= 5 * drawn.std() / math.sqrt(len(drawn))
