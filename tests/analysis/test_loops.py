@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigloop.analysis.loops import images_seen, kind_of_loop, synthetic_rows, theory
-from bigloop.metrics.theory import expected_sd, fresh_recursion
+from bigloop.analysis.loops import images_seen, kind_of_loop, synthetic_rows, theory, words_of_theory
+from bigloop.metrics.samplers import alpha_bar, diffused, diffused_by_ddim, drift, within
+from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
+from bigloop.models.points.gmm import GMM
+from bigloop.models.points.stacked import Streams
+from bigloop.spec.runs import Budget
 
 Make = Callable[..., dict[str, Any]]
 
@@ -106,9 +110,91 @@ def test_theory_of_a_gaussian_is_the_recursion_of_its_loop(
         {"density": "ring"},
         {"loop.start": "continue"},
         {"loop.synthetic.from": "3"},
-        {"loop.real.fixed": 50},
+        {"loop.real.fixed": 30},  # of 50 that generation 1 had
         {"loop.real.fixed": 50, "loop.real.fresh": 30},
+        {"loop.rules": "[{'name': 'curation'}]"},
     ],
 )
 def test_theory_knows_nothing_of_other_loops(make_run: Make, keys: dict[str, Any]) -> None:
     assert all(theory(make_run("a", **keys), measure, 6) is None for measure in ("sd", "mean_error", "trace"))
+
+
+@pytest.mark.parametrize("more", [{}, {"loop.synthetic.n": None, "loop.synthetic.ratio": 0.4}])
+def test_theory_of_fixed_real_rows_is_the_mixing_recursion_seen_from_the_true_mean(
+    make_run: Make, more: dict[str, Any]
+) -> None:
+    given = make_run("a", **{"loop.real.fixed": 50, "loop.bias": 0.8, "density.dimension": 3, **more})
+    off, variance = mixing_recursion(6, 50, 0.4, 0.8)
+    np.testing.assert_allclose(theory(given, "trace", 6), 3 * variance, rtol=1e-14)
+    np.testing.assert_allclose(theory(given, "mean_error", 6), 3 * (off + 1 / 50), rtol=1e-14)
+    np.testing.assert_allclose(theory(given, "variance", 6), 0.8 * 3 * variance, rtol=1e-14)
+    assert theory(given, "sd", 6) is None
+
+
+DIFFUSION = {
+    "family": "mlp_ddpm",
+    "density": "gaussians8",
+    "density.dimension": None,
+    "density.scale": 5.0,
+    "density.variance": 0.1,
+    "model.timesteps": 300,
+    "model.beta_first": 3.3e-4,
+    "model.beta_last": 0.067,
+    "model.scale": 2.0,
+}
+
+
+@pytest.mark.parametrize("sampler", [{}, {"model.variance": "beta"}, {"model.sampler": "ddim"}])
+def test_theory_of_a_diffusion_is_what_its_sampler_does_to_a_mode(
+    make_run: Make, sampler: dict[str, str]
+) -> None:
+    given = make_run("a", **DIFFUSION, **sampler, **{"loop.start": "continue"})
+    levels = alpha_bar(300, 3.3e-4, 0.067)
+
+    def sampled(variance: float) -> float:  # in the network's unit
+        if sampler == {"model.sampler": "ddim"}:
+            return diffused_by_ddim(variance, levels)
+        return diffused(variance, levels, noise="beta" if sampler else "posterior")
+
+    variance = 4 * drift(6, 0.1 / 4, sampled)
+    share, inside = within(variance, 3 * math.sqrt(0.1), 2)
+    np.testing.assert_allclose(theory(given, "good_share", 6), share, rtol=1e-12)
+    np.testing.assert_allclose(theory(given, "modal_variance", 6), inside, rtol=1e-12)
+    assert theory(given, "variance", 6) is None  # of eight modes, with their distances
+    assert words_of_theory(given) == "sampler alone, perfect network"
+    stays = theory(given | {"loop.real.fixed": 50, "loop.synthetic.n": 0}, "modal_variance", 6)
+    np.testing.assert_allclose(stays, inside[0], rtol=1e-12)
+    assert theory(given | {"loop.real.fixed": 50}, "modal_variance", 6) is None
+    moons = {"density": "moons", "density.variance": None}
+    assert theory(given | moons, "modal_variance", 6) is None
+
+
+def test_theory_of_flow_matching_is_known_on_the_standard_normal(make_run: Make) -> None:
+    given = make_run("a", **{"family": "otcfm", "model.sigma": 0.1, "loop.bias": 0.9, "density.dimension": 2})
+    expected = 2 * 0.9 * 1.01 / 1.01
+    assert theory(given, "variance", 1) == pytest.approx([expected], rel=1e-12)
+    assert theory(given, "variance", 2)[1] == pytest.approx(2 * 0.9 * 0.91 / 1.01, rel=1e-12)
+    assert theory(given | {"density": "ring"}, "variance", 2) is None
+
+
+def test_theory_of_one_component_is_that_of_maximum_likelihood(make_run: Make) -> None:
+    given = make_run("a", **{"family": "gmm", "model.components": 1, "model.regularisation": 0.01})
+    expected = [0.98 + 0.01]  # 50 rows, then 20
+    for _ in range(3):
+        expected.append(0.95 * expected[-1] + 0.01)
+    np.testing.assert_allclose(theory(given, "variance", 4), expected, rtol=1e-12)
+    assert theory(given | {"model.components": 2}, "variance", 4) is None
+    assert theory(given | {"density": "moons", "density.dimension": None}, "variance", 4) is None
+
+
+def test_one_component_in_a_loop_has_the_variance_that_is_expected(make_run: Make) -> None:
+    keys = {"family": "gmm", "model.components": 1, "model.regularisation": 0.01, "loop.bias": 0.9}
+    expected = theory(make_run("a", **keys), "variance", 4)
+    source = Streams([np.random.Generator(np.random.SFC64([0, r])) for r in range(3_000)])
+    rows = source.normal(50, 1)
+    for t in range(4):
+        model = GMM.fresh(GMM.Options(components=1, regularisation=0.01), 1, source)
+        model.fit(rows, Budget(epochs=20), source)
+        rows = model.sample(20, 0.9, source)
+        drawn = rows[:, :, 0].var(1).numpy()  # unbiased, as the measure's
+        assert abs(drawn.mean() - expected[t]) <= 5 * drawn.std() / math.sqrt(len(drawn))

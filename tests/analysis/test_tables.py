@@ -107,6 +107,14 @@ def test_the_floor_is_the_run_called_real_without_seed_and_generation(
     )
 
 
+def test_a_floor_without_records_has_no_rows(spec: CollectSpec, results: Path) -> None:
+    write_json(results / spec.experiment / "floor" / "mnist.json", [])  # of measures that have none
+    collect(spec, results)
+    measures = table(results, spec, "measures")
+    assert len(measures)
+    assert "real" not in set(measures["run"])
+
+
 def test_whole_numbers_stay_whole_where_others_are_missing(spec: CollectSpec, results: Path) -> None:
     collect(spec, results)
     lines = (results / "smoke" / "tables" / "measures.csv").read_text().splitlines()

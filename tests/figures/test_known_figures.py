@@ -190,6 +190,8 @@ def values_of(given: Material, name: str, measure: str, generation: int) -> np.n
 
 EVERY = {"measures": ("sd", "mean_error", "trace", "good_share", "wasserstein1")}
 SWEEP = {"measure": "distance", "x": "loop.synthetic.n", "by": "loop.bias", "runs": ("loop",)}
+MAP: dict[str, Any] = {"measure": "distance", "x": "loop.bias", "by": "loop.synthetic.n", "runs": ("loop",)}
+MAP |= {"effective": True, "map": True}
 SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "a trajectory": ("trajectories", lambda: trajectories(1, (0,)), {"measures": ("sd",)}),
     "trajectories": ("trajectories", lambda: trajectories(3), EVERY | {"log": True, "theory": True}),
@@ -202,6 +204,8 @@ SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "a cloud": ("point_clouds", lambda: clouds(1), {}),
     "long clouds": ("point_clouds", lambda: clouds(8, LONG), {}),
     "many clouds": ("point_clouds", lambda: clouds(3, LONG, 12), {"generations": tuple(range(1, 13))}),
+    "densities": ("point_clouds", lambda: clouds(2), {"density": True}),
+    "a map": ("sweep", swept, MAP),
     "a sweep": ("sweep", swept, SWEEP),
     "a sweep without by": ("sweep", swept, SWEEP | {"by": "", "runs": ("loop-1-",), "log_x": False}),
     "effective": ("sweep", swept, SWEEP | {"effective": True}),
@@ -381,8 +385,8 @@ def test_theory_is_drawn_for_the_loops_that_it_knows(x: str) -> None:
     sd, mean_error, trace, share = (lines(ax, "theory") for ax in fig.axes)
     assert [list(known) for known in (sd, mean_error, trace, share)] == [
         ["r0", "r2"],  # fully synthetic, in one dimension
-        ["r0", "r1", "r2", "r6"],
-        ["r0", "r1", "r2", "r6"],
+        ["r0", "r1", "r2", "r3", "r6"],
+        ["r0", "r1", "r2", "r3", "r6"],
         [],
     ]
     t = np.arange(1, 7)
@@ -482,6 +486,21 @@ def test_runs_outside_the_plane_are_left_out() -> None:
         drawn("point_clouds", dataclasses.replace(given, points=untrue))
 
 
+def test_a_density_is_that_of_the_points_within_the_square() -> None:
+    given = clouds(1)
+    fig, dotted = drawn("point_clouds", given, density=True), drawn("point_clouds", given)
+    assert [ax.get_xlim() for ax in fig.axes] == [ax.get_xlim() for ax in dotted.axes]
+    for ax, generation in zip(fig.axes, (None, 1, 4, 6, 9), strict=True):
+        density = np.asarray(ax.images[0].get_array())
+        points, (low, high), (bottom, top) = given.points["p0", generation], ax.get_xlim(), ax.get_ylim()
+        near = (points[:, 0] > low) & (points[:, 0] < high) & (points[:, 1] > bottom) & (points[:, 1] < top)
+        # smoothing loses what it carries over the edge
+        assert density.sum() == pytest.approx(near.sum(), rel=0.1)
+        places = np.linspace(low, high, len(density) + 1)[:-1] + (high - low) / len(density) / 2
+        centre = (density.sum(0) * places).sum() / density.sum()
+        assert centre == pytest.approx(points[near, 0].mean(), abs=0.05 * (high - low))
+
+
 # --- sweeps
 
 
@@ -570,6 +589,30 @@ def test_effective_sample_size_of_each_loop_is_drawn_for_each_fresh_row() -> Non
 def test_effective_sample_size_needs_loops_with_fresh_rows() -> None:
     with pytest.raises(ValueError, match=r"loop\.real\.fresh and several generations"):
         drawn("sweep", swept(), **SWEEP | {"effective": True, "runs": ("single",)})
+
+
+def test_a_map_has_the_worth_of_each_loop_and_surrounds_the_admissible_ones() -> None:
+    fig = drawn("sweep", swept(), **MAP)
+    (ax,) = fig.axes
+    shown = ax.images[0].get_array()
+    np.testing.assert_allclose(shown, [[0.5, 2.0]] * 4, rtol=1e-10)  # λ = 0.5 and 1, left and right
+    texts = {tuple(text.get_position()): text.get_text() for text in ax.texts}
+    assert texts == {(c, r): ("0.50", "2.00")[c] for c in (0, 1) for r in range(4)}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "1"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "50", "100", "1\u2009000"]
+    (edge,) = (line for line in ax.lines if line.get_gid() == "admissible")
+    x, y = edge.get_data()
+    assert (np.nanmin(x), np.nanmax(x), np.nanmin(y), np.nanmax(y)) == (0.5, 1.5, -0.5, 3.5)
+    assert np.isnan(x).sum() == 2 * 4 + 2  # four cells high on both sides, one wide above and below
+    assert note(fig) == "$n_e / n_r$ by distance (n = 100); generation 3; mean over 20 seeds"
+
+
+def test_two_runs_in_one_cell_of_a_map_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"runs loop-1-0 and loop-1-50 share x and by"):
+        drawn("sweep", swept(), **MAP | {"by": "loop.real.fresh"})
+    for wrong in ({"effective": False}, {"by": ""}):
+        with pytest.raises(ValueError, match="map: expected effective: true, and a key for by"):
+            drawn("sweep", swept(), **MAP | wrong)
 
 
 # --- the choice of a mode

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bigloop.figures import Material, plot
-from bigloop.figures.embedding import embedded
+from bigloop.figures.embedding import embedded, shade
 from bigloop.figures.parts import style
 from bigloop.spec.options import SpecError, parse
 
@@ -398,6 +399,34 @@ def test_each_panel_has_the_points_of_its_own_run_and_generation(make_loops: Mak
     np.testing.assert_array_equal(points(fig.axes[0])["reference"], real)
     own = [points(ax)[names[0]] for ax, names in zip(fig.axes, shown, strict=True) if names]
     np.testing.assert_array_equal(np.concatenate(own), np.concatenate(others))
+
+
+def test_images_coloured_by_class_have_the_class_asked_for_or_that_of_the_nearest_real_image(
+    make_loops: Make,
+) -> None:
+    material = make_loops(LOOPS, generations=1)
+    rng = np.random.default_rng(0)
+    of_real, asked = rng.integers(10, size=25), rng.integers(10, size=25)
+    copies = {("augmentation-1", 1): material.real["mnist"][:10]}
+    material = dataclasses.replace(
+        material,
+        images={**material.images, **copies},
+        labels={("synthetic-1", 1): asked},
+        real_labels={"mnist": of_real},
+    )
+    fig = drawn("embedding", material, images=10, colour="class")
+    shades = np.array([to_rgb(shade(place)) for place in range(10)])
+    for ax, own in zip(fig.axes[:2], (asked, of_real), strict=False):
+        real, generated = (np.asarray(found.get_facecolors())[:, :3] for found in ax.collections)
+        np.testing.assert_allclose(generated, shades[own[:10]], atol=1e-6)
+        np.testing.assert_allclose(real, 1 - 0.35 * (1 - shades[of_real]), atol=1e-6)
+    legend = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert legend == [*"0123456789", "25 real images, pale"]
+    title = fig.legends[0].get_title().get_text()
+    assert title.endswith("colour: the class asked for or the class of the nearest real image")
+    unclassed = dataclasses.replace(material, classes={})
+    with pytest.raises(ValueError, match="colour: the data of run synthetic-1 have no classes"):
+        drawn("embedding", unclassed, images=10, colour="class")
 
 
 def test_embedding_keeps_clusters_apart_and_copies_together() -> None:

@@ -225,3 +225,12 @@ def test_distance_and_variance_follow_the_mixing_recursion(draws: str, ratio: fl
     for t, model in enumerate(models):
         assert_mean((model.mean - fixed.mean).square().numpy(), distance[t])
         assert_mean(model.covariance[:, 0, 0].numpy(), variance[t])
+
+
+def test_the_mixing_loop_is_off_the_true_mean_by_the_fixed_rows_error_too() -> None:
+    source = streams(seed=8)
+    fixed = real(6, "moments", source)
+    distance, _ = mixing_recursion(5, 6, 2.0)
+    models = loop(5, fixed, 12, fixed=fixed, draws="moments", source=source)
+    for t, model in enumerate(models):
+        assert_mean(model.mean.square().numpy(), distance[t] + 1 / 6)

@@ -322,3 +322,18 @@ def test_measures_of_points_and_of_a_model_stand_together() -> None:
     block = advanced(run, 2, 1)
     block.measure(Judge(block.density, {"moments": {}, "wasserstein2": {"n": 20}}))
     assert {r["measure"] for r in block.records} >= {"wasserstein2", "trace", "gaussian_wasserstein2"}
+
+
+@pytest.mark.parametrize("family", ["gaussian", "gmm", "glow"])
+def test_each_seeds_model_is_asked_for_its_own_density(family: str, tmp_path: Path) -> None:
+    options = {"gmm": {"components": 2}, "glow": {"couplings": 1, "hidden": 4, "batch_size": 16}}.get(family)
+    run = run_of({**FULL, "initial": {"n": 60}, "samples": 60}, family, "gaussian", options, dimension=2)
+    spec = whole(run, 2, 1, measures={"likelihoods": {"n": 50}})
+    table = made(tmp_path, spec)
+    block = advanced(run, 2, 1)
+    known = block.model.log_density(torch.from_numpy(block.pool[1]["points"]))[:, :50].double().numpy()
+    for seed in (0, 1):
+        points = block.pool[1]["points"][seed][:50].astype(np.float64)
+        rows = table[(table["seed"] == seed) & (table["measure"] == "reverse_kl_likelihood")]
+        expected = float(np.mean(known[seed] - block.density.log_density(points)))
+        assert rows["value"].item() == pytest.approx(expected, rel=1e-5, abs=1e-5)  # float32

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from bigloop.metrics.theory import expected_sd, fresh_recursion
+from bigloop.data.densities import Density, known_density
+from bigloop.metrics.modes import REACH
+from bigloop.metrics.samplers import alpha_bar, diffused, diffused_by_ddim, drift, transported, within
+from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
 from bigloop.spec.runs import Synthetic
 
 KEYS_OF_KIND = ("real.fixed", "real.fresh", "synthetic.n", "synthetic.ratio")
@@ -58,28 +61,123 @@ def images_seen(run: Mapping[str, Any], generations: np.ndarray) -> np.ndarray:
     return np.cumsum(images)[np.asarray(generations, int) - 1]
 
 
+def density_of(run: Mapping[Any, Any]) -> Density:
+    """The known density of a row of the runs table."""
+    import pandas as pd
+
+    given = {
+        str(key).removeprefix("density."): value.item() if isinstance(value, np.generic) else value
+        for key, value in run.items()
+        if str(key).startswith("density.") and not pd.isna(value)
+    }
+    return known_density(run["density"], given)
+
+
 def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
     """What is expected of `measure` in generations 1 to `generations`, from a row of the runs table; None if unknown.
 
-    Known of a Gaussian in a loop from scratch on the standard normal, fully synthetic or with fresh data, whose
-    synthetic rows come from the generation before: the mean squared error of the mean, the total variance, and in the
-    fully synthetic loop in one dimension the standard deviation.
+    Known is what follows exactly, where synthetic rows come from the generation before and no rule chooses them:
+
+    gaussian  on the standard normal, from scratch, fully synthetic, with fresh or with the first real rows:
+              mean_error, trace and variance; and sd in one dimension, fully synthetic
+    gmm       of one component, fully synthetic: variance
+    mlp_ddpm  with a perfect network and endless rows, fully synthetic or on real rows alone: of each mode, taken to
+              be far from the others, modal_variance and good_share; on the standard normal, variance
+    otcfm     likewise, on the standard normal: variance
     """
-    kind = kind_of_loop(run)
-    if (run["family"], run.get("density")) != ("gaussian", "gaussian"):
+    expected = EXPECTED.get(str(run["family"]))
+    before = str(run.get("loop.synthetic.from", 1)) in ("1", "1.0")
+    if expected is None or "density" not in run or not before or run.get("loop.rules"):
         return None
-    if run.get("loop.start", "scratch") != "scratch" or str(run.get("loop.synthetic.from", 1)) not in (
-        "1",
-        "1.0",
-    ):
+    return expected(run, measure, generations)
+
+
+def words_of_theory(run: Mapping[str, Any]) -> str:
+    """What the curve of `theory` is: of the whole loop, or of what the sampler does by itself."""
+    return "sampler alone, perfect network" if run["family"] in ("mlp_ddpm", "otcfm") else "theory"
+
+
+def _of_gaussians(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    kind, initial, bias = kind_of_loop(run), int(run["loop.initial.n"]), _bias(run)
+    if run["density"] != "gaussian" or run.get("loop.start", "scratch") != "scratch":
         return None
-    if kind not in ("fully synthetic", "fresh data") or run.get("loop.real.fixed", 0) > 0:
-        return None
-    dimension, initial = int(run.get("density.dimension", 1)), int(run["loop.initial.n"])
-    bias, real, synthetic = float(run.get("loop.bias", 1.0)), real_rows(run), synthetic_rows(run)
+    dimension, real, synthetic = int(run.get("density.dimension", 1)), real_rows(run), synthetic_rows(run)
     if measure == "sd" and kind == "fully synthetic" and dimension == 1:
         return expected_sd(np.arange(1, generations + 1), initial, synthetic, bias)
-    if measure in ("mean_error", "trace"):
+    if kind == "synthetic augmentation" and real == initial:
+        # the real rows' mean is off by 1/n itself, and the loop's centre is expected at it
+        off, variance = mixing_recursion(generations, initial, synthetic / initial, bias)
+        mean_error = off + 1 / initial
+    elif kind in ("fully synthetic", "fresh data") and run.get("loop.real.fixed", 0) == 0:
         mean_error, variance = fresh_recursion(generations, initial, real, synthetic, bias)
-        return dimension * (mean_error if measure == "mean_error" else variance)
-    return None
+    else:
+        return None
+    known = {"mean_error": mean_error, "trace": variance, "variance": bias * variance}
+    return dimension * known[measure] if measure in known else None
+
+
+def _of_one_component(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    if run.get("model.components") != 1 or measure != "variance" or kind_of_loop(run) != "fully synthetic":
+        return None
+    covariance = getattr(density_of(run), "covariance", None)
+    if covariance is None:
+        return None
+    added, rows, bias = float(run["model.regularisation"]), synthetic_rows(run), _bias(run)
+    fitted = np.full(generations, float(np.trace(covariance)))
+    for t, n in enumerate([int(run["loop.initial.n"])] + [rows] * (generations - 1)):
+        before = bias * fitted[t - 1] if t else fitted[0]
+        fitted[t] = (n - 1) / n * before + len(covariance) * added
+    return bias * fitted
+
+
+def _of_diffusion(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    density = density_of(run)
+    kind, modes, spread, d = kind_of_loop(run), density.modes, density.spread, density.dimension
+    if kind not in ("fully synthetic", "real data only") or modes is None or spread is None:
+        return None
+    unit, bias = float(run["model.scale"]) ** 2, _bias(run)
+    levels = alpha_bar(
+        *(int(run["model.timesteps"]), float(run["model.beta_first"]), float(run["model.beta_last"]))
+    )
+    noise: Any = run.get("model.variance", "posterior")
+
+    def sampled(variance: float) -> float:
+        if run.get("model.sampler", "ddpm") == "ddim":
+            return unit * diffused_by_ddim(variance / unit, levels, bias)
+        return unit * diffused(variance / unit, levels, bias, noise)
+
+    variance = _made(kind, generations, spread**2, sampled)
+    share, within_reach = within(variance, REACH * spread, d)
+    known = {"good_share": share, "modal_variance": within_reach}
+    if len(modes) == 1:
+        known["variance"] = d * variance
+    return known.get(measure)
+
+
+def _of_flow_matching(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    kind, sigma, bias = kind_of_loop(run), float(run["model.sigma"]), _bias(run)
+    if measure != "variance" or run["density"] != "gaussian":
+        return None
+    if kind not in ("fully synthetic", "real data only"):
+        return None
+    made = _made(kind, generations, 1.0, lambda variance: transported(variance, sigma, bias))
+    return int(run.get("density.dimension", 1)) * made
+
+
+def _made(kind: str, generations: int, variance: float, sampled: Callable[[float], float]) -> np.ndarray:
+    """Variances of what the generations make of a law of this variance, or of each other's samples."""
+    if kind == "real data only":
+        return np.full(generations, sampled(variance))
+    return drift(generations, variance, sampled)
+
+
+def _bias(run: Mapping[str, Any]) -> float:
+    return float(run.get("loop.bias", 1.0))
+
+
+EXPECTED = {
+    "gaussian": _of_gaussians,
+    "gmm": _of_one_component,
+    "mlp_ddpm": _of_diffusion,
+    "otcfm": _of_flow_matching,
+}

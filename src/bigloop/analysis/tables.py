@@ -79,6 +79,8 @@ def _trained(run: TableRun, folder: Path) -> pd.DataFrame:
 
 def _on_features(records: pd.DataFrame) -> pd.DataFrame:
     """The records of images with what each measure compares them on, where the record itself does not say."""
+    if records.empty:  # the floor of measures that have none
+        return records
     known = records["measure"].map({name: measure.features or None for name, measure in MEASURES.items()})
     return records.assign(features=records.get("features", known).fillna(known))
 
@@ -102,7 +104,8 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
     rows = []
     for run in spec.runs:
         model, loop = to_dict(run.spec.model), to_dict(run.spec.loop)
-        options = {f"model.{k}": v for k, v in model.pop("options").items()}
+        given = model.pop("options") | model.pop("sampler", {})
+        options = {f"model.{k}": v for k, v in given.items()}
         row = {
             "run": run.run,
             "label": run.label,

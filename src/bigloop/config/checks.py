@@ -44,12 +44,14 @@ def measurable(name: str, run: Run) -> bool:
         return measure.of_images and (run.images.about.labelled or not measure.needs_classes)
     if density is None or not measure.of_points:
         return False
+    about = declared("families")[run.spec.model.family]
     possible = {
         "images": not by_moments(run),
         "features": not by_moments(run),
         "cells": density.dimension <= 2 and not by_moments(run),
         "modes": density.modes is not None and not by_moments(run),
-        "moments": declared("families")[run.spec.model.family].has_moments and hasattr(density, "covariance"),
+        "log_densities": about.has_log_density and not by_moments(run),
+        "moments": about.has_moments and hasattr(density, "covariance"),
         "history": True,
     }
     return all(possible[view] for view in measure.on)

@@ -57,6 +57,8 @@ class Material:
     critics: critic_run, critic_generation, generator_run, generator_generation, seed, fake_share.
     images: (run, generation) → float (k, c, h, w), grey or RGB, not clipped.
     real: dataset → real images of it, likewise, in [0, 1].
+    labels: (run, generation) → int (k,), the classes that the generated images were asked to be of; of conditional
+        families alone. real_labels: dataset → int (k,), the classes of its real images.
     classes: dataset → names of its classes, in the order of their indices; () where it has none.
     verdicts: run, verdict, …: what became of each run, in a word; None where nobody has judged them.
     points: (run, generation) → float (k, d), points that the first seed generated; (run, None) → points of the
@@ -73,6 +75,8 @@ class Material:
     verdicts: pd.DataFrame | None = None
     points: Mapping[tuple[str, int | None], np.ndarray] = field(default_factory=dict)
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    labels: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    real_labels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

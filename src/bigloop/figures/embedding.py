@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bigloop.analysis.series import dataset_of, run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
-from bigloop.figures.parts.tiles import name_row, real_images
+from bigloop.figures.parts.tiles import classes_of, name_row, real_images
 from bigloop.figures.strips import LABEL, PAGE, common_columns
 from bigloop.spec.options import option
 
@@ -22,6 +22,7 @@ GREY = "0.82"
 DIMENSIONS = 50  # principal components of the pixels that t-SNE is given
 ITERATIONS = 500  # 1 000 take twice as long and look the same
 REAL_SHARE = 5  # times as many real images as generated ones in a panel, at most
+PALE = 0.35  # of the colour of a class, for its real images
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Options:
     generations: tuple[int, ...] = option((), "generations to show; none: up to five, evenly spread")
     images: int = option(100, "images of each generation", minimum=1)
     perplexity: float = option(30.0, "t-SNE's: about how many neighbours count", above=1)
+    colour: Literal["run", "class"] = option(
+        "run",
+        "colour generated images as their run, or all by class: the one asked for, or of the nearest real image",
+    )
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -52,8 +57,9 @@ def draw(material: Material, options: Options) -> Figure:
                 ax = fig.add_subplot(grid[row, column])
                 draw_plane(ax, limits)
                 if (run, generation) in points:
-                    draw_points(ax, background, GREY, "reference")
-                    draw_points(ax, points[run, generation], looks[run].colour, f"run:{run}")
+                    pale, strong = colours(material, (run, generation), looks[run].colour, options)
+                    draw_points(ax, background, pale, "reference")
+                    draw_points(ax, points[run, generation], strong, f"run:{run}")
                 else:
                     ax.spines[:].set_visible(False)  # a run that does not reach as far
                 if row == 0:
@@ -62,9 +68,61 @@ def draw(material: Material, options: Options) -> Figure:
                     name_row(ax, looks[run].label, LABEL)
         most = max(len(found) for _, points in planes.values() for found in points.values())
         real = max(len(background) for background, _ in planes.values())
-        fig.axes[0].plot([], [], "o", color=GREY, label=f"{real} real images", gid="reference")
-        style.legend(fig, f"t-SNE of the pixels; {most} generated images a panel")
+        if options.colour == "class":
+            for place, name in enumerate(
+                dict.fromkeys(name for run in runs for name in classes_of(material, run))
+            ):
+                fig.axes[0].plot([], [], "o", color=shade(place), label=name)
+        grey = f"{real} real images{', pale' if options.colour == 'class' else ''}"
+        fig.axes[0].plot([], [], "o", color=GREY, label=grey, gid="reference")
+        style.legend(
+            fig, f"t-SNE of the pixels; {most} generated images a panel{words_of_classes(material, options)}"
+        )
     return fig
+
+
+def colours(material: Material, cell: tuple[str, int], colour: str, options: Options) -> tuple[Any, Any]:
+    """Colours of the real images and of those of a cell, (run, generation): one for all, or one an image."""
+    if options.colour == "run":
+        return GREY, colour
+    run, shown = cell[0], material.images[cell][: options.images]
+    names = classes_of(material, run)
+    if len(names) < 2:
+        raise ValueError(f"colour: the data of run {run} have no classes")
+    of_real = material.real_labels[dataset_of(material, run)]
+    real = real_images(material, run)[: REAL_SHARE * options.images]
+    asked = material.labels.get(cell)
+    own = of_real[nearest(shown, real)] if asked is None else asked[: len(shown)]
+    every = list(dict.fromkeys(name for other in run_names(material) for name in classes_of(material, other)))
+    places = [every.index(name) for name in names]
+    return (
+        [style.tint(shade(places[c]), PALE) for c in of_real[: len(real)]],
+        [shade(places[c]) for c in own],
+    )
+
+
+def shade(place: int) -> str:
+    """A colour for each of ten classes, and again for the next ten."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps["tab10"](place % 10))
+
+
+def nearest(images: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Of each image (n, c, h, w), the number of the real one (k, c, h, w) that is nearest in pixels, (n,)."""
+    from scipy.spatial.distance import cdist
+
+    return cdist(*(x.reshape(len(x), -1).astype(np.float64) for x in (images, real))).argmin(axis=1)
+
+
+def words_of_classes(material: Material, options: Options) -> str:
+    """Which class a generated image has, where classes are shown."""
+    if options.colour == "run":
+        return ""
+    asked = {run in {of for of, _ in material.labels} for run in run_names(material)}
+    kinds = {True: "the class asked for", False: "the class of the nearest real image"}
+    return f"; colour: {' or '.join(kinds[kind] for kind in sorted(asked, reverse=True))}"
 
 
 def plane(
@@ -111,12 +169,12 @@ def draw_plane(ax: Axes, limits: tuple[np.ndarray, np.ndarray]) -> None:
     ax.spines[:].set(visible=True, color="0.85")
 
 
-def draw_points(ax: Axes, points: np.ndarray, colour: str, gid: str) -> None:
+def draw_points(ax: Axes, points: np.ndarray, colour: Any, gid: str) -> None:
     ax.scatter(points[:, 0], points[:, 1], s=4, color=colour, linewidths=0, gid=gid)
 
 
 CAPTION = (
-    "Images of selected generations (in colour) among real images (grey), placed by one t-SNE of the "
+    "Images of selected generations (in colour) among real images (grey or pale), placed by one t-SNE of the "
     "pixels of all of them, so that positions can be compared between panels."
 )
 

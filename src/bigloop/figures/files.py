@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Hashable, Mapping
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bigloop.analysis.loops import density_of
 from bigloop.artifacts import read_table, read_tensors, replacing
 from bigloop.data import as_floats, load
-from bigloop.data.densities import Density, known_density
 from bigloop.figures import Material, plot
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import PlotSpec
@@ -55,17 +55,21 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
     )
     known = runs["density"].notna() if "density" in runs else pd.Series(False, index=runs.index)
     of_images, of_points = runs[~known], runs[known]
+    images, labels = previews(of_images, results) if "images" in needs else ({}, {})
+    real, real_labels = real_images(of_images, results) if "images" in needs else ({}, {})
     classes = {str(run["dataset"]): tuple(json.loads(run["classes"])) for run in of_images.to_dict("records")}
     return Material(
         measures,
         of_images if "images" in needs else runs,
         critics,
-        previews(of_images, results) if "images" in needs else {},
-        real_images(of_images, results) if "images" in needs else {},
+        images,
+        real,
         classes,
         verdicts,
         points(of_points, results) if "points" in needs else {},
         curves(of_points) if "curves" in needs else {},
+        labels,
+        real_labels,
     )
 
 
@@ -79,7 +83,7 @@ def points(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np
             if block.startswith(f"{seeds}/"):
                 tensors, _ = read_tensors(results / "runs" / run["folder"] / block / "points.safetensors")
                 found |= {(name, int(generation)): array for generation, array in tensors.items()}
-        density = _density(run)
+        density = density_of(run)
         shown = max((len(array) for (of, _), array in found.items() if of == name), default=0)
         found[name, None] = density.sample(shown, numpy_generator(0, 0, "shown points"))
     return found
@@ -89,36 +93,37 @@ def curves(runs: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Run → (x, p(x)) of its density, for those of one dimension."""
     found = {}
     for run in runs.to_dict("records"):
-        density = _density(run)
+        density = density_of(run)
         if density.dimension == 1:
             x = np.linspace(density.low[0], density.high[0], CURVE_POINTS)
             found[str(run["run"])] = x, np.exp(density.log_density(x[:, None]))
     return found
 
 
-def _density(run: Mapping[Hashable, Any]) -> Density:
-    """The known density of a row of the runs table."""
-    options = {
-        str(key).removeprefix("density."): value
-        for key, value in run.items()
-        if str(key).startswith("density.") and not pd.isna(value)
-    }
-    return known_density(run["density"], options)
+def real_images(runs: pd.DataFrame, results: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Dataset → the first of its test images, float32 (k, c, h, w) in [0, 1]; and their classes, (k,)."""
+    images, labels = {}, {}
+    for name, folder in {
+        str(run.dataset): results / "data" / str(run.data) for run in runs.itertuples()
+    }.items():
+        shown, classes = load(folder, "test")
+        images[name], labels[name] = as_floats(shown[:REAL_SHOWN]), classes[:REAL_SHOWN]
+    return images, labels
 
 
-def real_images(runs: pd.DataFrame, results: Path) -> dict[str, np.ndarray]:
-    """Dataset → the first of its test images, float32 (k, c, h, w) in [0, 1]."""
-    folders = {str(run.dataset): results / "data" / str(run.data) for run in runs.itertuples()}
-    return {name: as_floats(load(folder, "test")[0][:REAL_SHOWN]) for name, folder in folders.items()}
+Previews = dict[tuple[str, int], np.ndarray]
 
 
-def previews(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int], np.ndarray]:
-    """(run, generation) → the first images of its first seed, float32 (k, c, h, w)."""
-    images: dict[tuple[str, int], np.ndarray] = {}
+def previews(runs: pd.DataFrame, results: Path) -> tuple[Previews, Previews]:
+    """(run, generation) → the first images of its first seed, float32 (k, c, h, w); and the classes asked for, (k,)."""
+    images: Previews = {}
+    labels: Previews = {}
     for run in runs.itertuples():
         seed = str(run.seeds).split()[0]
         for generation in range(1, int(run.generations) + 1):
             folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
             tensors, _ = read_tensors(folder / "preview.safetensors")
             images[str(run.run), generation] = as_floats(tensors["images"][:SHOWN])
-    return images
+            if "labels" in tensors:
+                labels[str(run.run), generation] = tensors["labels"][:SHOWN]
+    return images, labels

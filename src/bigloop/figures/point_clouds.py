@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LABEL = 1.1  # inches for the name of a run
 PAGE = 9.5  # inches that all rows may take, one below another
 EDGE = 0.005  # of the true points beyond each side count as outliers
+CELLS = 150  # along each side of a density
 MARGIN = 0.2  # around the others, in parts of their extent
 
 
@@ -27,6 +28,9 @@ MARGIN = 0.2  # around the others, in parts of their extent
 class Options:
     generations: tuple[int, ...] = option((), "generations to show; none: up to four, evenly spread")
     runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
+    density: bool = option(
+        False, "smoothed densities of the points, as in Bertrand et al. 2024, figs. 3 and 4"
+    )
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -40,6 +44,7 @@ def draw(material: Material, options: Options) -> Figure:
         run: chosen(options.generations, generations_with_points(material, run), most=4)
         for run in runs_in_the_plane(material)
     }
+    put = draw_density if options.density else draw_points
     looks, columns = style.looks(material.runs), 1 + max(len(generations) for generations in shown.values())
     side = min(1.25, (style.WIDTH - LABEL - 0.3) / columns, PAGE / len(shown))
     lines = max(style.wrapped(looks[run].label, LABEL).count("\n") + 1 for run in shown)
@@ -54,12 +59,12 @@ def draw(material: Material, options: Options) -> Figure:
             true = material.points[run, None]
             box = limits(true)
             first = fig.add_subplot(grid[row, 0])
-            draw_points(first, true, box, style.REFERENCE, "reference")
+            put(first, true, box, style.REFERENCE, "reference")
             name_row(first, looks[run].label, LABEL)
             first.set_title(style.wrapped("true density", side), size=style.SMALL, loc="center")
             for column, generation in enumerate(generations, start=1):
                 ax = fig.add_subplot(grid[row, column])
-                draw_points(ax, material.points[run, generation], box, looks[run].colour, f"run:{run}")
+                put(ax, material.points[run, generation], box, looks[run].colour, f"run:{run}")
                 ax.set_title(
                     f"{'generation' if side > 1 else 'gen.'} {generation}", size=style.SMALL, loc="center"
                 )
@@ -100,6 +105,26 @@ def draw_points(ax: Axes, points: np.ndarray, box: np.ndarray, colour: str, gid:
     ax.scatter(
         points[:, 0], points[:, 1], s=2.0, color=colour, alpha=0.5, linewidths=0, rasterized=True, gid=gid
     )
+    frame(ax, points, box)
+
+
+def draw_density(ax: Axes, points: np.ndarray, box: np.ndarray, colour: str, gid: str) -> None:
+    """The density of the points, smoothed by a Gaussian of 1/50 of the square's side, dark where it is highest."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from scipy.ndimage import gaussian_filter
+
+    (left, bottom), (right, top) = box
+    counts, _, _ = np.histogram2d(points[:, 0], points[:, 1], CELLS, ((left, right), (bottom, top)))
+    smooth = gaussian_filter(counts, CELLS / 50, mode="constant")
+    shades = LinearSegmentedColormap.from_list(colour, [(0.0, "white"), (0.7, colour), (1.0, "black")])
+    shown: Any = {"origin": "lower", "extent": (left, right, bottom, top), "interpolation": "bilinear"}
+    ax.imshow(smooth.T, cmap=shades, gid=gid, **shown)
+    ax.grid(False)
+    frame(ax, points, box)
+
+
+def frame(ax: Axes, points: np.ndarray, box: np.ndarray) -> None:
+    """A square without ticks, and what share of the points lies outside it."""
     (left, bottom), (right, top) = box
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set(visible=True, color="0.8")
@@ -110,8 +135,8 @@ def draw_points(ax: Axes, points: np.ndarray, box: np.ndarray, colour: str, gid:
 
 CAPTION = (
     "Points of the true density of each run (grey) and points that selected generations of its first seed "
-    "made (in colour), within limits that the true points set for the whole row; below a panel stands the "
-    "share of its points that lie outside, where it is 1 % or more."
+    "made (in colour), or their smoothed densities, within limits that the true points set for the whole row; "
+    "below a panel stands the share of its points that lie outside, where it is 1 % or more."
 )
 
 PLOT = Plot(draw, Options, frozenset({"points"}), caption=CAPTION)

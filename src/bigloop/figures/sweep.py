@@ -23,6 +23,7 @@ from bigloop.analysis.ends import (
 from bigloop.analysis.series import n_of, require, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
+from bigloop.figures.parts.maps import cells_of, draw_cells, draw_edge
 from bigloop.figures.parts.notes import grouped, n_note, seeds_note
 from bigloop.figures.trajectories import NAMES
 from bigloop.spec.options import option
@@ -58,6 +59,9 @@ class Options:
     log_y: bool = option(True, "logarithmic axis of the measure, where it is above 0")
     runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
     effective: bool = option(False, "effective sample size for each fresh row, in place of the measure")
+    map: bool = option(
+        False, "with effective: a cell a run, over x and by, and a line around the admissible ones"
+    )
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -65,6 +69,8 @@ def draw(material: Material, options: Options) -> Figure:
     for key in ("measure", "x"):
         if not getattr(options, key):
             raise ValueError(f"{key}: expected one to show")
+    if options.map and not (options.effective and options.by):
+        raise ValueError("map: expected effective: true, and a key for by")
     require(selection(material, options.runs), options.measure)
     table = material.measures  # may be long, and is looked through for each run
     material = dataclasses.replace(material, measures=table[table["measure"] == options.measure])
@@ -72,6 +78,8 @@ def draw(material: Material, options: Options) -> Figure:
     ends = ends_of(shown, options.measure, options.x, options.by, options.last, options.effective)
     if options.effective:
         ends = in_effective_samples(material, ends, options.measure)
+    if options.map:
+        return draw_map(material, ends, options)
     lines = lines_of(ends, options)
     with style.page(3.0) as fig:
         ax = fig.add_subplot()
@@ -80,6 +88,24 @@ def draw(material: Material, options: Options) -> Figure:
         if options.effective:
             draw_admissible(ax)
         style.legend(fig, note(material, ends, options))
+    return fig
+
+
+def draw_map(material: Material, ends: Sequence[End], options: Options) -> Figure:
+    """x from left to right, `by` from bottom to top (figures 11 and 12 themselves)."""
+    columns, lines, worth = cells_of(ends)
+    width = min(style.WIDTH, max(3.4, 1.7 + 0.75 * len(columns)))
+    with style.page(0.9 + 0.4 * len(lines), width) as fig:
+        ax = fig.add_subplot()
+        draw_cells(ax, worth)
+        draw_edge(ax, worth)
+        ax.set_xticks(range(len(columns)), [grouped(value) for value in columns])
+        ax.set_yticks(range(len(lines)), [grouped(value) for value in lines])
+        ax.set_xlabel(words_of(options.x))
+        ax.set_ylabel(style.wrapped(words_of(options.by), 0.5 + 0.35 * len(lines)))
+        what = f"$n_e / n_r$ by {measured_by(material, ends, options)}"
+        seeds = seeds_note((end.seeds for end in ends), "mean")
+        style.legend(fig, style.wrapped("; ".join((what, when(material, ends, options), seeds)), width))
     return fig
 
 
@@ -123,9 +149,7 @@ def label_axes(ax: Axes, material: Material, ends: Sequence[End], options: Optio
     """Names and scales of both axes: ticks at the swept values, as far as they are not too close."""
     scale_x(ax, sorted({end.x for end in ends}), options.log_x)
     ax.set_xlabel(words_of(options.x))
-    sizes = n_note(n_of(rows_of(material, end.run, options.measure)) for end in ends)
-    name = NAMES.get(options.measure, options.measure)
-    measured = f"{name} ({sizes})".replace(" = ", "\xa0=\xa0") if sizes else name
+    measured = measured_by(material, ends, options)
     ax.set_ylabel(style.wrapped(f"$n_e / n_r$ by {measured}" if options.effective else measured, 2.7))
     means, tops = [end.mean for end in ends], [end.high for end in ends if math.isfinite(end.high)]
     if options.log_y and min(means) > 0:
@@ -134,6 +158,13 @@ def label_axes(ax: Axes, material: Material, ends: Sequence[End], options: Optio
         style.log_values(ax, min(means + bottoms + one) / 1.2, max(means + tops + one) * 1.2)
     elif options.effective:
         ax.set_ylim(0, max(means + tops + [1.0]) * 1.1)
+
+
+def measured_by(material: Material, ends: Sequence[End], options: Options) -> str:
+    """The measure in words, with the numbers of rows that it was taken of."""
+    sizes = n_note(n_of(rows_of(material, end.run, options.measure)) for end in ends)
+    name = NAMES.get(options.measure, options.measure)
+    return f"{name} ({sizes})".replace(" = ", "\xa0=\xa0") if sizes else name
 
 
 def scale_x(ax: Axes, values: Sequence[float], log: bool) -> None:
@@ -168,14 +199,19 @@ def draw_admissible(ax: Axes) -> None:
 
 def note(material: Material, ends: Sequence[End], options: Options) -> str:
     """Title of the legend: what the lines are, which generations, and what an error bar is."""
-    last = {int(rows_of(material, end.run, options.measure)["generation"].max()) for end in ends}
-    when = f"generation {last.pop()}" if len(last) == 1 else "last generation of each run"
-    if options.last > 1:
-        when = f"last {options.last} measured generations"
     if not options.by:
-        return when
+        return when(material, ends, options)
     seeds = seeds_note((end.seeds for end in ends), ERRORS)
-    return style.wrapped("; ".join(filter(None, (words_of(options.by), when, seeds))), style.WIDTH)
+    parts = words_of(options.by), when(material, ends, options), seeds
+    return style.wrapped("; ".join(filter(None, parts)), style.WIDTH)
+
+
+def when(material: Material, ends: Sequence[End], options: Options) -> str:
+    """Which generations the values are of."""
+    last = {int(rows_of(material, end.run, options.measure)["generation"].max()) for end in ends}
+    if options.last > 1:
+        return f"last {options.last} measured generations"
+    return f"generation {last.pop()}" if len(last) == 1 else "last generation of each run"
 
 
 def words_of(key: str) -> str:
@@ -190,7 +226,7 @@ CAPTION = (
     "A measure of the last generations of each run against a key that the runs differ in, mean and one "
     "standard error over seeds, or, as effective sample size, the number of real rows on which a single "
     "fit comes as near, for each fresh real row that a generation of the loop sees, where the loop is "
-    "worth its synthetic rows (admissible) above the dashed line."
+    "worth its synthetic rows (admissible) above the dashed line, or on a map within the black one."
 )
 
 PLOT = Plot(draw, Options, caption=CAPTION)

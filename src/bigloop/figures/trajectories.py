@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bigloop.analysis.loops import images_seen, theory
+from bigloop.analysis.loops import images_seen, theory, words_of_theory
 from bigloop.analysis.series import Curve, require, row_of, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
@@ -38,6 +38,8 @@ NAMES = {
     "recall": "recall",
     "forward_kl": "forward KL (nats)",
     "reverse_kl": "reverse KL (nats)",
+    "forward_kl_likelihood": "forward KL by likelihoods (nats)",
+    "reverse_kl_likelihood": "reverse KL by likelihoods (nats)",
     "jensen_shannon": "Jensen–Shannon divergence (nats)",
     "loss": "loss",
     "generator_loss": "loss of the generator",
@@ -64,7 +66,7 @@ class Options:
     )
     log: bool = option(False, "logarithmic axes for the measures that are above 0 throughout")
     theory: bool = option(
-        False, "what is expected of Gaussians fitted to a standard normal, where it is known"
+        False, "what theory expects of the loop, or of its sampler with a perfect network, where it is known"
     )
     band: Literal["sd", "se"] = option("sd", "half of a band's height: standard deviation, or standard error")
     columns: int = option(2, "panels side by side", minimum=1, maximum=4)
@@ -115,6 +117,7 @@ def draw_panel(ax: Axes, material: Material, measure: str, options: Options) -> 
 def draw_theory(ax: Axes, material: Material, measure: str, drawn: list[Curve], x: str) -> list[float]:
     """A dotted line for each curve that theory knows; returns the values it takes."""
     looks, values = style.looks(material.runs), []
+    words: dict[str, None] = {}
     for c in drawn:
         generations = np.arange(1, c.generation[-1] + 1)
         row = row_of(material, c.run)
@@ -123,8 +126,9 @@ def draw_theory(ax: Axes, material: Material, measure: str, drawn: list[Curve], 
             at = generations if x == "generation" else images_seen(row, generations)
             ax.plot(at, expected, ":", color=looks[c.run].colour, linewidth=2.2, gid=f"theory:{c.run}")
             values += list(expected)
-    if values:
-        ax.plot([], [], ":", color=style.REFERENCE, linewidth=2.2, label="theory", gid="reference")
+            words[words_of_theory(row)] = None
+    for label in words:
+        ax.plot([], [], ":", color=style.REFERENCE, linewidth=2.2, label=label, gid="reference")
     return values
 
 
@@ -162,8 +166,8 @@ def scale_y(ax: Axes, measure: str, drawn: list[Curve], others: list[float], log
 
 CAPTION = (
     "Measures of each run over the generations, mean and one standard deviation over its seeds, beside "
-    "what theory expects where it is known (dotted, in the colour of the run) and what real data score "
-    "against other real data (dashed)."
+    "what theory expects of the loop, or of its sampler with a perfect network, where it is known (dotted, in the "
+    "colour of the run), and what real data score against other real data (dashed)."
 )
 
 PLOT = Plot(draw, Options, caption=CAPTION)

@@ -27,6 +27,7 @@ from bigloop.spec.options import Scalar
 
 Options = Mapping[str, Scalar]
 Moments = tuple[np.ndarray, np.ndarray]  # mean (d,) and covariance (d, d)
+LogDensity = Callable[[np.ndarray], np.ndarray]  # points (n, d) to float64 (n,), in nats
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class Generated:
     """What there is of one replicate of a generation.
 
     points: (n, d), None where a model gives none; moments: mean (d,) and covariance (d, d) of a model that is a
-    Gaussian; history: losses and gradient norms of its training.
+    Gaussian; history: losses and gradient norms of its training; log_density: of a model that knows its own, or else
+    None; biased: points were drawn with a sampling bias, and so not from that density.
     """
 
     points: np.ndarray | None
     moments: Moments | None = None
     history: Mapping[str, float] = field(default_factory=dict)
+    log_density: LogDensity | None = None
+    biased: bool = False
 
 
 class Judge:
@@ -58,7 +62,7 @@ class Judge:
         if generated.points is not None and len(generated.points) < rows:
             raise ArtifactError(f"{name}: needs {rows} points, got {len(generated.points)}")
         views = [self._generated(on, options, generated, rows) for on in measure.on]
-        views += [self._real(on, options, rows) for on in measure.on]
+        views += [self._real(on, options, generated, rows) for on in measure.on]
         extra = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
         exact = "cells" in measure.on and _is_normal(generated)
         said = {
@@ -77,9 +81,13 @@ class Judge:
         assert generated.points is not None
         if on == "cells":
             return cell_probabilities(generated.points[:rows], *self._cells(options))
+        if on == "log_densities":  # of points of the density itself, which the floor is made of, its own
+            known = generated.log_density or self.density.log_density
+            own = None if generated.biased else known(generated.points[:rows].astype(np.float64))
+            return own, known(self._points(rows))
         return generated.points[:rows].astype(np.float64)
 
-    def _real(self, on: View, options: Options, rows: int) -> Any:
+    def _real(self, on: View, options: Options, generated: Generated, rows: int) -> Any:
         match on:
             case "moments":
                 return cast(Any, self.density).mean, cast(Any, self.density).covariance
@@ -91,8 +99,16 @@ class Judge:
                 bins = cast(int, options["bins"])
                 make = lambda: cell_masses(self.density.log_density, *self._cells(options))  # noqa: E731
                 return self._once("cells", bins, make)
+            case "log_densities":
+                assert generated.points is not None
+                own = self.density.log_density(generated.points[:rows].astype(np.float64))
+                known = lambda: self.density.log_density(self._points(rows))  # noqa: E731
+                return own, self._once("log_densities", rows, known)
             case _:
-                return self._once("points", rows, lambda: reference(self.density, rows, floor=False))
+                return self._points(rows)
+
+    def _points(self, rows: int) -> np.ndarray:
+        return self._once("points", rows, lambda: reference(self.density, rows, floor=False))
 
     def _cells(self, options: Options) -> tuple[np.ndarray, np.ndarray, int]:
         return self.density.low, self.density.high, cast(int, options["bins"])

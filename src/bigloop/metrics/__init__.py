@@ -44,12 +44,13 @@ View = Literal[
     "parameters",
     "cells",
     "modes",
+    "log_densities",
     "moments",
     "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
 OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "parameters"}
-OF_POINTS = {"images", "features", "cells", "modes", "moments", "history"}
+OF_POINTS = {"images", "features", "cells", "modes", "log_densities", "moments", "history"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Measure:
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
     modes          points, (rows, d)                               the density's modes (m, d) and their spread
+    log_densities  the model's own, at generated and real points  the density's, at the same points
     moments        the model's mean (d,) and covariance (d, d)     those that it should have
     history        name: value, of the model's training            anything; it is not used
     """
@@ -134,6 +136,7 @@ MEASURES = Registry(
         "variance": "bigloop.metrics.modes:VARIANCE",
         "modes": "bigloop.metrics.modes:MODES",
         "divergences": "bigloop.metrics.divergences:DIVERGENCES",
+        "likelihoods": "bigloop.metrics.likelihoods:LIKELIHOODS",
         "pixels": "bigloop.metrics.pixels:PIXELS",
         "nearest_real": "bigloop.metrics.neighbours:NEAREST",
         "parameter_distance": "bigloop.metrics.parameters:PARAMETERS",

@@ -9,6 +9,8 @@ import numpy as np
 from bigloop.metrics import Measure, MeasureOptions
 from bigloop.spec.options import option
 
+REACH = 3  # standard deviations of a mode within which a point is a good sample of it
+
 
 def intra_class_variance(
     features: np.ndarray,
@@ -46,7 +48,7 @@ def mode_statistics(
 
     (centres, spread), x = modes, np.asarray(points, dtype=np.float64)
     distances = cdist(x, centres)
-    nearest, good = distances.argmin(axis=1), distances.min(axis=1) <= 3 * spread
+    nearest, good = distances.argmin(axis=1), distances.min(axis=1) <= REACH * spread
     counts = np.bincount(nearest[good], minlength=len(centres))
     variances = [x[good & (nearest == k)].var(axis=0, ddof=1).sum() for k in np.flatnonzero(counts >= 2)]
     return [

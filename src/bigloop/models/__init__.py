@@ -48,6 +48,7 @@ class Family(Protocol):
     reaches_modes    can be sampled with bias λ = 0; True unless it says otherwise
     has_moments      is a Gaussian, with `mean`, `covariance` and `by_moments`
     takes_bytes      trains on uint8, 0 to 255, as well as on floats in [0, 1]
+    has_log_density  knows its own density: `log_density(points)`, Tensor (replicates, n, d) to (replicates, n), nats
     sees_density     is fitted to the known density itself, which `fresh` gets
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from bigloop.spec.options import SpecError
 
 Eps = Callable[[Tensor, int], Tensor]  # predicted noise of x (n, …) at step t
 Noise = Callable[[Tensor], Tensor]  # standard normal noise of x's shape
+Variance = Literal["posterior", "beta"]  # of the noise that a step down adds
 
 
 def noise_from(generator: torch.Generator) -> Noise:
@@ -53,24 +55,39 @@ def guidance(conditional: Eps, unconditional: Eps, bias: float) -> Eps:
 
 
 def ancestral(
-    eps: Eps, x: Tensor, alpha_bar: Tensor, clip: bool, noise: Noise, spread: float = 1.0
+    eps: Eps,
+    x: Tensor,
+    alpha_bar: Tensor,
+    clip: bool,
+    noise: Noise,
+    spread: float = 1.0,
+    variance: Variance = "posterior",
 ) -> Tensor:
     """x_T (n, …), standard normal, to x_0 by all steps of `ancestral_step` (Ho et al. 2020, alg. 2)."""
     levels = [1.0, *alpha_bar.tolist()]
     for t in reversed(range(len(alpha_bar))):
-        x = ancestral_step(x, eps(x, t), levels[t + 1], levels[t], clip, noise, spread)
+        x = ancestral_step(x, eps(x, t), levels[t + 1], levels[t], clip, noise, spread, variance)
     return x
 
 
 def ancestral_step(
-    x: Tensor, eps: Tensor, now: float, then: float, clip: bool, noise: Noise, spread: float = 1.0
+    x: Tensor,
+    eps: Tensor,
+    now: float,
+    then: float,
+    clip: bool,
+    noise: Noise,
+    spread: float = 1.0,
+    variance: Variance = "posterior",
 ) -> Tensor:
-    """x_{t−1} ~ q(x_{t−1} | x_t, x_0) for predicted noise `eps` (Ho et al. 2020, eq. 7, variance β̃_t).
+    """x_{t−1} ~ q(x_{t−1} | x_t, x_0) for predicted noise `eps` (Ho et al. 2020, eq. 7).
 
     now, then: ᾱ_t and ᾱ_{t−1}; at ᾱ_{t−1} = 1 the result is the predicted x_0, and no noise is drawn. spread: the
-    noise's standard deviation is multiplied by it.
+    noise's standard deviation is multiplied by it. variance: of the noise, β̃_t ("posterior") or β_t (ibid., §3.2).
     """
     mean, deviation = posterior(x, eps, now, then, clip)
+    if variance == "beta":
+        deviation = math.sqrt(1 - now / then)
     return mean if then == 1 else mean + spread * deviation * noise(x)
 
 

@@ -31,7 +31,7 @@ from bigloop.artifacts import (
 )
 from bigloop.data.densities import Density, known_density
 from bigloop.loops import Composition, compose_endless
-from bigloop.measures.points import Generated, Judge
+from bigloop.measures.points import Generated, Judge, LogDensity
 from bigloop.measures.records import Record
 from bigloop.models import family
 from bigloop.models.points.gaussian import Moments
@@ -110,6 +110,8 @@ class Lineages:
                 None if made is None else made[index],
                 self._moments(index),
                 {name: float(values[index]) for name, values in self.history.items()},
+                self._log_density(index),
+                self.run.loop.bias != 1,
             )
             self.records += [{"seed": seed, "generation": t, **r} for r in judge.records(generated)]
         if made is not None:
@@ -119,6 +121,19 @@ class Lineages:
         if not declared("families")[self.run.model.family].has_moments:
             return None
         return self.model.mean[index].numpy(), self.model.covariance[index].numpy()
+
+    def _log_density(self, index: int) -> LogDensity | None:
+        """The density that one seed's model knows itself to have."""
+        if not declared("families")[self.run.model.family].has_log_density:
+            return None
+
+        def known(points: np.ndarray) -> np.ndarray:
+            alone = new_models(self.run, self.seeds[index : index + 1], 1)
+            alone.restore({name: array[index : index + 1] for name, array in self.model.state().items()})
+            given = torch.from_numpy(points)[None].to(alone.dtype)
+            return alone.log_density(given)[0].double().numpy()
+
+        return known
 
     # --- what a generation trains on ---
 

@@ -49,6 +49,7 @@ KINDS = {
             "reaches_modes": True,
             "stacked": False,
             "has_moments": False,
+            "has_log_density": False,
             "sees_density": False,
             "takes_bytes": False,
             "multiple": 1,

@@ -150,6 +150,21 @@ def test_samples_come_from_the_average() -> None:
     assert not torch.equal(ddpm.sample(3, 1.0, seeded(), labels), before)
 
 
+def test_without_labels_in_training_none_is_used_in_sampling() -> None:
+    ddpm, (_, labels) = trained(label_dropout=1.0), rows_and_labels(6)
+    one, other = (ddpm.sample(6, 1.0, seeded(2), given) for given in (labels, labels.flip(0)))
+    assert torch.equal(one, other)
+    with pytest.raises(SpecError, match=r"^bias: 0\.5 is guidance by labels"):
+        ddpm.sample(6, 0.5, seeded(2), labels)
+
+
+def test_the_moving_average_is_not_counted_among_the_parameters() -> None:
+    ddpm = trained()
+    assert sum(p.size for p in ddpm.parameters()) == sum(p.numel() for p in ddpm.unet.net.parameters())
+    for found, p in zip(ddpm.parameters(), ddpm.unet.net.parameters(), strict=True):
+        np.testing.assert_array_equal(found, p.detach().numpy())
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 def test_samples_are_float16_in_the_datas_range_and_the_same_for_one_seed(sampler: str) -> None:
     ddpm, labels = trained(sampler=sampler), torch.arange(10) % 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from bigloop.models import resolve
 from bigloop.models.diffusion import alpha_bar, noised, posterior
 from bigloop.models.points.mlp_ddpm import MLPDDPM, descend, time_features
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.options import to_dict
 from bigloop.spec.runs import Budget
 
 SPREAD = 0.5  # s, of Gaussian data
@@ -182,5 +185,17 @@ def test_a_network_that_is_wrong_far_from_the_data_sends_no_sample_far_away() ->
     width = high - low
     assert (samples >= low - width / 2 - 1e-4).all()
     assert (samples <= high + width / 2 + 1e-4).all()
-    unkept = descend(model.eps, 200, 2, model.alpha_bar, 1.0, streams(6, 7))
-    assert unkept.abs().max() > 1e6
+    model.options = dataclasses.replace(model.options, box=False)
+    assert model.sample(200, 1.0, streams(6, 7)).abs().max() > 1e6
+    model.options = dataclasses.replace(model.options, box=True, sampler="ddim")
+    assert (model.sample(200, 1.0, streams(6, 7)) <= high + width / 2 + 1e-4).all()
+
+
+def test_samplers_that_came_later_leave_the_digests_of_old_runs_alone() -> None:
+    assert not {"sampler", "variance", "box"} & to_dict(MLPDDPM.Options()).keys()
+    given = to_dict(MLPDDPM.Options(sampler="ddim", variance="beta", box=False))
+    assert (given["sampler"], given["variance"], given["box"]) == ("ddim", "beta", False)
+    assert resolve("mlp_ddpm", {"variance": "beta"}, "model").sampler == {"variance": "beta"}
+    assert resolve("mlp_ddpm", {"variance": "posterior", "box": True}, "model") == resolve(
+        "mlp_ddpm", {}, "model"
+    )

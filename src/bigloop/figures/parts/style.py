@@ -123,7 +123,7 @@ def legend(fig: Figure, title: str = "") -> None:
             entries.setdefault(wrapped(label, inches - 1), handle)
     order = sorted(entries, key=lambda label: entries[label].get_gid() == "reference")
     lines = [1 + label.count("\n") for label in order]
-    widths = [0.5 + 0.062 * max(map(len, label.split("\n"))) for label in order]
+    widths = [0.54 + 0.062 * max(map(len, label.split("\n"))) for label in order]
     columns = max(
         c
         for c in range(1, len(order) + 1)

@@ -59,7 +59,12 @@ class DDPM(NeuralFamily):
             "uniform",
             "how training draws its steps; logit_normal prefers the middle, where shapes are decided",
         )
-        label_dropout: float = option(0.1, "fraction of labels dropped in training", minimum=0, maximum=1)
+        label_dropout: float = option(
+            0.1,
+            "fraction of labels dropped in training; 1: unconditional, no label is used in sampling either",
+            minimum=0,
+            maximum=1,
+        )
         batch_size: int = option(128, "images per step", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate", above=0)
         decay: Literal["none", "linear"] = option(
@@ -130,8 +135,10 @@ class DDPM(NeuralFamily):
     def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         if labels is None:
             raise ValueError("labels: a ddpm samples images of given classes")
-        o = self.options
-        eps = guidance(self._eps(labels), self._eps(torch.full_like(labels, self.unet.net.nothing)), bias)
+        o, nothing = self.options, self._eps(torch.full_like(labels, self.unet.net.nothing))
+        if o.label_dropout == 1 and bias != 1:
+            raise SpecError(f"bias: {bias} is guidance by labels, which label_dropout: 1 drops; needs λ = 1")
+        eps = guidance(self._eps(labels) if o.label_dropout < 1 else nothing, nothing, bias)
         if o.sampler == "ddpm":
             x = ancestral(eps, latent, self.alpha_bar, o.clip, noise_from(generator))
         else:

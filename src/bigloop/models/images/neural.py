@@ -179,8 +179,9 @@ class NeuralFamily:
         return {name: part.state_dict() for name, part in self.optimizers.items()}
 
     def parameters(self) -> list[np.ndarray]:
-        """The parameters of all networks."""
-        return [p.detach().cpu().numpy() for net in self.networks.values() for p in net.parameters()]
+        """The parameters of all networks that an optimiser moves: a moving average of them is not theirs."""
+        trained = (p for net in self.networks.values() for p in net.parameters() if p.requires_grad)
+        return [p.detach().cpu().numpy() for p in trained]
 
     def resume_from(self, tensors: dict[str, np.ndarray], optimizers: dict[str, Any]) -> None:
         """Begin the next `fit` with these weights and states of the optimisers, those of another model's end."""

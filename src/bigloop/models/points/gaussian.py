@@ -90,6 +90,7 @@ class Gaussian:
     revision: ClassVar[int] = 1
     stacked: ClassVar[bool] = True
     has_moments: ClassVar[bool] = True
+    has_log_density: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.float64
 
     @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class Glow(StackedFamily):
     """Points of R^d, d ≥ 2. Sampling bias λ: the latent is drawn from N(0, λI)."""
 
     revision = 1
+    has_log_density = True
 
     @dataclass(frozen=True)
     class Options:

@@ -57,6 +57,7 @@ class GMM:
     revision: ClassVar[int] = 1
     stacked: ClassVar[bool] = True
     continues: ClassVar[bool] = True
+    has_log_density: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.float64
 
     @dataclass(frozen=True)

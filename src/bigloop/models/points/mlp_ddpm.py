@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.diffusion import Eps, alpha_bar, ancestral, noised, predicted_x0
+from bigloop.models.diffusion import Eps, Variance, alpha_bar, ancestral, ddim, noised, predicted_x0
 from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import option
@@ -27,6 +27,9 @@ class MLPDDPM(StackedFamily):
 
     Sampling bias λ: the start and the noise of every step are multiplied by √λ. This is ours: no paper defines a
     sampling bias for a diffusion without classes.
+
+    Every sampler of finitely many steps changes the variance by itself, and a loop adds that up: with variance β̃ and
+    with DDIM modes narrow, with variance β they widen, all the less the larger T (see metrics/samplers.py).
     """
 
     revision = 1
@@ -45,6 +48,21 @@ class MLPDDPM(StackedFamily):
         learning_rate: float = option(2e-3, "Adam's learning rate", above=0)
         average_decay: float = option(
             0.995, "decay of the weights' moving average, which is sampled", minimum=0, below=1
+        )
+        sampler: Literal["ddpm", "ddim"] = option(
+            "ddpm", "ancestral, or deterministic; both take all T steps", sampling=True, neutral="ddpm"
+        )
+        variance: Literal["posterior", "beta"] = option(
+            "posterior",
+            "of the noise in each step of ddpm: β̃, or β (Ho et al. 2020, §3.2)",
+            sampling=True,
+            neutral="posterior",
+        )
+        box: bool = option(
+            True,
+            "keep the point predicted in each step within twice the width of the training rows",
+            sampling=True,
+            neutral=True,
         )
 
     def __init__(self, options: Any, dimension: int, streams: Streams) -> None:
@@ -86,7 +104,12 @@ class MLPDDPM(StackedFamily):
         return super().fit(rows, budget, streams, report)
 
     def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
-        return self.options.scale * descend(self.kept, n, self.dimension, self.alpha_bar, bias, streams)
+        o, eps = self.options, self.kept if self.options.box else self.eps
+        if o.sampler == "ddim":
+            start = math.sqrt(bias) * streams.normal(n, self.dimension)
+            steps = list(reversed(range(o.timesteps)))
+            return o.scale * ddim(eps, start, self.alpha_bar, steps, clip=False)
+        return o.scale * descend(eps, n, self.dimension, self.alpha_bar, bias, streams, o.variance)
 
     def kept(self, x: Tensor, t: int) -> Tensor:
         """The noise in x as `eps` predicts it, with the x_0 that follows from it kept in the box of the rows.
@@ -125,11 +148,19 @@ class BoxedAverage(Averaged[nn.Module]):
         self.updates += 1
 
 
-def descend(eps: Eps, n: int, dimension: int, alpha_bar: Tensor, bias: float, streams: Streams) -> Tensor:
-    """Points (replicates, n, dimension) by all steps down from noise; all noise has the variance λ = `bias`."""
+def descend(
+    eps: Eps,
+    n: int,
+    dimension: int,
+    alpha_bar: Tensor,
+    bias: float,
+    streams: Streams,
+    variance: Variance = "posterior",
+) -> Tensor:
+    """Points (replicates, n, dimension) by all steps down from noise, whose variance λ = `bias` multiplies."""
     spread = math.sqrt(bias)
     start = spread * streams.normal(n, dimension)
-    return ancestral(eps, start, alpha_bar, False, lambda x: streams.normal(n, dimension), spread)
+    return ancestral(eps, start, alpha_bar, False, lambda x: streams.normal(n, dimension), spread, variance)
 
 
 def time_features(timesteps: int, waves: int) -> Tensor:
