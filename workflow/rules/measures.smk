@@ -27,7 +27,7 @@ rule measure:
         spec=lambda w: to_json(experiment.measure(run_of(w), int(w.seed), int(w.t))),
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
-        f"--model {folder('input.model[0]')} --first {folder('input.first[0]')} "
+        "--model {input.model:q} --first {input.first:q} "
         "--classifier {input.classifier:q} --out {output:q} "
         f"--data {folder('input.data[0]')} {MACHINE}"
 
@@ -107,7 +107,7 @@ rule collect:
         runtime=10,
         attempt=lambda w, attempt: attempt,
     params:
-        spec=to_json(experiment.collect()),
+        spec=lambda w: to_json(experiment.collect()),  # a function: the names of files may have wildcards in them
     shell:
         "python -m bigloop collect --spec {params.spec:q} "
         f"--home {folder('output.measures', up=2)} {KEEP} {MACHINE}"

@@ -57,7 +57,7 @@ def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
                 family=run.spec.model.family,
                 dataset=run.dataset,
                 loop=run.loop,
-                bias=run.spec.loop.bias,
+                bias=run.spec.bias,
             )
         )
     table = pd.concat(parts, ignore_index=True).assign(experiment=spec.experiment)
@@ -101,7 +101,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
     """One row a run: name, folder, and its whole spec as columns such as `model.width` and `loop.samples`."""
     rows = []
     for run in spec.runs:
-        model, loop = to_dict(run.spec.model), to_dict(run.spec.loop)
+        model, loop = to_dict(run.spec.model), to_dict(run.spec.loop or {})
         options = {f"model.{k}": v for k, v in model.pop("options").items()}
         row = {
             "run": run.run,
@@ -113,7 +113,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
             "generations": run.generations,
             "seeds": " ".join(map(str, run.seeds)),
             "folder": run.spec.folder,
-            "first_folder": run.spec.first.folder,
+            "first_folder": run.spec.model_folder(1),
         }
         if not run.spec.density:
             row["data"] = data_folder(run.spec.dataset)
@@ -121,6 +121,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         row |= {name: value for name in ("faithful", "published") if (value := getattr(run, name))}
         if run.spec.weights:
             row["weights"] = run.spec.weights
+        if given := run.spec.elsewhere:
+            row["files"] = given.files
+            loop = {"bias": given.bias} | ({"samples": given.samples} if given.samples else {})
         if run.spec.density:
             row |= {"density": run.spec.density.name} | _flat(run.spec.density.options, "density")
             row["blocks"] = " ".join(run.blocks)

@@ -9,6 +9,7 @@ snakemake call.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -90,7 +91,16 @@ class Experiment:
     def measure(self, run: Run, seed: int, generation: int) -> MeasureSpec:
         """The job that measures one generation."""
         measures, judge = self.resolved(run), self.classifier(run)
-        return MeasureSpec(data_folder(run.spec.dataset), measures, judge, seed, generation, run.has_critic)
+        of_weights = not all(declared("measures")[name].has_rows for name in measures)
+        return MeasureSpec(
+            data_folder(run.spec.dataset),
+            measures,
+            judge,
+            seed,
+            generation,
+            run.has_critic,
+            _bytes(run, seed, sorted({generation, *([1] if of_weights else [])})),
+        )
 
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
@@ -134,7 +144,8 @@ class Experiment:
             generator,
             (judged.spec.folder,) * judged.generations,
             seed,
-            min(self.critics_n, judged.spec.loop.samples),
+            min(self.critics_n, judged.samples),
+            tuple(b for run in (judge, judged) for b in _bytes(run, seed, range(1, run.generations + 1))),
         )
 
     def collect(self) -> CollectSpec:
@@ -174,7 +185,7 @@ class Experiment:
 
     @property
     def trained(self) -> list[Run]:
-        """The runs on images: each generation is trained, sampled and measured by jobs of its own."""
+        """The runs on images: each generation is trained or imported, sampled and measured by jobs of its own."""
         return [run for run in self.runs.values() if not run.simulated]
 
     @property
@@ -226,9 +237,17 @@ class Experiment:
         ):
             if what in needs and not there:
                 return f"shows {what}, but no run has any; leave this figure out"
+        if "losses" in needs and not any(run.spec.loop for run in self.runs.values()):
+            return "no run is trained here; leave this figure out"
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
             return "no run has a critic; leave this figure out"
         unmeasured = sorted(needs & declared("measures").keys() - self.measures.keys())
         if unmeasured and not self._measures_any(unmeasured[0]):
             return f"shows {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
         return f"needs measures.{unmeasured[0]}; add it, or leave this figure out" if unmeasured else ""
+
+
+def _bytes(run: Run, seed: int, generations: Iterable[int]) -> tuple[int, ...]:
+    """Sizes of the files that these generations of a lineage from elsewhere are imported from; none of other runs."""
+    sizes = (run.file_bytes(seed, generation) for generation in generations)
+    return tuple(size for size in sizes if size is not None)

@@ -26,29 +26,41 @@ from bigloop.spec.runs import (
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """One training job. The loop's keys are None for generation 1, which does not depend on them."""
+    """One training job. The loop's keys are None for generation 1, which does not depend on them.
+
+    All of them are None where `file_bytes`, the size of a file with weights from elsewhere, stands in their place.
+    """
 
     dataset: Data
     model: ModelSpec
     seed: int
     generation: int
-    initial: Initial
-    budget: Budget
+    initial: Initial | None = None
+    budget: Budget | None = None
     real: Real | None = None
     synthetic: Synthetic | None = None
     start: Start | None = None
     weights: str | None = None  # of a first generation that is imported
     rules: tuple[RuleSpec, ...] = option((), neutral=())
+    file_bytes: int | None = None
 
     @classmethod
-    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
-        """The job that trains `generation` of a run."""
-        loop, model = run.loop, run.model.trained
+    def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int | None = None) -> Self:
+        """The job that trains `generation` of a run, or imports it from a file of this size."""
+        model = run.model.trained
+        if run.elsewhere:
+            return cls(run.dataset, model, seed, generation, file_bytes=file_bytes)
+        loop = run.looped
         if generation == 1:
             budget = loop.budget.initial
             return cls(run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights)
         given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
         return cls(run.dataset, model, seed, generation, *given, rules=loop.rules)
+
+    @property
+    def imported(self) -> bool:
+        """Whether its weights come from a file, and are not trained."""
+        return self.weights is not None or self.budget is None
 
     @property
     def continues(self) -> bool:
@@ -58,7 +70,10 @@ class TrainSpec:
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """One sampling job: n rows of a generation, with sampling bias λ."""
+    """One sampling job: n rows of a generation, with sampling bias λ.
+
+    file_bytes: size of the file that the generation's weights come from.
+    """
 
     seed: int
     generation: int
@@ -66,17 +81,53 @@ class SampleSpec:
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
     sampler: dict[str, Scalar] | None = None
     handover: Handover | None = None  # None: float16
+    file_bytes: int | None = None
 
     @classmethod
-    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+    def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int | None = None) -> Self:
         """The job that samples `generation` of a run."""
-        loop = run.loop
-        return cls(seed, generation, loop.samples, loop.bias, run.model.sampler, loop.handover)
+        rows = run.elsewhere.samples if run.elsewhere else run.looped.samples
+        assert rows is not None
+        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover, file_bytes)
+
+
+@dataclass(frozen=True)
+class ImportSpec:
+    """One importing job: the samples of a generation that a model elsewhere generated, from a file of `file_bytes`.
+
+    samples: how many rows of it, None for all. black_white: the values of black and white, None for 0 and 1.
+    """
+
+    dataset: Data
+    seed: int
+    generation: int
+    file_bytes: int
+    samples: int | None = None
+    black_white: tuple[float, ...] | None = None
+    revision: int = 1  # of the code
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int) -> Self:
+        """The job that imports `generation` of a run."""
+        given = run.elsewhere
+        assert given is not None
+        return cls(
+            run.dataset,
+            seed,
+            generation,
+            file_bytes,
+            given.samples,
+            given.black_white,
+            run.model.revision,
+        )
 
 
 @dataclass(frozen=True)
 class MeasureSpec:
-    """One measuring job: each measure with its options, n always among them."""
+    """One measuring job: each measure with its options, n always among them.
+
+    files_bytes: sizes of the files from elsewhere that it depends on.
+    """
 
     dataset: str  # name of the data's folder
     measures: dict[str, dict[str, Scalar]]
@@ -84,6 +135,7 @@ class MeasureSpec:
     seed: int = 0
     generation: int = 1
     has_critic: bool = False
+    files_bytes: tuple[int, ...] = option((), neutral=())
 
 
 @dataclass(frozen=True)
@@ -124,7 +176,10 @@ class DensityFloorSpec:
 
 @dataclass(frozen=True)
 class CriticsSpec:
-    """All critics of one run on the samples of all generations of another, same seed, n images each."""
+    """All critics of one run on the samples of all generations of another, same seed, n images each.
+
+    files_bytes: sizes of the files from elsewhere that these are imported from.
+    """
 
     critic: str
     critic_folders: tuple[str, ...]  # of the models, by generation
@@ -132,6 +187,7 @@ class CriticsSpec:
     generator_folders: tuple[str, ...]  # of the samples, by generation
     seed: int
     n: int
+    files_bytes: tuple[int, ...] = option((), neutral=())
 
 
 @dataclass(frozen=True)
