@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from bigloop.config.experiment import Experiment
 from bigloop.ops.forecast import Pace, job_seconds
@@ -16,6 +19,7 @@ from bigloop.spec.options import SpecError, parse, to_dict, to_json
 from bigloop.spec.runs import RunSpec
 
 Config = dict[str, Any]
+PAGE = Path(__file__).parents[2] / "docs" / "extending" / "samples.md"
 WEIGHTS = {
     "dataset": "mnist",
     "model": "wgan",
@@ -110,6 +114,19 @@ def test_an_import_is_not_expected_to_train(config: Config) -> None:
     runs, pace = Experiment.from_config(config).runs, Pace(2.0, 1.0, 0.5, 0.01, 7.0, 1_000)
     assert job_seconds(runs["weights"], pace)[2] == (2.0, 2.0 + 0.01 * 200, 9.0)
     assert job_seconds(runs["samples"], pace)[2] == (2.0, 0.0, 9.0)
+
+
+def test_the_configs_of_the_documentation_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    for given in map(yaml.safe_load, blocks):
+        for run in given["runs"].values():
+            for seed, t in product(range(3), range(1, 21)):
+                file = Path(run.get("generated", run.get("weights")).format(seed=seed, t=t))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+        assert Experiment.from_config(given).trained
+    assert len(blocks) == 2
 
 
 BROKEN: dict[str, tuple[str, dict[str, Any], str]] = {

@@ -68,7 +68,9 @@ def counted(place: Workplace) -> Counter[str]:
 
 def values(place: Workplace, experiment: str, run: str) -> pd.DataFrame:
     """What is measured of the images of a run, by seed, generation and measure, of its first two generations."""
-    table = read_table(place.directory / "results" / experiment / "tables" / "measures.csv")
+    table = read_table(
+        place.directory / "results" / experiment / "tables" / "measures.csv", dtype={"detail": str}
+    )
     own = table[(table["run"] == run) & (table["generation"] <= 2) & (table["measure"] != "final_loss")]
     return own.set_index(["seed", "generation", "measure", "detail"])["value"].sort_index()
 
