@@ -32,9 +32,7 @@ by_first_folder = {run.spec.model_folder(1): run for run in experiment.trained}
 by_data = {images.folder: images for images in experiment.images.values()}
 judges = {spec.folder: spec for spec in experiment.classifiers.values()}
 imported = {folder: run for folder, run in by_first_folder.items() if run.file(run.seeds[0], 1)}  # from files
-given_samples = {
-    folder for folder, run in imported.items() if not run.spec.has_model
-}  # not weights, but samples
+given_samples = {folder for folder, run in imported.items() if not run.spec.has_model}  # the others: weights
 by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bigloop.config.datasets import Images
 from bigloop.data.densities import Density, known_density
-from bigloop.spec.options import option
+from bigloop.spec.options import SpecError, option
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import RunSpec
 
@@ -80,8 +80,13 @@ class Run:
         return str(self.weights) if self.weights and generation == 1 else None
 
     def file_bytes(self, seed: int, generation: int) -> int | None:
-        """The size of a generation's file, of a lineage from elsewhere."""
-        return self.sizes[self.spec.elsewhere.file(seed, generation)] if self.spec.elsewhere else None
+        """The size of a generation's file, of a lineage from elsewhere; raises SpecError where it has no such one."""
+        if self.spec.elsewhere is None:
+            return None
+        name = self.spec.elsewhere.file(seed, generation)
+        if name not in self.sizes:
+            raise SpecError(f"runs.{self.name}: has no seed {seed}, generation {generation} ({name})")
+        return self.sizes[name]
 
     @property
     def density(self) -> Density | None:

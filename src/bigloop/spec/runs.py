@@ -30,9 +30,7 @@ class ModelSpec:
         return dataclasses.replace(self, sampler=None)
 
 
-GENERATED = ModelSpec(
-    "generated", 1, {}
-)  # of samples from elsewhere, in place of a family; 1: of their import
+GENERATED = ModelSpec("generated", 1, {})  # of samples from elsewhere, in place of a family
 
 
 @dataclass(frozen=True)
