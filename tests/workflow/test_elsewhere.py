@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def values(place: Workplace, experiment: str, run: str) -> pd.DataFrame:
 
 
 def test_weights_and_samples_from_elsewhere_are_measured_and_drawn_like_any_other_run(
-    elsewhere: Workplace,
+    elsewhere: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imports = {"import_weights": 2, "sample": 2, "import_samples": 4, "measure": 6}
     assert counted(elsewhere) == Counter({**imports, "measure_real": 1, "critics": 2, "collect": 1})
@@ -100,7 +101,8 @@ def test_weights_and_samples_from_elsewhere_are_measured_and_drawn_like_any_othe
     record = read_json(elsewhere.generation("samples", 2, 1) / "import.json")
     assert record["file"]["name"] == "theirs/seed-1/gen-2.npz"
 
-    found = survey(load(elsewhere.directory / "config-of-this-test.yaml"), elsewhere.directory / "results")
+    monkeypatch.chdir(elsewhere.directory)  # names of files are relative to the working directory
+    found = survey(load(Path("config-of-this-test.yaml")), Path("results"))
     assert [*lines(found)][-1] == "Everything is done."
 
     # More generations: the new ones alone.
@@ -108,14 +110,15 @@ def test_weights_and_samples_from_elsewhere_are_measured_and_drawn_like_any_othe
     assert counted(elsewhere) == Counter({"import_samples": 2, "measure": 2, "critics": 1, "collect": 1})
     elsewhere.config["runs"]["samples"]["generations"] = 2
 
-    # A file of another size: its generation alone.
+    # A file of another size: its generation alone, at once.
     file = elsewhere.directory / "theirs" / "seed-1" / "gen-2.npz"
-    before = file.read_bytes()
-    np.savez(file, np.zeros((300, 28, 28), np.uint8))
+    np.savez(file, np.random.default_rng(0).integers(0, 256, (700, 28, 28), np.uint8))
     assert counted(elsewhere) == Counter({"import_samples": 1, "measure": 1, "collect": 1})
+    elsewhere.snakemake("tables")
+    assert elsewhere.plan("tables") == []
 
     # Of the same size but another content: said in one line, and nothing is run.
-    changed = bytearray(before)
+    changed = bytearray(file.read_bytes())
     changed[len(changed) // 2] ^= 1
     file.write_bytes(changed)
     (home / "tables" / "runs.csv").unlink()

@@ -88,6 +88,17 @@ def model_files(run, seed, t):
     ]
 
 
+def settled(run, files):
+    """Inputs from a run's folder: files that are remade there are the same; not so where others' files may change."""
+    return files if run.spec.elsewhere else ancient(files)
+
+
+def first_model_files(run, seed):
+    """The model of generation 1, where it is measured how far weights are from it; of runs trained here, always."""
+    moved = not all(declared("measures")[name].has_rows for name in experiment.resolved(run))
+    return model_files(run, seed, 1) if moved or not run.spec.elsewhere else []
+
+
 def continued_files(wildcards):
     """The model that this generation continues from, and the state of its optimisers where there is one."""
     run, t = trained_run(wildcards), int(wildcards.t) - 1
@@ -122,8 +133,7 @@ def import_spec(wildcards):
 
 
 def sample_spec(wildcards):
-    run, place = run_of(wildcards), (int(wildcards.seed), int(wildcards.t))
-    return SampleSpec.of(run.spec, *place, run.file_bytes(*place))
+    return SampleSpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
 
 
 def to_come(wildcards):

@@ -105,7 +105,7 @@ rule import_samples:
 
 rule sample:
     input:
-        model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
+        model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
     output:
         samples=f"{GENERATION}/samples.safetensors",
         preview=f"{GENERATION}/preview.safetensors",

@@ -3,9 +3,9 @@
 
 rule measure:
     input:
-        samples=ancient(f"{GENERATION}/samples.safetensors"),
-        model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
-        first=lambda w: ancient(model_files(run_of(w), w.seed, 1)),
+        samples=lambda w: settled(run_of(w), generation(w.folder, w.seed, w.t, "samples.safetensors")),
+        model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
+        first=lambda w: settled(run_of(w), first_model_files(run_of(w), w.seed)),
         classifier=lambda w: ancient(classifier(run_of(w).dataset)),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
@@ -62,8 +62,8 @@ rule measure_real:
 
 rule critics:
     input:
-        models=lambda w: ancient(judging_models(w)),
-        previews=lambda w: ancient(judged_previews(w)),
+        models=lambda w: settled(experiment.runs[w.critic], judging_models(w)),
+        previews=lambda w: settled(experiment.runs[w.generator], judged_previews(w)),
     output:
         f"{HOME}/critics/{{critic}}-judges-{{generator}}-seed-{{seed}}.json",
     log:

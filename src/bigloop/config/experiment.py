@@ -9,7 +9,6 @@ snakemake call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
@@ -91,16 +90,7 @@ class Experiment:
     def measure(self, run: Run, seed: int, generation: int) -> MeasureSpec:
         """The job that measures one generation."""
         measures, judge = self.resolved(run), self.classifier(run)
-        of_weights = not all(declared("measures")[name].has_rows for name in measures)
-        return MeasureSpec(
-            data_folder(run.spec.dataset),
-            measures,
-            judge,
-            seed,
-            generation,
-            run.has_critic,
-            _bytes(run, seed, sorted({generation, *([1] if of_weights else [])})),
-        )
+        return MeasureSpec(data_folder(run.spec.dataset), measures, judge, seed, generation, run.has_critic)
 
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
@@ -145,7 +135,6 @@ class Experiment:
             (judged.spec.folder,) * judged.generations,
             seed,
             min(self.critics_n, judged.samples),
-            tuple(b for run in (judge, judged) for b in _bytes(run, seed, range(1, run.generations + 1))),
         )
 
     def collect(self) -> CollectSpec:
@@ -245,9 +234,3 @@ class Experiment:
         if unmeasured and not self._measures_any(unmeasured[0]):
             return f"shows {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
         return f"needs measures.{unmeasured[0]}; add it, or leave this figure out" if unmeasured else ""
-
-
-def _bytes(run: Run, seed: int, generations: Iterable[int]) -> tuple[int, ...]:
-    """Sizes of the files that these generations of a lineage from elsewhere are imported from; none of other runs."""
-    sizes = (run.file_bytes(seed, generation) for generation in generations)
-    return tuple(size for size in sizes if size is not None)

@@ -70,10 +70,7 @@ class TrainSpec:
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """One sampling job: n rows of a generation, with sampling bias λ.
-
-    file_bytes: size of the file that the generation's weights come from.
-    """
+    """One sampling job: n rows of a generation, with sampling bias λ."""
 
     seed: int
     generation: int
@@ -81,14 +78,13 @@ class SampleSpec:
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
     sampler: dict[str, Scalar] | None = None
     handover: Handover | None = None  # None: float16
-    file_bytes: int | None = None
 
     @classmethod
-    def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int | None = None) -> Self:
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
         """The job that samples `generation` of a run."""
         rows = run.elsewhere.samples if run.elsewhere else run.looped.samples
         assert rows is not None
-        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover, file_bytes)
+        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover)
 
 
 @dataclass(frozen=True)
@@ -124,10 +120,7 @@ class ImportSpec:
 
 @dataclass(frozen=True)
 class MeasureSpec:
-    """One measuring job: each measure with its options, n always among them.
-
-    files_bytes: sizes of the files from elsewhere that it depends on.
-    """
+    """One measuring job: each measure with its options, n always among them."""
 
     dataset: str  # name of the data's folder
     measures: dict[str, dict[str, Scalar]]
@@ -135,7 +128,6 @@ class MeasureSpec:
     seed: int = 0
     generation: int = 1
     has_critic: bool = False
-    files_bytes: tuple[int, ...] = option((), neutral=())
 
 
 @dataclass(frozen=True)
@@ -176,10 +168,7 @@ class DensityFloorSpec:
 
 @dataclass(frozen=True)
 class CriticsSpec:
-    """All critics of one run on the samples of all generations of another, same seed, n images each.
-
-    files_bytes: sizes of the files from elsewhere that these are imported from.
-    """
+    """All critics of one run on the samples of all generations of another, same seed, n images each."""
 
     critic: str
     critic_folders: tuple[str, ...]  # of the models, by generation
@@ -187,7 +176,6 @@ class CriticsSpec:
     generator_folders: tuple[str, ...]  # of the samples, by generation
     seed: int
     n: int
-    files_bytes: tuple[int, ...] = option((), neutral=())
 
 
 @dataclass(frozen=True)
