@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from bigloop import __version__
-from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, write_json
+from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, folder_of, write_json
 from bigloop.data import DataError
 from bigloop.runtime import processes
 from bigloop.runtime.job import begin, take_share
@@ -155,10 +155,18 @@ def train(options: argparse.Namespace) -> None:
 
 @verb(SPEC, path("weights", "safetensors file"), DATA, OUT, needs=("bigloop.generation.train",))
 def import_(options: argparse.Namespace) -> None:
-    """Import weights trained elsewhere as generation 1."""
+    """Import weights trained elsewhere as a generation."""
     from bigloop.generation.train import import_weights
 
     import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
+
+
+@verb(SPEC, path("samples", "file with samples"), OUT, needs=("bigloop.generation.elsewhere",))
+def import_samples(options: argparse.Namespace) -> None:
+    """Import samples generated elsewhere as a generation."""
+    from bigloop.generation import elsewhere
+
+    elsewhere.import_samples(_spec(jobs.ImportSpec, options), options.samples, options.out, options.report)
 
 
 @verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.sample",))
@@ -185,8 +193,8 @@ def simulate(options: argparse.Namespace) -> None:
     option("--spec", "the job's specification", metavar="JSON"),
     path("out", "JSON file to write"),
     path("samples", "file or folder with the images", False),
-    path("model", "folder of the trained generation", False),
-    path("first", "folder of generation 1", False),
+    files("model", "the generation's model, its folder or files in it; none of samples alone"),
+    files("first", "the model of generation 1, likewise"),
     path("data", "folder of the stored dataset (default: under results/data)", False),
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     option("--floor", "measure real data against real data", action="store_true"),
@@ -206,27 +214,23 @@ def simulate(options: argparse.Namespace) -> None:
 )
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real-vs-real floor (--floor), or images from elsewhere (--samples and --dataset)."""
-    from bigloop.measures import images
+    from bigloop.measures import images, points
     from bigloop.ops.survey import dataset_named
 
-    files = (".safetensors", ".json")
-    judge = next((p.parent if p.suffix in files else p for p in options.classifier), None)
-    judges = judge, options.data
+    judge, model, first = map(folder_of, (options.classifier, options.model, options.first))
+    real = judge, options.data
     if options.density:
-        from bigloop.measures.points import measure_density
-
-        records = measure_density(_spec(jobs.DensityFloorSpec, options))
+        records = points.measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:
-        floor = _spec(jobs.FloorSpec, options, "data")
-        records = images.measure_real(floor, *judges, options.report)
+        records = images.measure_real(_spec(jobs.FloorSpec, options, "data"), *real, options.report)
     elif options.spec:
         spec = _spec(jobs.MeasureSpec, options, "samples", "data")
-        records = images.measure(spec, options.samples, options.model, *judges, options.report, options.first)
+        records = images.measure(spec, options.samples, model, *real, options.report, first)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: expected --samples FILE and --dataset NAME (or --spec, from the workflow)")
     else:
         given = options.samples, dataset_named(options.dataset, options.configfile), options.range
-        records = images.measure_file(*given, *judges, options.n, options.report)
+        records = images.measure_file(*given, *real, options.n, options.report)
     write_json(options.out, records)
     options.report(f"{len(records)} records written to {options.out}")
 

@@ -17,7 +17,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +152,11 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:
         return pd.read_csv(io.BytesIO(_sealed_content(path)), **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
+
+
+def folder_of(given: Iterable[Path]) -> Path | None:
+    """The folder that is given on a command line, by itself or by files in it; None where nothing is."""
+    return next((p.parent if p.suffix in (".safetensors", ".json") else p for p in given), None)
 
 
 def link(path: Path, target: Path) -> None:

@@ -106,9 +106,12 @@ def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> No
 def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
     """The training set of `spec.generation`, from a real set of `train_rows` and samples files of `samples` rows.
 
-    Depends on the spec alone: never on which jobs ran before, or in what order.
+    Depends on the spec alone: never on which jobs ran before, or in what order. Of weights from elsewhere, whose
+    training set is not known, it is the whole real set.
     """
     order = numpy_generator(spec.seed, 0, "real rows").permutation(train_rows)
+    if spec.initial is None:
+        return Composition(order, {})
     if spec.generation == 1:
         return Composition(order[: spec.initial.n], {})
     assert spec.real is not None

@@ -200,3 +200,25 @@ def test_a_simulated_training_is_timed_at_as_few_steps_as_there_is_time_for(monk
     monkeypatch.setattr(Lineages, "learn", counted)
     impatient().forecast(read(KNOWN))
     assert steps["otcfm"] == 32  # one batch, where a training has 31 of them
+
+
+def test_of_lineages_from_elsewhere_no_training_is_timed(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("1.safetensors", "1.npy"):
+        Path(name).touch()
+    run = {"dataset": "mnist", "generations": 1}
+    config["runs"] = {
+        "weights": run | {"model": "wgan-tiny-1", "weights": "{t}.safetensors", "samples": 600},
+        "samples": run | {"generated": "{t}.npy", "samples": 600},
+    }
+    del config["loops"], config["figures"]["losses"]
+    timing = probes.Timing(NEEDS, device=CPU)
+    found = timing._forecast(Experiment.from_config(config))
+    words = {work.words for work in timing.watch.probes.values()}
+    assert {"sampling weights", "critic of weights"} <= words
+    assert not any(words.startswith("training ") and "classifier" not in words for words in words)
+    # Of one generation each: its weights; 28 × 28 pixels of 2 bytes of 600 samples, which the preview holds, too.
+    assert found.disk["samples"] == found.disk["previews"] == 2 * 600 * 28 * 28 * 2
+    assert found.disk["weights"] > 0

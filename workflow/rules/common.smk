@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
-from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import ImportSpec, PlotSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_dict, to_json
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import data_folder
@@ -28,18 +28,19 @@ BLOCK = "results/runs/{folder}/{block}"
 
 # A folder stands for one science, whatever its runs are called; a first generation may belong to many runs.
 by_folder = {run.spec.folder: run for run in experiment.trained}
-by_first_folder = {run.spec.first.folder: run for run in experiment.trained}
+by_first_folder = {run.spec.model_folder(1): run for run in experiment.trained}
 by_data = {images.folder: images for images in experiment.images.values()}
 judges = {spec.folder: spec for spec in experiment.classifiers.values()}
-imported = {folder: run for folder, run in by_first_folder.items() if run.weights}
+imported = {folder: run for folder, run in by_first_folder.items() if run.file(run.seeds[0], 1)}  # from files
+given_samples = {folder for folder, run in imported.items() if not run.spec.has_model}  # the others: weights
 by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }
 continuing = {  # folders of models that a later generation continues from
     folder
     for run in experiment.trained
-    if run.spec.loop.continues
-    for folder in (run.spec.folder, run.spec.first.folder)
+    if run.spec.continues
+    for folder in (run.spec.folder, run.spec.model_folder(1))
 }
 
 
@@ -81,23 +82,36 @@ def generation(folder, seed, t, file):
 
 
 def model_files(run, seed, t):
-    """The weights of a generation, their record and their history."""
-    return [generation(run.spec.model_folder(int(t)), seed, t, name) for name in MODEL_FILES]
+    """The weights of a generation, their record and their history; none where its samples alone are given."""
+    return run.spec.has_model * [
+        generation(run.spec.model_folder(int(t)), seed, t, name) for name in MODEL_FILES
+    ]
+
+
+def settled(run, files):
+    """Inputs from a run's folder: files that are remade there are the same; not so where others' files may change."""
+    return files if run.spec.elsewhere else ancient(files)
+
+
+def first_model_files(run, seed):
+    """The model of generation 1, where it is measured how far weights are from it; of runs trained here, always."""
+    moved = not all(declared("measures")[name].has_rows for name in experiment.resolved(run))
+    return model_files(run, seed, 1) if moved or not run.spec.elsewhere else []
 
 
 def continued_files(wildcards):
     """The model that this generation continues from, and the state of its optimisers where there is one."""
     run, t = trained_run(wildcards), int(wildcards.t) - 1
-    if not t or not run.spec.loop.continues:
+    if not t or not run.spec.continues:
         return []
     files, folder = model_files(run, wildcards.seed, t), run.spec.model_folder(t)
     optimizer = [] if folder in imported else [generation(folder, wildcards.seed, t, OPTIMIZER_FILE)]
     return files + optimizer
 
 
-def given(file):
-    """A file that the config names: relative to the working directory, also in a module with a prefix."""
-    return local(str(file))
+def given_file(wildcards):
+    """The file that a generation is imported from: relative to the working directory, also in a module with a prefix."""
+    return local(imported[wildcards.folder].file(int(wildcards.seed), int(wildcards.t)))
 
 
 def classifier(dataset):
@@ -109,7 +123,13 @@ def classifier(dataset):
 
 
 def train_spec(wildcards):
-    return TrainSpec.of(trained_run(wildcards).spec, int(wildcards.seed), int(wildcards.t))
+    run, place = trained_run(wildcards), (int(wildcards.seed), int(wildcards.t))
+    return TrainSpec.of(run.spec, *place, run.file_bytes(*place))
+
+
+def import_spec(wildcards):
+    run, place = run_of(wildcards), (int(wildcards.seed), int(wildcards.t))
+    return ImportSpec.of(run.spec, *place, run.file_bytes(*place))
 
 
 def sample_spec(wildcards):
@@ -134,7 +154,7 @@ def training_previews(wildcards):
     run = trained_run(wildcards)
     return [
         generation(run.spec.folder, wildcards.seed, t, "preview.safetensors")
-        for t in run.spec.loop.synthetic.sources(int(wildcards.t))
+        for t in run.spec.looped.synthetic.sources(int(wildcards.t))
     ]
 
 

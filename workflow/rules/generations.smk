@@ -55,13 +55,13 @@ for name, folders, outputs in (
 rule import_weights:
     input:
         data=lambda w: ancient(data(imported[w.folder])),
-        weights=lambda w: ancient(given(imported[w.folder].weights)),
+        weights=lambda w: ancient(given_file(w)),
     output:
         **MODEL,
     log:
         f"{GENERATION}/import.log",
     wildcard_constraints:
-        folder=one_of(imported),
+        folder=one_of(sorted({*imported} - given_samples)),
     conda:
         "../../envs/bigloop.yaml"
     threads: 1
@@ -77,9 +77,35 @@ rule import_weights:
         f"--data {folder('input.data')} --out {folder('output.model')} {MACHINE}"
 
 
+rule import_samples:
+    input:
+        samples=lambda w: ancient(given_file(w)),
+    output:
+        samples=f"{GENERATION}/samples.safetensors",
+        preview=f"{GENERATION}/preview.safetensors",
+        record=f"{GENERATION}/import.json",
+    log:
+        f"{GENERATION}/import.log",
+    wildcard_constraints:
+        folder=one_of(sorted(given_samples)),
+    conda:
+        "../../envs/bigloop.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt * resources.importing_memory(import_spec(w)),
+        runtime=10,
+        attempt=lambda w, attempt: attempt,
+    params:
+        spec=lambda w: to_json(import_spec(w)),
+    shell:
+        "python -m bigloop import_samples --spec {params.spec:q} --samples {input.samples:q} "
+        f"--out {folder('output.samples')} {MACHINE}"
+
+
 rule sample:
     input:
-        model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
+        model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
     output:
         samples=f"{GENERATION}/samples.safetensors",
         preview=f"{GENERATION}/preview.safetensors",
@@ -87,6 +113,8 @@ rule sample:
         f"{GENERATION}/sample.log",
     benchmark:
         f"{GENERATION}/sample.benchmark.tsv"
+    wildcard_constraints:
+        folder=one_of(sorted({*by_folder} - given_samples)),
     priority: lambda w: to_come(w)
     conda:
         "../../envs/bigloop.yaml"

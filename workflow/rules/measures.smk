@@ -3,9 +3,9 @@
 
 rule measure:
     input:
-        samples=ancient(f"{GENERATION}/samples.safetensors"),
-        model=lambda w: ancient(model_files(run_of(w), w.seed, w.t)),
-        first=lambda w: ancient(model_files(run_of(w), w.seed, 1)),
+        samples=lambda w: settled(run_of(w), generation(w.folder, w.seed, w.t, "samples.safetensors")),
+        model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
+        first=lambda w: settled(run_of(w), first_model_files(run_of(w), w.seed)),
         classifier=lambda w: ancient(classifier(run_of(w).dataset)),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
@@ -27,7 +27,7 @@ rule measure:
         spec=lambda w: to_json(experiment.measure(run_of(w), int(w.seed), int(w.t))),
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
-        f"--model {folder('input.model[0]')} --first {folder('input.first[0]')} "
+        "--model {input.model:q} --first {input.first:q} "
         "--classifier {input.classifier:q} --out {output:q} "
         f"--data {folder('input.data[0]')} {MACHINE}"
 
@@ -62,8 +62,8 @@ rule measure_real:
 
 rule critics:
     input:
-        models=lambda w: ancient(judging_models(w)),
-        previews=lambda w: ancient(judged_previews(w)),
+        models=lambda w: settled(experiment.runs[w.critic], judging_models(w)),
+        previews=lambda w: settled(experiment.runs[w.generator], judged_previews(w)),
     output:
         f"{HOME}/critics/{{critic}}-judges-{{generator}}-seed-{{seed}}.json",
     log:
@@ -107,7 +107,7 @@ rule collect:
         runtime=10,
         attempt=lambda w, attempt: attempt,
     params:
-        spec=to_json(experiment.collect()),
+        spec=lambda w: to_json(experiment.collect()),  # a function: the names of files may have wildcards in them
     shell:
         "python -m bigloop collect --spec {params.spec:q} "
         f"--home {folder('output.measures', up=2)} {KEEP} {MACHINE}"

@@ -6,6 +6,7 @@ import yaml
 
 from bigloop.artifacts import replacing
 from bigloop.data.store import check_files
+from bigloop.data.elsewhere import check_unchanged
 from bigloop.ops import slurm
 from bigloop.runtime import locks
 
@@ -30,5 +31,12 @@ onstart:
             check_files(images.data, results / "data" / images.folder, images.root)
         except SpecError as error:
             sys.exit(f"not started: {error}")
+    for run in experiment.trained:
+        for seed, t in run.jobs() if run.spec.elsewhere else ():
+            place = results / "runs" / run.spec.folder / f"seed-{seed}" / f"gen-{t}"
+            try:
+                check_unchanged(Path(run.file(seed, t)), place)
+            except SpecError as error:
+                sys.exit(f"not started: {error}")
     with replacing(Path(rules.collect.output.measures).parents[1] / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

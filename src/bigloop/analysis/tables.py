@@ -57,7 +57,7 @@ def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
                 family=run.spec.model.family,
                 dataset=run.dataset,
                 loop=run.loop,
-                bias=run.spec.loop.bias,
+                bias=run.spec.bias,
             )
         )
     table = pd.concat(parts, ignore_index=True).assign(experiment=spec.experiment)
@@ -103,7 +103,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
     """One row a run: name, folder, and its whole spec as columns such as `model.width` and `loop.samples`."""
     rows = []
     for run in spec.runs:
-        model, loop = to_dict(run.spec.model), to_dict(run.spec.loop)
+        model, loop = to_dict(run.spec.model), to_dict(run.spec.loop or {})
         given = model.pop("options") | model.pop("sampler", {})
         options = {f"model.{k}": v for k, v in given.items()}
         row = {
@@ -116,7 +116,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
             "generations": run.generations,
             "seeds": " ".join(map(str, run.seeds)),
             "folder": run.spec.folder,
-            "first_folder": run.spec.first.folder,
+            "first_folder": run.spec.model_folder(1),
         }
         if not run.spec.density:
             row["data"] = data_folder(run.spec.dataset)
@@ -124,6 +124,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         row |= {"faithful": " ".join(run.faithful), "published": run.published}
         if run.spec.weights:
             row["weights"] = run.spec.weights
+        if given := run.spec.elsewhere:
+            row["files"] = given.files
+            loop = {"bias": given.bias} | ({"samples": given.samples} if given.samples else {})
         if run.spec.density:
             row |= {"density": run.spec.density.name} | _flat(run.spec.density.options, "density")
             row["blocks"] = " ".join(run.blocks)

@@ -20,7 +20,7 @@ def check_moments(run: Run, where: str) -> None:
         raise SpecError(f"{where}.dataset: {run.spec.model.family} needs a density in one dimension")
     if not by_moments(run):
         return
-    loop = run.spec.loop
+    loop = run.spec.looped
     if run.spec.dataset != "gaussian":
         raise SpecError(f"{where}.dataset: draws: moments works for the density gaussian only")
     if loop.real.fixed not in (0, loop.initial.n):
@@ -41,11 +41,12 @@ def measurable(name: str, run: Run) -> bool:
     """Whether a measure can be taken of a run."""
     measure, density = declared("measures")[name], run.density
     if run.images:
-        return measure.of_images and (run.images.about.labelled or not measure.needs_classes)
+        possible = run.images.about.labelled or not measure.needs_classes
+        return measure.of_images and possible and (measure.has_rows or run.spec.has_model)
     if density is None or not measure.of_points:
         return False
     about = declared("families")[run.spec.model.family]
-    possible = {
+    seen = {
         "images": not by_moments(run),
         "features": not by_moments(run),
         "cells": density.dimension <= 2 and not by_moments(run),
@@ -54,19 +55,19 @@ def measurable(name: str, run: Run) -> bool:
         "moments": about.has_moments and hasattr(density, "covariance"),
         "history": True,
     }
-    return all(possible[view] for view in measure.on)
+    return all(seen[view] for view in measure.on)
 
 
 def default_n(name: str, run: Run) -> int:
     """The rows on each side that a measure takes where the config does not say."""
     measure = declared("measures")[name]
-    available = min(run.spec.loop.samples, _real_rows(measure, run))
+    available = min(run.samples, _real_rows(measure, run))
     return min(measure.limit, available // measure.per_side)
 
 
 def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
     """Raise SpecError where a measure asks for more rows, or more neighbours, than there are."""
-    measure, n, samples = declared("measures")[name], int(options["n"]), run.spec.loop.samples
+    measure, n, samples = declared("measures")[name], int(options["n"]), run.samples
     wanted, k = measure.per_side * n, int(options.get("k", 0))
     if n < 2:
         raise SpecError(

@@ -10,7 +10,7 @@ from typing import Any
 from bigloop.data import SOURCES, configured, dataset, source
 from bigloop.data.densities import DENSITIES
 from bigloop.spec.options import SpecError, to_json
-from bigloop.spec.runs import Data, DatasetSpec, Handover, LoopSpec, data_folder
+from bigloop.spec.runs import Data, DatasetSpec, Handover, data_folder
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def images_named(name: str, known: Mapping[str, Images], root: Path | None, wher
     return Images(name, name, root)
 
 
-def handed_over(loop: LoopSpec, images: Images) -> Handover | None:
-    """The precision in which samples are passed on, None for float16: as the loop says, or else the source."""
-    precision = loop.handover or source(images.about.source).handover
+def handed_over(given: Handover | None, images: Images) -> Handover | None:
+    """The precision in which samples are passed on, None for float16: as given, or else as the source says."""
+    precision = given or source(images.about.source).handover
     return None if precision == "float16" else precision

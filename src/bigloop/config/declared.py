@@ -62,13 +62,13 @@ class RunEntry:
     dataset: str = option(
         description="one of datasets or of densities, or a source of published data or a registered density by its name"
     )
-    model: str = option(description="one of models")
-    loop: str = option(description="one of loops")
     generations: int = option(
         description="how far the loop goes; the first trains on real data",
         minimum=1,
         maximum=MOST_GENERATIONS,
     )
+    model: str | None = option(None, "one of models; none where `generated` is given")
+    loop: str | None = option(None, "one of loops; none of a lineage from elsewhere")
     seeds: tuple[int, ...] | int = option(
         (0,),
         "one replicate for each seed; a number n stands for the seeds 0 to n − 1",
@@ -102,9 +102,30 @@ class RunEntry:
     )
     weights: str | None = option(
         None,
-        "safetensors file with weights trained elsewhere, imported as generation 1 instead of training it",
+        "safetensors file with weights trained elsewhere, imported as generation 1 instead of training it; with {t}, "
+        "the generation, in its name, the weights of every generation, without a loop",
         minimum=1,
         maximum=LONGEST_PATH,
+    )
+    generated: str | None = option(
+        None,
+        ".npz, .npy or .safetensors file with the samples of each generation of a model elsewhere; {t} in its name "
+        "stands for the generation and {seed} for the seed",
+        minimum=1,
+        maximum=LONGEST_PATH,
+    )
+    samples: int | None = option(
+        None,
+        "of a lineage from elsewhere: rows of each generation, to be generated with its weights, or taken of each file "
+        "(by default all)",
+        minimum=1,
+        maximum=MOST_ROWS,
+    )
+    bias: float | None = option(
+        None, "of weights with {t}: the sampling bias λ, 1 (unbiased) by default", minimum=0, maximum=1
+    )
+    range: tuple[float, ...] | None = option(
+        None, "of `generated`: the values of black and white, [0, 1] by default; of uint8 always 0 and 255"
     )
 
 
@@ -116,12 +137,6 @@ class Config:
     """
 
     experiment: str = option(description="Name of the experiment and of its folder under results.")
-    models: dict[Any, dict[Any, Any]] = option(
-        description="Model presets by name; a family and its hyperparameters.", minimum=1, maximum=10_000
-    )
-    loops: dict[Any, dict[Any, Any]] = option(
-        description="Self-consuming loops by name.", minimum=1, maximum=10_000
-    )
     runs: dict[Any, dict[Any, Any]] = option(
         description="Runs by name, in the order in which figures show them.", minimum=1, maximum=10_000
     )
@@ -133,6 +148,15 @@ class Config:
         'out. The key names the files; with "figure" among the options it is free, so that one kind of figure is drawn '
         "several times.",
         maximum=1_000,
+    )
+    models: dict[Any, dict[Any, Any]] = option(  # None where it is not given, though it may not be null
+        None,
+        "Model presets by name; a family and its hyperparameters. Needed where a run names one.",
+        minimum=1,
+        maximum=10_000,
+    )
+    loops: dict[Any, dict[Any, Any]] = option(  # likewise
+        None, "Self-consuming loops by name. Needed where a run names one.", minimum=1, maximum=10_000
     )
     datasets: dict[Any, dict[Any, Any]] | None = option(
         None,

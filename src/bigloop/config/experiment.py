@@ -134,7 +134,7 @@ class Experiment:
             generator,
             (judged.spec.folder,) * judged.generations,
             seed,
-            min(self.critics_n, judged.spec.loop.samples),
+            min(self.critics_n, judged.samples),
         )
 
     def collect(self) -> CollectSpec:
@@ -174,7 +174,7 @@ class Experiment:
 
     @property
     def trained(self) -> list[Run]:
-        """The runs on images: each generation is trained, sampled and measured by jobs of its own."""
+        """The runs on images: each generation is trained or imported, sampled and measured by jobs of its own."""
         return [run for run in self.runs.values() if not run.simulated]
 
     @property
@@ -226,6 +226,8 @@ class Experiment:
         ):
             if what in needs and not there:
                 return f"shows {what}, but no run has any; leave this figure out"
+        if "losses" in needs and not any(run.spec.loop for run in self.runs.values()):
+            return "no run is trained here; leave this figure out"
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
             return "no run has a critic; leave this figure out"
         unmeasured = sorted(needs & declared("measures").keys() - self.measures.keys())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bigloop import loops
 from bigloop.analysis import published
@@ -15,16 +15,18 @@ from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
 from bigloop.config.declared import Config, RunEntry, check_name
+from bigloop.config.elsewhere import add_sizes, lineage_of, rows_of
 from bigloop.config.runs import Run, Simulation
-from bigloop.config.sweep import Point, chosen, loop_of, points
+from bigloop.config.sweep import Point, chosen, loop_of, points, referred
 from bigloop.data import SOURCES, root_of
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
 from bigloop.spec.faults import named, shown
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
-from bigloop.spec.runs import DensitySpec, LoopSpec, ModelSpec, RunSpec
+from bigloop.spec.runs import GENERATED, DensitySpec, LoopSpec, ModelSpec, RunSpec
 
+T = TypeVar("T")
 MOST_RUNS = 10_000  # of an experiment, sweeps taken apart
 MOST_JOBS = (
     1_000_000  # generations that are trained one by one, or blocks that are simulated, in an experiment
@@ -33,12 +35,13 @@ MOST_JOBS = (
 
 def runs_of(config: Config) -> dict[str, Run]:
     """The runs that an experiment consists of, by name."""
-    models = {name: _model(name, given) for name, given in config.models.items()}
-    loop_specs = {name: loop_of(given, f"loops.{name}") for name, given in config.loops.items()}
+    models = _each(config.models, _model)
+    loop_specs = _each(config.loops, lambda name, given: loop_of(given, f"loops.{name}"))
     densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
     root = root_of(config.data.root, "data") if config.data else None
     images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
     runs: dict[str, Run] = {}
+    sizes: dict[str, int] = {}  # of files from elsewhere: runs may share them
     for swept, given in chosen(config).items():
         entry = parse(RunEntry, given, f"runs.{swept}")
         for point in points(swept, entry, config.loops):
@@ -47,10 +50,15 @@ def runs_of(config: Config) -> dict[str, Run]:
                 raise SpecError(f"runs.{swept}.over: would create a second run {point.name}")
             if len(runs) == MOST_RUNS:
                 raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
-            known = loop_specs if point.loop is None else {entry.loop: point.loop}
-            runs[point.name] = _run(point, models, known, densities, images, root)
+            known = loop_specs if point.loop is None else {str(entry.loop): point.loop}
+            runs[point.name] = _run(point, models, known, densities, images, root, sizes)
     _check_size(runs)
     return runs
+
+
+def _each(section: Mapping[Any, Any] | None, resolved: Callable[[Any, Any], T]) -> dict[Any, T] | None:
+    """The entries of a section, resolved; None where the config has no such section."""
+    return None if section is None else {name: resolved(name, given) for name, given in section.items()}
 
 
 def measure_of(name: Any, given: Any) -> dict[str, Scalar]:
@@ -115,28 +123,44 @@ def _density(name: str, given: Mapping[Any, Any]) -> DensitySpec:
 
 def _run(
     point: Point,
-    models: Mapping[str, ModelSpec],
-    loop_specs: Mapping[str, LoopSpec],
+    models: Mapping[str, ModelSpec] | None,
+    loop_specs: Mapping[str, LoopSpec] | None,
     densities: Mapping[str, DensitySpec],
     configured: Mapping[str, Images],
     root: Path | None,
+    sizes: dict[str, int],
 ) -> Run:
     where, given = f"runs.{point.name}", point.entry
-    for key, known in (("model", models), ("loop", loop_specs)):
-        if (asked := getattr(given, key)) not in known:
-            raise SpecError(f"{where}.{key}: no {key} named {shown(asked)} (known: {', '.join(known)})")
+    lineage = lineage_of(given, where)
+    model = GENERATED if given.generated else referred("model", given.model, models, where)
+    loop = None if lineage else referred("loop", given.loop, loop_specs, where)
     density = densities.get(given.dataset)
     if density is None and given.dataset in DENSITIES:
         density = resolve_density(given.dataset, {}, where)
     images = None if density else images_named(given.dataset, configured, root, where)
     train_rows = images.about.rows["train"] if images else math.inf
-    model, loop = models[given.model], loop_specs[given.loop]
-    _check_family(model, loop, given, images, where)
-    if images:
-        loop = replace(loop, handover=handed_over(loop, images))
-    elif loop.handover:
-        raise SpecError(f"loops.{given.loop}.handover: {given.dataset} is of points, which are never rounded")
-    loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
+    seeds, rows = _seeds(given.seeds, where), 0
+    if lineage:
+        key = "generated" if given.generated else "weights"
+        if images is None:
+            raise SpecError(f"{where}.{key}: only runs on images can come from elsewhere")
+        if lineage.holds == "weights":
+            _check_family(model, given, images, where, lineage.bias, f"{where}.bias")
+            if not declared("families")[model.family].continues:
+                raise SpecError(f"{where}.weights: {model.family} cannot take over weights from elsewhere")
+            lineage = replace(lineage, handover=handed_over(None, images))
+        add_sizes(sizes, lineage, seeds, given.generations, f"{where}.{key}")
+        rows = rows_of(lineage, seeds)
+    if loop:
+        _check_family(model, given, images, where, loop.bias, f"loops.{given.loop}.bias")
+        _check_start(model, loop, f"loops.{given.loop}.start")
+        if images:
+            loop = replace(loop, handover=handed_over(loop.handover, images))
+        elif loop.handover:
+            raise SpecError(
+                f"loops.{given.loop}.handover: {given.dataset} is of points, which are never rounded"
+            )
+        loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
     if density is None and given.simulation is not None:
         raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
     faithful = (given.faithful,) if isinstance(given.faithful, str) else given.faithful or ()
@@ -147,7 +171,7 @@ def _run(
         raise SpecError(
             f"{where}.published: nothing is published as {shown(given.published)} (known: {', '.join(there)})"
         )
-    weights = Path(given.weights) if given.weights else None
+    weights = Path(given.weights) if given.weights and not lineage else None
     if weights and not weights.is_file():
         raise SpecError(f"{where}.weights: {weights}: no such file")
     if weights and (word := re.search(r"\{[^{}]*\}|<[^<>]*>", str(weights))):
@@ -162,24 +186,33 @@ def _run(
         point.label,
         point.sweep,
         given.dataset,
-        given.loop,
-        RunSpec(images.data if images else density.name if density else "", model, loop, checksum, density),
+        given.loop or "elsewhere",
+        RunSpec(
+            images.data if images else density.name if density else "",
+            model,
+            loop,
+            checksum,
+            density,
+            lineage,
+        ),
         given.generations,
-        _seeds(given.seeds, where),
+        seeds,
         weights,
         images,
         given.simulation or Simulation(),
         faithful,
         given.published or "",
+        sizes,
+        rows,
     )
     check_moments(run, where)
     return run
 
 
 def _check_family(
-    model: ModelSpec, loop: LoopSpec, given: RunEntry, images: Images | None, where: str
+    model: ModelSpec, given: RunEntry, images: Images | None, where: str, bias: float, key: str
 ) -> None:
-    """Raise SpecError where a family cannot do what a run asks of it."""
+    """Raise SpecError where a family cannot do what a run asks of it; key: where the sampling bias stands."""
     family, about = model.family, declared("families")[model.family]
     if about.stacked != (images is None):
         fitting = [n for n, other in declared("families").items() if other.stacked == (images is None)]
@@ -190,19 +223,21 @@ def _check_family(
     if images and (why := refuses(family, images.about.shape, model.options)):
         height, width = images.about.shape[1:]
         raise SpecError(f"{where}.model: {family} {why}; those of {given.dataset} are {height}×{width}")
-    if images and about.conditional and loop.bias != 1 and not images.about.labelled:
+    if images and about.conditional and bias != 1 and not images.about.labelled:
         raise SpecError(
-            f"loops.{given.loop}.bias: {family} is biased by guidance towards classes, but {given.dataset} has fewer "
+            f"{key}: {family} is biased by guidance towards classes, but {given.dataset} has fewer "
             "than two; set it to 1"
         )
-    if loop.continues and not about.continues:
+    if bias == 0 and not about.reaches_modes:
+        raise SpecError(f"{key}: {family} needs a bias above 0 (λ = 0 means infinite guidance)")
+
+
+def _check_start(model: ModelSpec, loop: LoopSpec, key: str) -> None:
+    """Raise SpecError where a loop continues and its family cannot."""
+    if loop.continues and not declared("families")[model.family].continues:
         raise SpecError(
-            f"loops.{given.loop}.start: continue: {family} cannot continue from earlier weights (its class does not "
-            "say continues = True)"
-        )
-    if loop.bias == 0 and not about.reaches_modes:
-        raise SpecError(
-            f"loops.{given.loop}.bias: {family} needs a bias above 0 (λ = 0 means infinite guidance)"
+            f"{key}: continue: {model.family} cannot continue from earlier weights (its class does not say "
+            "continues = True)"
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import groupby, product
 from pathlib import Path
 
 from bigloop.config.datasets import Images
 from bigloop.data.densities import Density, known_density
-from bigloop.spec.options import option
+from bigloop.spec.options import SpecError, option
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import RunSpec
 
@@ -59,10 +59,34 @@ class Run:
     simulation: Simulation = Simulation()
     faithful: tuple[str, ...] = ()  # the papers whose experiment it is at full scale
     published: str = ""  # the paper and run whose published values are drawn beside it
+    sizes: Mapping[str, int] = field(
+        default_factory=dict
+    )  # bytes of each file of all lineages from elsewhere
+    rows: int = 0  # of a lineage from elsewhere: those of each generation
 
     @property
     def has_critic(self) -> bool:
-        return declared("families")[self.spec.model.family].has_critic
+        return self.spec.has_model and declared("families")[self.spec.model.family].has_critic
+
+    @property
+    def samples(self) -> int:
+        """Rows of each generation."""
+        return self.spec.loop.samples if self.spec.loop else self.rows
+
+    def file(self, seed: int, generation: int) -> str | None:
+        """The file that a generation is imported from; None where it is trained."""
+        if self.spec.elsewhere:
+            return self.spec.elsewhere.file(seed, generation)
+        return str(self.weights) if self.weights and generation == 1 else None
+
+    def file_bytes(self, seed: int, generation: int) -> int | None:
+        """The size of a generation's file, of a lineage from elsewhere; raises SpecError where it has no such one."""
+        if self.spec.elsewhere is None:
+            return None
+        name = self.spec.elsewhere.file(seed, generation)
+        if name not in self.sizes:
+            raise SpecError(f"runs.{self.name}: has no seed {seed}, generation {generation} ({name})")
+        return self.sizes[name]
 
     @property
     def density(self) -> Density | None:

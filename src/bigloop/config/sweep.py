@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from bigloop.config.declared import Config, Loop, RunEntry
 from bigloop.spec.faults import named, shown
@@ -15,6 +15,7 @@ from bigloop.spec.options import SpecError, parse, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import LoopSpec, RuleSpec
 
+T = TypeVar("T")
 MOST_RUNS = 10_000  # of an experiment, sweeps taken apart
 
 # A swept key of a loop as a run's name has it, and as its label has it.
@@ -67,7 +68,19 @@ def chosen(config: Config) -> dict[str, Any]:
     return {name: given for name, given in config.runs.items() if not only or name in only}
 
 
-def points(name: str, entry: RunEntry, loops_given: Mapping[Any, Any]) -> Iterator[Point]:
+def referred(key: str, name: str | None, known: Mapping[Any, T] | None, where: str) -> T:
+    """What a run names as its `key`; raises SpecError where it names none, or one that is not there."""
+    if name is None:
+        raise SpecError(f"{where}.{key}: missing")
+    if known is None:
+        raise SpecError(f"{where}.{key}: names {shown(name)}, but the config has no {key}s; add them")
+    if name not in known:
+        there = ", ".join(map(named, known))
+        raise SpecError(f"{where}.{key}: no {key} named {shown(name)} (known: {there})")
+    return known[name]
+
+
+def points(name: str, entry: RunEntry, loops_given: Mapping[Any, Any] | None) -> Iterator[Point]:
     """The runs that an entry of `runs` stands for: itself, or one for each combination of what it sweeps `over`.
 
     `over` is a list of axes: all combinations of one value of each; the keys of one axis go together. Raises
@@ -78,13 +91,13 @@ def points(name: str, entry: RunEntry, loops_given: Mapping[Any, Any]) -> Iterat
     if not axes:
         yield Point(name, label, label, entry)
         return
-    if entry.loop not in loops_given:
-        known = ", ".join(map(named, loops_given))
-        raise SpecError(f"runs.{name}.loop: no loop named {entry.loop!r} (known: {known})")
+    if entry.loop is None:
+        raise SpecError(f"runs.{name}.over: sweeps over a loop, but the run names none; leave it out")
+    loop_given = referred("loop", entry.loop, loops_given, f"runs.{name}")
     if (several := math.prod(map(len, axes))) > MOST_RUNS:
         raise SpecError(f"runs.{name}.over: stands for {several} runs, expected at most {MOST_RUNS}")
     for combination in product(*axes):
-        loop: Any = copy.deepcopy(dict(loops_given[entry.loop]))
+        loop: Any = copy.deepcopy(dict(loop_given))
         words, labels = [name], [label]
         for point in combination:
             for key, value in point.items():

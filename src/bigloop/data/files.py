@@ -27,10 +27,17 @@ def read_images(path: Path, shape: tuple[int, ...], low: float, high: float) -> 
     Pickled arrays are refused.
     """
     array = _pictures(path, shape[0]) if path.is_dir() else read_array(path)
+    return images_in(array, shape, low, high, path, ON_COMMAND_LINE)
+
+
+def images_in(
+    array: np.ndarray, shape: tuple[int, ...], low: float, high: float, path: Path, remedy: str
+) -> np.ndarray:
+    """The images in an array, float32 (n, *shape), see `read_images`; path and remedy: what an error names."""
     images = _of_shape(array, shape, path)
     if not len(images):
         raise DataError(f"{path}: contains no images")
-    return in_range(images, low, high, path, ON_COMMAND_LINE)
+    return in_range(images, low, high, path, remedy)
 
 
 def in_range(images: np.ndarray, low: float, high: float, path: Path, remedy: str) -> np.ndarray:

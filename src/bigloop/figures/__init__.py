@@ -89,7 +89,7 @@ class Plot:
     """A figure: draw(material, options) with an instance of Options.
 
     `needs`: "images" or "points" (of each generation), "curves" (of known densities), "critics" (some run has
-    one), and keys of metrics.MEASURES.
+    one), "losses" (some run is trained here), and keys of metrics.MEASURES.
 
     draw raises ValueError, in one line, when the material lacks what the figure shows. `caption`, one sentence, stands
     below it in the report.

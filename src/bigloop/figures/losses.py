@@ -51,4 +51,4 @@ def family_of(material: Material, run: str) -> str:
 
 CAPTION = "Losses at the end of the training of each generation, one row per model family."
 
-PLOT = Plot(draw, caption=CAPTION)
+PLOT = Plot(draw, needs=frozenset({"losses"}), caption=CAPTION)

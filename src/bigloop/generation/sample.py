@@ -32,6 +32,7 @@ from bigloop.training.devices import default_device
 
 CHUNK = 1_000  # images that are float32 at one time
 SAMPLE_STATE = "sample.state.safetensors"
+IMPORT_AGAIN = "delete preview.safetensors beside it and run the same command again to import both"
 
 
 def sample(
@@ -117,6 +118,8 @@ def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[
     path = preview.with_name("samples.safetensors")
     if path.is_file():
         rows, checksum = read_samples(path, seed, generation)
+    elif "job" not in header:
+        raise ArtifactError(f"{path}: missing, and no model is there to draw it again; {IMPORT_AGAIN}")
     else:
         report(f"generation {generation}: regenerating its deleted samples")
         spec = parse(SampleSpec, json.loads(header["job"]), f"{preview}: job")

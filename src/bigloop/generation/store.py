@@ -35,13 +35,14 @@ from bigloop.training.devices import describe, versions
 def prune(lineage: Path, generations: Iterable[int], needed: Container[int], keep_every: int) -> None:
     """Delete the samples of these generations in `lineage`, the folder of a run's seed. Previews stay.
 
-    Kept are those that are `needed`, those that are not measured yet, and those of every `keep_every`-th
-    generation; 0 keeps no generation for its number.
+    Kept are those that are `needed`, those that are not measured yet, those of every `keep_every`-th generation (0
+    keeps no generation for its number), and those without a model beside them to draw them again.
     """
     for generation in generations:
         folder = lineage / f"gen-{generation}"
         kept = keep_every and generation % keep_every == 0
-        if not kept and generation not in needed and (folder / "measures.json").is_file():
+        again = all((folder / name).is_file() for name in ("measures.json", "model.safetensors"))
+        if not kept and generation not in needed and again:
             (folder / "samples.safetensors").unlink(missing_ok=True)
 
 

@@ -16,9 +16,9 @@ from bigloop.artifacts import (
     OPTIMIZER_FILE,
     REBUILD,
     ArtifactError,
-    file_checksum,
     read_tensors,
 )
+from bigloop.data.elsewhere import CHANGED, foreign_file
 from bigloop.generation.rows import training_set
 from bigloop.generation.store import STATE, check_place, fresh_model, load_model, write_model
 from bigloop.loops import Composition
@@ -58,6 +58,7 @@ def train(
         if previous is None:
             raise ArtifactError(f"generation {spec.generation} continues from a model that was not given")
         rows.inputs.update(_continue_from(previous, spec, model, report))
+    assert spec.budget is not None
     report(f"training on {len(rows.images):,} images, {device.type}, {torch.get_num_threads()} threads")
     generator = torch_generator(spec.seed, spec.generation, "training", device=device)
     key = digest({"spec": spec, "inputs": rows.inputs, "device": device.type}, digits=64)
@@ -71,13 +72,14 @@ def train(
 
 
 def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report: Report) -> None:
-    """Write the model of `spec`, a first generation, with the weights in a file that somebody else trained.
+    """Write the model of `spec`, a first generation or one of a lineage, with the weights in a file from elsewhere.
 
     weights: safetensors with the family's own names, NETWORK.PARAMETER, as in a model.safetensors of bigloop. Never
-    a pickle. Raises ArtifactError where it is not the file that the spec names, or does not fit the family.
+    a pickle. Raises ArtifactError where it is not the file that was planned, or does not fit the family.
     """
-    if file_checksum(weights) != spec.weights:
-        raise ArtifactError(f"{weights}: changed since the workflow was planned; run the same command again")
+    file = foreign_file(weights, spec.file_bytes)
+    if spec.weights not in (None, file["sha256"]):
+        raise ArtifactError(f"{weights}: {CHANGED}")
     try:
         tensors = safetensors.numpy.load_file(weights)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
@@ -85,7 +87,7 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
     device = default_device()
     model = fresh_model(spec, device)
     if not declared("families")[spec.model.family].continues:
-        raise SpecError(f"{spec.model.family}: only families that continue can start from imported weights")
+        raise SpecError(f"{spec.model.family}: only families that continue can take over imported weights")
     expected, _ = model.state()
     for name in sorted(expected.keys() | tensors.keys()):
         wanted, found = (side[name].shape if name in side else "none" for side in (expected, tensors))
@@ -98,8 +100,11 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
     cast(Continuing, model).adopt(
         tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device)
     )
-    report(f"weights of generation 1 imported from {weights}")
-    facts = {"rows": 0, "inputs": {**rows.inputs, "weights": spec.weights}, "resumed_at": []}
+    report(f"weights of generation {spec.generation} imported from {weights}")
+    inputs = {**rows.inputs, "weights": file["sha256"]}
+    facts = {"rows": 0, "inputs": inputs, "resumed_at": []}
+    if spec.file_bytes is not None:
+        facts["file"] = file
     none = Composition(np.zeros(0, np.int64), {})
     write_model(spec, model, pd.DataFrame(columns=["epoch", "step"]), none, facts, device, out)
 

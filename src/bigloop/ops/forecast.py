@@ -92,7 +92,7 @@ def forecast(
         own = sum(lineages[run.spec.folder, seed] is run for seed in run.seeds)
         trained += own * (train - seconds[1][0] + sample)
         other += own * measure
-        firsts |= {(run.spec.first.folder, seed): seconds[1][0] for seed in run.seeds}
+        firsts |= {(run.spec.model_folder(1), seed): seconds[1][0] for seed in run.seeds}
     kept = disk(experiment, {name: pace.weights for name, pace in paces.items()})
     if simulated:
         kept |= {"simulations": sum(r.kept for r in simulated.values())}
@@ -112,24 +112,26 @@ def _lineages(experiment: Experiment) -> dict[tuple[str, int], Run]:
 
 
 def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
-    """Seconds of training, sampling and measuring each generation of a run."""
+    """Seconds of training or importing, sampling and measuring each generation of a run."""
     found: dict[int, tuple[float, float, float]] = {}
-    growing = run.spec.loop.synthetic.from_ == "all"
+    growing = run.spec.loop is not None and run.spec.loop.synthetic.from_ == "all"
     for t in range(1, run.generations + 1):
         if t <= 2 or growing:  # the others are like the second
             spec = TrainSpec.of(run.spec, 0, t)
-            steps = 0.0 if spec.weights else pace.around + pace.step * training_steps(spec)
-            sampling = pace.start + pace.row * run.spec.loop.samples
+            steps = 0.0 if spec.imported else pace.around + pace.step * training_steps(spec)
+            sampling = (pace.start + pace.row * run.samples) if run.spec.has_model else 0.0
             jobs = (pace.start + steps, sampling, pace.start + pace.measure)
         found[t] = jobs
     return found
 
 
-def chain(loop: LoopSpec, seconds: Mapping[int, Sequence[float]]) -> float:
+def chain(loop: LoopSpec | None, seconds: Mapping[int, Sequence[float]]) -> float:
     """Seconds until all generations are measured, if each job begins as soon as those are done that it needs.
 
-    seconds: of training, sampling and measuring each generation.
+    seconds: of training, sampling and measuring each generation. Without a loop, none waits for another.
     """
+    if loop is None:
+        return max(map(sum, seconds.values()))
     trained, ended = 0.0, 0.0  # the last generation, and all of them
     sampled: dict[int, float] = {}
     for t, (train, sample, measure) in seconds.items():
@@ -150,16 +152,15 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
     firsts: dict[tuple[str, int], tuple[int, int]] = {}
     keep = experiment.storage.keep_samples
     for (_, seed), run in _lineages(experiment).items():
-        n, generations, weighs = run.spec.loop.samples, run.generations, weights[run.name]
-        row = math.prod(dataset(run.spec.dataset).shape) * (
-            1 if run.spec.loop.handover == "uint8" else FLOAT16
-        )
-        state = 2 * weighs * run.spec.loop.continues  # Adam's two moments
-        one = firsts.get((run.spec.first.folder, seed), (0, 0))
-        firsts[run.spec.first.folder, seed] = (weighs, max(state, one[1]))
+        n, generations, weighs = run.samples, run.generations, weights[run.name]
+        row = math.prod(dataset(run.spec.dataset).shape) * (1 if run.spec.handover == "uint8" else FLOAT16)
+        state = 2 * weighs * run.spec.continues  # Adam's two moments
+        one = firsts.get((run.spec.model_folder(1), seed), (0, 0))
+        firsts[run.spec.model_folder(1), seed] = (weighs, max(state, one[1]))
         kinds["weights"] += (generations - 1) * weighs
         kinds["optimiser states"] += (generations - 1) * state
-        kinds["samples"] += row * n * (generations // keep + (generations % keep > 0) if keep else 1)
+        kept = generations // keep + (generations % keep > 0) if keep else 1
+        kinds["samples"] += row * n * (kept if run.spec.has_model else generations)
         kinds["previews"] += row * min(n, PREVIEW_ROWS) * generations
     for weighs, state in firsts.values():
         kinds["weights"] += weighs

@@ -113,10 +113,16 @@ class Timing:
             seconds += self.judging(judge, most_rows(measures, {"features", "probabilities"}))
         if run.has_critic:
             seconds += self.scores(run, dataset(run.spec.dataset).rows["test"])
-        batch = training_batch(TrainSpec.of(run.spec, 0, 1))
-        training, sampling, start = self.training(run, batch), self.sampling(run), self.watch.start("train")
-        weights = self.watch.once(run.spec.first.folder, lambda: _bytes(_fresh(run, CPU)))
+        start = self.watch.start("train")
         measuring = seconds + self.watch.start("measure") - start
+        if not run.spec.has_model:
+            return Pace(start, 0.0, 0.0, 0.0, measuring, 0)
+        weights = self.watch.once(run.spec.model_folder(1), lambda: _bytes(_fresh(run, CPU)))
+        sampling = self.sampling(run)
+        if run.spec.elsewhere:
+            return Pace(start, 0.0, 0.0, sampling.unit, measuring, weights)
+        batch = training_batch(TrainSpec.of(run.spec, 0, 1))
+        training = self.training(run, batch)
         return Pace(start, training.around, training.unit * batch, sampling.unit, measuring, weights)
 
     def training(self, run: Run, batch: int) -> Line:
@@ -144,11 +150,11 @@ class Timing:
 
         def prepare(n: int) -> Callable[[], object]:
             sampled, (_, labels) = _fresh(short, self.device), self._rows(run, n)
-            return lambda: sampled.sample(n, spec.loop.bias, self._generator(), **labels).cpu()
+            return lambda: sampled.sample(n, spec.bias, self._generator(), **labels).cpu()
 
-        depends = "sampling", model, spec.dataset, spec.loop.bias
+        depends = "sampling", model, spec.dataset, spec.bias
         return self.watch.line(
-            depends, Probe(f"sampling {run.name}", prepare, spec.loop.samples, share=LEARNING)
+            depends, Probe(f"sampling {run.name}", prepare, run.samples, share=LEARNING)
         ).times(times)
 
     def scores(self, run: Run, n: int) -> float:

@@ -14,7 +14,7 @@ from bigloop.config.runs import Run, Span
 from bigloop.data import dataset
 from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
-from bigloop.spec.jobs import ClassifierSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import ClassifierSpec, ImportSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Data
@@ -31,7 +31,7 @@ LONG = 60.0  # seconds of planning that are worth a warning
 
 def planned_jobs(experiment: Experiment) -> int:
     """How many jobs a workflow has at most, when nothing is done yet."""
-    trained = sum(3 * run.generations * len(run.seeds) for run in experiment.trained)
+    trained = sum((3 if r.spec.has_model else 2) * r.generations * len(r.seeds) for r in experiment.trained)
     blocks = sum(run.block_count for run in experiment.simulated)
     return trained + blocks + len(experiment.critic_pairs()) + len(experiment.figures)
 
@@ -49,6 +49,8 @@ def planning_warning(experiment: Experiment) -> str:
 
 def training_rows(spec: TrainSpec) -> int:
     """The most rows that a training job holds."""
+    if spec.initial is None:  # an import: all real rows
+        return dataset(spec.dataset).rows["train"]
     if spec.generation == 1 or spec.real is None or spec.synthetic is None:
         return spec.initial.n
     real = spec.real.fixed + spec.real.fresh
@@ -62,7 +64,9 @@ def training_batch(spec: TrainSpec) -> int:
 
 
 def training_steps(spec: TrainSpec) -> int:
-    """Optimiser steps of a training job, or passes over its rows in a family that knows no batches."""
+    """Optimiser steps of a training job, or passes over its rows in a family that knows no batches; 1 of an import."""
+    if spec.budget is None:
+        return 1
     return spec.budget.steps(training_rows(spec), training_batch(spec))
 
 
@@ -83,8 +87,14 @@ def classifying_memory(spec: ClassifierSpec) -> int:
 def training_minutes(spec: TrainSpec) -> int:
     """Minutes for a training job."""
     budget = spec.budget
+    assert budget is not None
     images = budget.images or cast(float, budget.epochs) * training_rows(spec)
     return 30 + math.ceil(images / IMAGES_A_MINUTE)
+
+
+def importing_memory(spec: ImportSpec) -> int:
+    """MB for a job that imports samples."""
+    return BASE + _megabytes(spec.file_bytes, FLOAT32, COPIES)
 
 
 def sampling_memory(spec: SampleSpec, data: Data) -> int:
@@ -99,7 +109,7 @@ def sampling_minutes(spec: SampleSpec) -> int:
 
 def simulating_memory(run: Run, block: Span) -> int:
     """MB for simulating a block of a run: its pool of samples, and the activations of sampling it."""
-    loop, seeds = run.spec.loop, len(block.seeds)
+    loop, seeds = run.spec.looped, len(block.seeds)
     density = cast(Density, run.density)
     kept = min(block.last, len(loop.synthetic.sources(block.last + 1)) + 1)
     pool = _megabytes(kept, seeds, loop.samples, density.dimension, FLOAT64, COPIES)

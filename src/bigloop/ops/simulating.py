@@ -55,7 +55,7 @@ def _generations(watch: Stopwatch, run: Run) -> tuple[Callable[[float], float], 
 
     Where a training is a single step, a whole generation is timed, of some of the seeds.
     """
-    loop, seeds, second = run.spec.loop, run.blocks()[0].seeds, min(2, run.generations)
+    loop, seeds, second = run.spec.looped, run.blocks()[0].seeds, min(2, run.generations)
     batch = training_batch(TrainSpec.of(run.spec, 0, second))
     most = max(_steps(run, t) for t in {1, second, run.generations})
     whole = most == 1

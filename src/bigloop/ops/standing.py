@@ -50,21 +50,27 @@ class Job:
     progress: Progress | None = None  # if it runs and says so
 
 
-Lineage = Mapping[int, Sequence[Job]]  # of one run and seed: generation → train, sample, measure
+Lineage = Mapping[int, Sequence[Job]]  # of one run and seed: generation → train or import, sample, measure
 
 
 def generations(run: Run, seed: int, results: Path) -> Lineage:
-    """The jobs train, sample and measure of each generation of a run."""
-    found = {}
+    """The jobs of each generation of a run: train or import, sample where there is a model, and measure."""
+    found: dict[int, Sequence[Job]] = {}
     for t in range(1, run.generations + 1):
-        spec, folders = TrainSpec.of(run.spec, seed, t), (run.spec.model_folder(t), run.spec.folder)
+        folders = (run.spec.model_folder(t), run.spec.folder)
         model, own = (results / "runs" / folder / f"seed-{seed}" / f"gen-{t}" for folder in folders)
-        log = model / ("import.log" if spec.weights else "train.log")
-        kept = (OPTIMIZER_FILE,) if run.spec.loop.continues and not spec.weights else ()
+        measure = look("measure", own / "measure.log", ("measures.json",), t)
+        if not run.spec.has_model:
+            found[t] = (look("import", own / "import.log", ("preview.safetensors",), t), measure)
+            continue
+        spec = TrainSpec.of(run.spec, seed, t)
+        log = model / ("import.log" if spec.imported else "train.log")
+        kept = (OPTIMIZER_FILE,) if run.spec.continues and not spec.imported else ()
+        kind = "import" if run.spec.elsewhere else "train"
         found[t] = (
-            look("train", log, ("model.safetensors", "model.json", *kept), t, training_steps(spec)),
+            look(kind, log, ("model.safetensors", "model.json", *kept), t, training_steps(spec)),
             look("sample", own / "sample.log", ("preview.safetensors",), t),
-            look("measure", own / "measure.log", ("measures.json",), t),
+            measure,
         )
     return found
 

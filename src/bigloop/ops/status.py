@@ -17,7 +17,7 @@ from bigloop.runtime.words import duration, size
 
 NAMED = 5  # runs in one line
 
-DOING = {"train": "training", "sample": "sampling", "measure": "measuring"}
+DOING = {"train": "training", "import": "importing", "sample": "sampling", "measure": "measuring"}
 
 
 @contextmanager
@@ -125,9 +125,9 @@ def _missing(lineage: Lineage) -> str:
         for t, jobs in lineage.items()
         if not any(map(_active, jobs))
     }
-    parts = [f"{t} ({', '.join(names)})" for t, names in lacking.items() if 0 < len(names) < len(DOING)]
+    parts = [f"{t} ({', '.join(names)})" for t, names in lacking.items() if 0 < len(names) < len(lineage[t])]
     counter = count()
-    whole = (t for t, names in lacking.items() if len(names) == len(DOING))
+    whole = (t for t, names in lacking.items() if len(names) == len(lineage[t]))
     for _, group in groupby(whole, key=lambda t: t - next(counter)):
         first, *others = group
         parts.append(f"{first}–{others[-1]}" if others else f"{first}")

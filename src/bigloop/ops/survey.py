@@ -133,16 +133,18 @@ def survey(experiment: Experiment, results: Path) -> Survey:
     places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     disk = {place: disk_use(place) for place in places}
     for run in experiment.trained:
-        names = (run.spec.folder, run.spec.first.folder)
+        names = (run.spec.folder, run.spec.model_folder(1))
         found = {seed: generations(run, seed, results) for seed in run.seeds}
-        own = {job.log: job for lineage in found.values() for three in lineage.values() for job in three}
+        own = {job.log: job for lineage in found.values() for several in lineage.values() for job in several}
         needs |= {log: remaining(job, own.values()) for log, job in own.items()}
         jobs |= own
         for seed, lineage in found.items():
             folders = {results / "runs" / name / f"seed-{seed}" for name in names}
             own_disk = {folder: disk_use(folder) for folder in folders}
             disk |= own_disk
-            chained = chain(run.spec.loop, {t: [needs[j.log] for j in three] for t, three in lineage.items()})
+            chained = chain(
+                run.spec.loop, {t: [needs[j.log] for j in several] for t, several in lineage.items()}
+            )
             standings.append(
                 Standing(run, seed, lineage, last_measures(lineage), sum(own_disk.values()), chained)
             )
@@ -165,7 +167,7 @@ def survey(experiment: Experiment, results: Path) -> Survey:
 
 def last_measures(lineage: Lineage) -> str:
     """The main values of the last generation that is measured, in a line; or what is wrong with their file."""
-    measured = [t for t, (_, _, measure) in lineage.items() if measure.state == "done"]
+    measured = [t for t, jobs in lineage.items() if jobs[-1].state == "done"]
     if not measured:
         return ""
     path = lineage[measured[-1]][-1].log.with_name("measures.json")

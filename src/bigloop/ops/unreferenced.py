@@ -42,7 +42,7 @@ def folder_names(experiment: Experiment) -> set[str]:
     specs = [run.spec for run in experiment.runs.values()]
     classifiers = {spec.folder for spec in experiment.classifiers.values()}
     data = {images.folder for images in experiment.images.values()}
-    return data | classifiers | {spec.folder for spec in specs} | {spec.first.folder for spec in specs}
+    return data | classifiers | {spec.folder for spec in specs} | {spec.model_folder(1) for spec in specs}
 
 
 def show_unreferenced(experiment: Experiment, results: Path) -> list[Path]:

@@ -83,7 +83,7 @@ class Lineages:
 
     def learn(self, report: Report) -> None:
         """Train the next generation."""
-        loop, t = self.run.loop, self.generation + 1
+        loop, t = self.run.looped, self.generation + 1
         rows = self.rows(t)
         if t > 1 and not loop.continues:
             self.model = new_models(self.run, self.seeds, t)
@@ -93,7 +93,7 @@ class Lineages:
 
     def hand_over(self) -> None:
         """Sample this generation for the later ones, and drop those that none of them needs."""
-        loop, t = self.run.loop, self.generation
+        loop, t = self.run.looped, self.generation
         if by_moments(self.model):
             self.pool[t] = self.model.state()
         else:
@@ -142,7 +142,7 @@ class Lineages:
         if by_moments(self.model):
             return self._pooled_moments(t)
         sets = [
-            self._training_set(index, compose_endless(self.run.loop, seed, t))
+            self._training_set(index, compose_endless(self.run.looped, seed, t))
             for index, seed in enumerate(self.seeds)
         ]
         if len({len(rows) for rows in sets}) > 1:
@@ -161,7 +161,7 @@ class Lineages:
 
     def _real(self, seed: int, numbers: np.ndarray) -> Tensor:
         """Rows of a seed's endless real data: generation 1's, then those that each generation gets anew."""
-        initial, fresh = self.run.loop.initial.n, self.run.loop.real.fresh
+        initial, fresh = self.run.looped.initial.n, self.run.looped.real.fresh
         drawn = np.where(
             numbers < initial, 0, 2 + (numbers - initial) // max(fresh, 1)
         )  # by which generation
@@ -179,7 +179,7 @@ class Lineages:
 
     def _pooled_moments(self, t: int) -> Moments:
         """The moments of the training set of generation t; those of the last K generations' rows are drawn anew."""
-        loop = self.run.loop
+        loop = self.run.looped
         if t == 1:
             return self._real_moments(loop.initial.n, 0, "real rows")
         parts = []
@@ -200,14 +200,14 @@ class Lineages:
 
     def _synthetic_moments(self, wanted: int, t: int) -> Moments:
         """Of `wanted` rows from the earlier generations that are used, in equal shares."""
-        streams, used = self.streams(t, "synthetic rows"), self.run.loop.synthetic.sources(t)
+        streams, used = self.streams(t, "synthetic rows"), self.run.looped.synthetic.sources(t)
         parts = []
         for i, g in enumerate(used):
             n = wanted // len(used) + (i < wanted % len(used))
             if n:
                 source = new_models(self.run, self.seeds, g)
                 source.restore(self.pool[g])
-                parts.append(source.sample_moments(n, self.run.loop.bias, streams))
+                parts.append(source.sample_moments(n, self.run.looped.bias, streams))
         return Moments.pooled(parts)
 
     # --- files, and parts of blocks ---

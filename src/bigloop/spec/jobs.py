@@ -26,29 +26,41 @@ from bigloop.spec.runs import (
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """One training job. The loop's keys are None for generation 1, which does not depend on them."""
+    """One training job. The loop's keys are None for generation 1, which does not depend on them.
+
+    All of them are None where `file_bytes`, the size of a file with weights from elsewhere, stands in their place.
+    """
 
     dataset: Data
     model: ModelSpec
     seed: int
     generation: int
-    initial: Initial
-    budget: Budget
+    initial: Initial | None = None
+    budget: Budget | None = None
     real: Real | None = None
     synthetic: Synthetic | None = None
     start: Start | None = None
     weights: str | None = None  # of a first generation that is imported
     rules: tuple[RuleSpec, ...] = option((), neutral=())
+    file_bytes: int | None = None
 
     @classmethod
-    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
-        """The job that trains `generation` of a run."""
-        loop, model = run.loop, run.model.trained
+    def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int | None = None) -> Self:
+        """The job that trains `generation` of a run, or imports it from a file of this size."""
+        model = run.model.trained
+        if run.elsewhere:
+            return cls(run.dataset, model, seed, generation, file_bytes=file_bytes)
+        loop = run.looped
         if generation == 1:
             budget = loop.budget.initial
             return cls(run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights)
         given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
         return cls(run.dataset, model, seed, generation, *given, rules=loop.rules)
+
+    @property
+    def imported(self) -> bool:
+        """Whether its weights come from a file, and are not trained."""
+        return self.weights is not None or self.budget is None
 
     @property
     def continues(self) -> bool:
@@ -70,8 +82,40 @@ class SampleSpec:
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
         """The job that samples `generation` of a run."""
-        loop = run.loop
-        return cls(seed, generation, loop.samples, loop.bias, run.model.sampler, loop.handover)
+        rows = run.elsewhere.samples if run.elsewhere else run.looped.samples
+        assert rows is not None
+        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover)
+
+
+@dataclass(frozen=True)
+class ImportSpec:
+    """One importing job: the samples of a generation that a model elsewhere generated, from a file of `file_bytes`.
+
+    samples: how many rows of it, None for all. black_white: the values of black and white, None for 0 and 1.
+    """
+
+    dataset: Data
+    seed: int
+    generation: int
+    file_bytes: int
+    samples: int | None = None
+    black_white: tuple[float, ...] | None = None
+    revision: int = 1  # of the code
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int) -> Self:
+        """The job that imports `generation` of a run."""
+        given = run.elsewhere
+        assert given is not None
+        return cls(
+            run.dataset,
+            seed,
+            generation,
+            file_bytes,
+            given.samples,
+            given.black_white,
+            run.model.revision,
+        )
 
 
 @dataclass(frozen=True)

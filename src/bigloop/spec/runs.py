@@ -30,6 +30,9 @@ class ModelSpec:
         return dataclasses.replace(self, sampler=None)
 
 
+GENERATED = ModelSpec("generated", 1, {})  # of samples from elsewhere, in place of a family
+
+
 @dataclass(frozen=True)
 class DensitySpec:
     """A known density: its registered name and every parameter."""
@@ -200,6 +203,27 @@ class LoopSpec:
 
 
 @dataclass(frozen=True)
+class ElsewhereSpec:
+    """A lineage that was made elsewhere, in place of a loop: each of its generations comes from a file.
+
+    holds: what the files hold, "weights" of the run's model or "samples" of any model at all. files: their names, with
+    {t} for the generation and {seed} for the seed. samples: rows of each generation; None: all that a file holds.
+    black_white: the values of black and white in the files, where their type does not say; None for 0 and 1.
+    """
+
+    holds: Literal["weights", "samples"]
+    files: str
+    samples: int | None = None
+    bias: float = 1.0
+    handover: Handover | None = None
+    black_white: tuple[float, ...] | None = None
+
+    def file(self, seed: int, generation: int) -> str:
+        """The name of a generation's file, as the config gives it."""
+        return self.files.replace("{t}", str(generation)).replace("{seed}", str(seed))
+
+
+@dataclass(frozen=True)
 class FirstSpec:
     """Everything that generation 1 depends on, apart from the seed."""
 
@@ -218,21 +242,48 @@ class FirstSpec:
 class RunSpec:
     """One lineage: dataset, model and loop. Names, seeds, generations and measures are not part of it.
 
-    The loop's handover is None where it is float16.
+    The loop's handover is None where it is float16. A lineage from `elsewhere` has no loop.
     With `weights`, the SHA-256 of a file, its first generation is not trained but imported. With `density`, the data
     are a known density, `dataset` is the density's name, and the run is simulated.
     """
 
     dataset: Data
     model: ModelSpec
-    loop: LoopSpec
+    loop: LoopSpec | None = None
     weights: str | None = None
     density: DensitySpec | None = None
+    elsewhere: ElsewhereSpec | None = None
+
+    @property
+    def looped(self) -> LoopSpec:
+        """The loop of a run that has one."""
+        assert self.loop is not None
+        return self.loop
+
+    @property
+    def bias(self) -> float:
+        """The sampling bias λ of its samples."""
+        return self.elsewhere.bias if self.elsewhere else self.looped.bias
+
+    @property
+    def handover(self) -> Handover | None:
+        """The precision of its samples; None: float16, and of samples from elsewhere that of their file."""
+        return self.elsewhere.handover if self.elsewhere else self.looped.handover
+
+    @property
+    def continues(self) -> bool:
+        """Whether each generation continues from the weights and the optimiser state of the one before."""
+        return self.loop is not None and self.loop.continues
+
+    @property
+    def has_model(self) -> bool:
+        """Whether its generations have weights, and not samples alone."""
+        return self.elsewhere is None or self.elsewhere.holds == "weights"
 
     @cached_property
     def first(self) -> FirstSpec:
         """Generation 1, which all loops that begin alike have in common."""
-        loop = self.loop
+        loop = self.looped
         return FirstSpec(self.dataset, self.model.trained, loop.initial, loop.budget.initial, self.weights)
 
     @cached_property
@@ -242,4 +293,4 @@ class RunSpec:
 
     def model_folder(self, generation: int) -> str:
         """Name of the folder under results/runs that holds the weights of `generation`."""
-        return self.first.folder if generation == 1 else self.folder
+        return self.first.folder if generation == 1 and self.loop else self.folder
