@@ -111,7 +111,7 @@ class Lineages:
                 self._moments(index),
                 {name: float(values[index]) for name, values in self.history.items()},
                 self._log_density(index),
-                self.run.loop.bias != 1,
+                self.run.looped.bias != 1,
             )
             self.records += [{"seed": seed, "generation": t, **r} for r in judge.records(generated)]
         if made is not None:
