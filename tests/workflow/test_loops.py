@@ -7,6 +7,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
+from bigloop.analysis.claims.evidence import AGREES, DISAGREES, NOT_TESTED
 from bigloop.artifacts import read_json, read_table, read_tensors
 
 pytestmark = pytest.mark.workflow
@@ -29,7 +30,7 @@ def test_every_run_has_a_verdict_and_every_claim_a_finding(loops):
     home = loops.directory / "results" / "smoke-loops" / "tables"
     verdicts, claims = (read_table(home / f"{name}.csv") for name in ("verdicts", "claims"))
     assert list(verdicts["run"]) == list(loops.config["runs"])
-    assert set(claims["verdict"]) <= {"verified", "contradicted", "not tested at this scale"}
+    assert set(claims["verdict"]) <= {AGREES, DISAGREES, NOT_TESTED}  # no run is said to be faithful
     papers = {"Knutsen et al. 2025", "Alemohammad et al. 2024", "Bertrand et al. 2024"}
     assert papers | {"Khelifa & Rossa", "Bandyopadhyay 2025"} == set(claims["paper"])
 

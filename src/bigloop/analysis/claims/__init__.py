@@ -54,7 +54,7 @@ def claims_table(
     rows = []
     for paper, claim, evidence in claims:
         faithful = [
-            bool(piece.runs) and all(paper in papers_of(options[run]) for run in piece.runs)
+            bool(piece.runs) and all(paper in papers_of(options.get(run, {})) for run in piece.runs)
             for piece in evidence
         ]
         found = conclude(evidence, [adjusted[piece.text] for piece in evidence], faithful)
