@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +32,8 @@ from bigloop.spec.jobs import ClassifierSpec
 GENERATIONS = 5
 SEEDS = 3  # of each lineage
 ROWS = 1_000
+READABLE = 0.6
+FULL_WIDTH = 32
 QUANTITIES = ("effective_classes", "spacing", "fid", "precision", "recall", "coverage")
 
 
@@ -132,20 +136,28 @@ TRUTH: dict[Maker, str] = {
 }
 
 
-def verdicts(net: Classifier, pool: Pool, real: np.ndarray, rows: int = ROWS) -> pd.DataFrame:
-    """The table of verdicts on all lineages, whose runs have the names of their makers; real: other images (m, …)."""
-    records = list(_records(net, pool, real, rows))
+def verdicts(
+    net: Classifier, pool: Pool, real: np.ndarray, rows: int = ROWS, ends: Mapping[Maker, float] | None = None
+) -> pd.DataFrame:
+    """The table of verdicts on all lineages, whose runs have the names of their makers; real: other images (m, …).
+
+    ends: how far lineages go in the end, where that is less than 1.
+    """
+    records = list(_records(net, pool, real, rows, ends or {}))
     runs = pd.DataFrame({"run": [maker.__name__ for maker in TRUTH]})
     return verdicts_table(pd.DataFrame(records), runs)
 
 
-def _records(net: Classifier, pool: Pool, real: np.ndarray, rows: int) -> Iterator[dict[str, object]]:
+def _records(
+    net: Classifier, pool: Pool, real: np.ndarray, rows: int, ends: Mapping[Maker, float]
+) -> Iterator[dict[str, object]]:
     others = {"features": net.judge(real).features, "adapted": net.adapted(real)}
     for maker in TRUTH:
         for seed in range(SEEDS):
             for t in range(GENERATIONS):
                 random = np.random.default_rng((seed, t))
-                images = maker(pool, t / (GENERATIONS - 1), rows, random).astype(np.float32)
+                far = ends.get(maker, 1.0) * t / (GENERATIONS - 1)
+                images = maker(pool, far, rows, random).astype(np.float32)
                 own = {"features": net.judge(images).features, "adapted": net.adapted(images)}
                 for name in QUANTITIES:
                     measure = MEASURES[name]
@@ -157,11 +169,17 @@ def _records(net: Classifier, pool: Pool, real: np.ndarray, rows: int) -> Iterat
                         yield place | {"measure": measured, "value": value, "dataset": "", "detail": ""}
 
 
-def readable(net: Classifier, pool: Pool, maker: Maker, rows: int = 2_000) -> float:
-    """The share of images that a classifier reads at the end of a lineage that keeps its variety."""
-    chosen = np.random.default_rng(0).choice(len(pool.images), rows, replace=False)
-    images = maker(Pool(pool.images, pool.labels), 1.0, rows, np.random.default_rng(0)).astype(np.float32)
-    return float((net.judge(images).probabilities.argmax(axis=1) == pool.labels[chosen]).mean())
+def readable_ends(net: Classifier, pool: Pool, rows: int = 1_000) -> dict[Maker, float]:
+    """How far each lineage of drift may go, in tenths, so that a classifier still reads READABLE of its images."""
+    chosen = np.random.default_rng(0).choice(len(pool.images), rows, replace=False)  # as `drawn` does
+
+    def read(maker: Maker, far: float) -> float:
+        images = maker(pool, far, rows, np.random.default_rng(0)).astype(np.float32)
+        return float((net.judge(images).probabilities.argmax(axis=1) == pool.labels[chosen]).mean())
+
+    makers = [maker for maker, truth in TRUTH.items() if truth == DRIFT]
+    tenths = [far / 10 for far in range(10, 0, -1)]
+    return {maker: next(far for far in tenths if read(maker, far) >= READABLE) for maker in makers}
 
 
 def pools(folder: Path) -> tuple[Pool, np.ndarray]:
@@ -169,6 +187,13 @@ def pools(folder: Path) -> tuple[Pool, np.ndarray]:
     images, labels = load(folder, "train")
     images, half = images.astype(np.float32) / 255, len(images) // 2
     return Pool(images[half:], labels[half:]), images[:ROWS]
+
+
+def classifier(
+    dataset: str, images: np.ndarray, labels: np.ndarray, epochs: int, width: int, seed: int
+) -> Classifier:
+    spec = ClassifierSpec(dataset, width=width, epochs=epochs, learning_rate=5e-3, seed=seed)
+    return train_classifier(spec, images, labels, 10, torch.device("cpu"), lambda line: None)[0]
 
 
 def main() -> None:
@@ -179,26 +204,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="of the classifiers")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    wrong = total = 0
+    right = total = 0
     for dataset in options.datasets:
         with tempfile.TemporaryDirectory() as scratch:
             fetch(dataset, Path(scratch), None)
             pool, real = pools(Path(scratch))
-            images, labels = load(Path(scratch), "train")
-        for width in options.widths:
-            for seed in range(options.seeds):
-                spec = ClassifierSpec(
-                    dataset, width=width, epochs=options.epochs, learning_rate=5e-3, seed=seed
-                )
-                net, _ = train_classifier(spec, images, labels, 10, torch.device("cpu"), lambda line: None)
-                print(f"{dataset}, width {width}, seed {seed}")
-                for maker, verdict in zip(TRUTH, verdicts(net, pool, real)["verdict"], strict=True):
-                    keeps = TRUTH[maker] != COLLAPSE
-                    read = f"  read {readable(net, pool, maker):.2f}" if keeps else ""
-                    mark = "" if verdict == TRUTH[maker] else "  WRONG"
-                    print(f"  {maker.__name__:18} {TRUTH[maker]:9} {verdict:9}{read}{mark}", flush=True)
-                    wrong, total = wrong + bool(mark), total + 1
-    print(f"{total - wrong} of {total} right")
+            trained = partial(classifier, dataset, *load(Path(scratch), "train"), options.epochs)
+        ends = readable_ends(trained(FULL_WIDTH, options.seeds), pool)
+        print(dataset, *(f"{maker.__name__} to {far}" for maker, far in ends.items()), sep="; ", flush=True)
+        for width, seed in product(options.widths, range(options.seeds)):
+            found = verdicts(trained(width, seed), pool, real, ends=ends)["verdict"]
+            wrong = [
+                f"{m.__name__} {v}" for (m, truth), v in zip(TRUTH.items(), found, strict=True) if v != truth
+            ]
+            right, total = right + len(found) - len(wrong), total + len(found)
+            print(f"{dataset}, width {width}, seed {seed}: {', '.join(wrong) or 'all right'}", flush=True)
+    print(f"{right} of {total} right")
 
 
 if __name__ == "__main__":
