@@ -431,6 +431,7 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "fid": {"fid"},
         "critic_on_test": {"critics"},
         "critic_matrices": {"critics"},
+        "losses": {"losses"},
         "collapse": {"images", "fid", "classes"},
         "quality_diversity": {"fid", "precision", "recall"},
         "parameter_distance": {"parameter_distance"},

@@ -110,7 +110,8 @@ class Timing:
         data = run.spec.dataset
         seconds = sum(self.measure(name, options, data, judge) for name, options in measures.items())
         if judge:
-            seconds += self.judging(judge, most_rows(measures, {"features", "probabilities"}))
+            for views in ({"features", "probabilities"}, {"adapted"}):
+                seconds += self.judging(judge, most_rows(measures, views))
         if run.has_critic:
             seconds += self.scores(run, dataset(run.spec.dataset).rows["test"])
         start = self.watch.start("train")
@@ -218,7 +219,8 @@ class Timing:
             "images": about.shape,
             "features": (features,),
             "probabilities": (len(about.classes),),
-            "inception": (INCEPTION_FEATURES,),
+            "adapted": (len(about.classes),),
+            "inception": (cast(int, options.get("features", INCEPTION_FEATURES)),),
         }
         n, noise = cast(int, options["n"]), np.random.default_rng(0)
         extra = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
