@@ -72,10 +72,10 @@ def real(n: int = 1_000, **values: float) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(n=n, detail="")
 
 
-def verdict(*tables: pd.DataFrame) -> dict[str, Any]:
+def verdict(*tables: pd.DataFrame, classes: str = '["0", "1"]') -> dict[str, Any]:
     """The only row of the verdicts of some rows."""
     table = pd.concat(tables, ignore_index=True)
-    runs = pd.DataFrame({"run": [run for run in table["run"].unique() if run != "real"]})
+    runs = pd.DataFrame({"run": [run for run in table["run"].unique() if run != "real"], "classes": classes})
     (row,) = verdicts_table(table, runs).to_dict("records")
     return row
 
@@ -142,7 +142,10 @@ def test_losing_a_surplus_over_real_images_is_no_collapse() -> None:
 def test_without_classes_recall_and_coverage_stand_for_variety() -> None:
     curves = {"recall": line(0.7, 0.1), "fid_relative": line(0.3, 0.9)}
     assert verdict(measures(**curves))["verdict"] == "drift"
-    assert verdict(measures(effective_classes=None, **curves))["verdict"] == "collapse"
+    found = verdict(measures(effective_classes=None, **curves), classes="[]")
+    assert found["verdict"] == "collapse"
+    unmeasured = verdict(measures(effective_classes=None, spacing=None, **curves))
+    assert unmeasured["verdict"] == "not measured"
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ def _row(run: str, found: Mapping[str, Quantity]) -> dict[str, object]:
 def _quantities(run: Mapping[str, Any], rows: Mapping[tuple[str, str], pd.DataFrame]) -> dict[str, Quantity]:
     name = str(run["run"])
     kinds = OF_POINTS if run.get("density") and not pd.isna(run["density"]) else OF_IMAGES
-    classes = kinds is OF_POINTS or (name, "effective_classes") in rows
+    classes = kinds is OF_POINTS or str(run.get("classes", "[]")) != "[]"
     return {
         measure: _quantity(
             kind if classes else replace(kind, variety=kind.variety or kind.without_classes), own, rows

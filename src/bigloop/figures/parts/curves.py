@@ -75,7 +75,11 @@ def draw_published(ax: Axes, material: Material, measure: str, drawn: Iterable[C
     there = False
     for c in drawn:
         name = row_of(material, c.run).get("published")
-        if name and len(found := alike(name, rows_of(material, c.run, measure))):
+        if not name:
+            continue
+        found = alike(name, rows_of(material, c.run, measure))
+        found = found[found["generation"] <= c.generation[-1]]
+        if len(found):
             x, y = found["generation"], found["value"]
             ax.plot(x, y, color=looks[c.run].colour, gid=f"published:{c.run}", **circles)
             there = True
