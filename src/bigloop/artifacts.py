@@ -63,7 +63,9 @@ def replacing(path: Path, *, sealed: bool = False) -> Iterator[Path]:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
-        for target, temporary in temporaries.items():
+        for target, temporary in reversed(
+            temporaries.items()
+        ):  # the seal first: a file that is there is complete
             temporary.replace(target)
     except (OSError, safetensors.SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections import Counter
@@ -36,6 +37,18 @@ def test_deleted_measures_are_measured_again_and_redrawn_and_nothing_else(workpl
     workplace.draw_only("fid")
     workplace.snakemake()
     assert workplace.plan() == []
+
+
+def test_what_a_killed_workflow_left_unfinished_does_not_hide_what_follows_it(workplace):
+    shutil.rmtree(workplace.generation("vae", 2))
+    jobs = workplace.plan()
+    assert counted(jobs)["train"] == 2  # generation 3 follows
+    marks = workplace.directory / ".snakemake" / "incomplete"
+    marks.mkdir(exist_ok=True)
+    for name in ("samples.safetensors", "preview.safetensors"):  # as of a job that was killed
+        path = (workplace.generation("vae", 1) / name).relative_to(workplace.directory)
+        (marks / base64.b64encode(str(path).encode()).decode()).touch()
+    assert counted(workplace.plan()) == counted(jobs)
 
 
 def test_more_generations_run_only_the_new_ones(workplace):
