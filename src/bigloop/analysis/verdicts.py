@@ -41,9 +41,8 @@ TOO_SHORT, NOT_MEASURED = "too short", "not measured"
 PARTS = ("first", "last", "change", "low", "high", "real")
 
 
-Limit = Callable[
-    [float, float], float
-]  # of the value it began with and the real one: the change that is too much
+# Of the value that a quantity began with and the real one: the change that is too much.
+Limit = Callable[[float, float], float]
 
 
 def kept(share: float) -> Limit:
