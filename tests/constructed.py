@@ -144,7 +144,7 @@ def verdicts(
     ends: how far lineages go in the end, where that is less than 1.
     """
     records = list(_records(net, pool, real, rows, ends or {}))
-    runs = pd.DataFrame({"run": [maker.__name__ for maker in TRUTH]})
+    runs = pd.DataFrame({"run": [maker.__name__ for maker in TRUTH], "classes": str(list(range(10)))})
     return verdicts_table(pd.DataFrame(records), runs)
 
 
