@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ..tables import run
+
 COLUMNS = ["run", "family", "dataset", "seed", "generation", "measure", "value", "n", "k", "detail"]
 
 
@@ -28,28 +30,6 @@ def make_run() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def make_tables() -> Callable[..., SmallTables]:
     return tables
-
-
-def run(name: str, **more: Any) -> dict[str, Any]:
-    """A row of the runs table: the fully synthetic loop of a Gaussian on the standard normal, but for `more`."""
-    return {
-        "run": name,
-        "family": "gaussian",
-        "dataset": "gaussian",
-        "density": "gaussian",
-        "density.dimension": 1,
-        "generations": 6,
-        "loop.initial.n": 50,
-        "loop.real.fixed": 0,
-        "loop.real.fresh": 0,
-        "loop.synthetic.n": 20,
-        "loop.synthetic.from": "1",
-        "loop.bias": 1.0,
-        "loop.start": "scratch",
-        "loop.budget.initial.epochs": 2.0,
-        "loop.budget.retrain.epochs": 3.0,
-        **more,
-    }
 
 
 def tables(

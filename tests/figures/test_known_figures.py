@@ -21,6 +21,8 @@ from bigloop.figures.parts import style
 from bigloop.metrics.theory import expected_sd, fresh_recursion
 from bigloop.spec.options import SpecError, parse
 
+from ..tables import run as bare_run
+
 pytestmark = [
     pytest.mark.long,
     pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
@@ -33,26 +35,7 @@ Value = Callable[[int, int], float]  # of a seed and a generation
 
 
 def run(name: str, **more: Any) -> dict[str, Any]:
-    """A row of the runs table: the fully synthetic loop of a Gaussian on the standard normal, but for `more`."""
-    return {
-        "run": name,
-        "label": f"label of {name}",
-        "family": "gaussian",
-        "dataset": "gaussian",
-        "density": "gaussian",
-        "density.dimension": 1,
-        "generations": 6,
-        "loop.initial.n": 50,
-        "loop.real.fixed": 0,
-        "loop.real.fresh": 0,
-        "loop.synthetic.n": 20,
-        "loop.synthetic.from": "1",
-        "loop.bias": 1.0,
-        "loop.start": "scratch",
-        "loop.budget.initial.epochs": 2.0,
-        "loop.budget.retrain.epochs": 3.0,
-        **more,
-    }
+    return bare_run(name, **{"label": f"label of {name}", **more})
 
 
 def rows(

@@ -160,51 +160,11 @@ def test_every_seed_generation_and_purpose_has_a_stream_of_its_own(
     assert len(set(streams)) == 12
 
 
-GAUSSIAN = '''
-from dataclasses import dataclass
-
-import numpy as np
-import torch
-from bigloop.spec.options import option
-
-
-class Gaussian:
-    """Each pixel on its own: a family without networks, steps or epochs."""
-
-    revision = 1
-
-    @dataclass(frozen=True)
-    class Options:
-        floor: float = option(1e-3, "least standard deviation", above=0)
-
-    def __init__(self, options, shape):
-        self.options, self.shape = options, shape
-
-    @classmethod
-    def fresh(cls, options, shape, generator):
-        return cls(options, shape)
-
-    def fit(self, rows, budget, generator, report):
-        self.mean, self.sd = rows.float().mean(0), rows.float().std(0).clamp(min=self.options.floor)
-        return [{"epoch": 1.0, "loss": float(self.sd.log().sum())}]
-
-    def sample(self, n, bias, generator):
-        return (self.mean + bias**0.5 * self.sd * torch.randn(n, *self.shape, generator=generator)).half()
-
-    def state(self):
-        return {"mean": self.mean.numpy(), "sd": self.sd.numpy()}, {}
-
-    def restore(self, tensors, facts):
-        self.mean, self.sd = (torch.from_numpy(tensors[name].copy()) for name in ("mean", "sd"))
-'''
-
-
 def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
     small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pixels_family.py").write_text(GAUSSIAN)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(FAMILIES, "pixels", "pixels_family:Gaussian")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "workflow")
+    monkeypatch.setitem(FAMILIES, "pixels", "things.pixelwise:Pixelwise")
     run = replace(run_spec(), model=resolve("pixels", {}, "models.pixels"))
     images = lineage(tmp_path / "runs", run, 0, 3, small_mnist).astype(float)
     real = training_set(TrainSpec.of(run, 0, 1), small_mnist, (), quiet).images.numpy()
