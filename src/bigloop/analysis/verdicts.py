@@ -176,7 +176,7 @@ def judge(found: Mapping[str, Quantity]) -> tuple[str, str, float]:
     seeds, generations = variety[0].change.seeds, min(len(q.change.generations) for q in found.values())
     many = "one seed" if seeds == 1 else f"{seeds} seeds"
     if generations < (GENERATIONS if seeds > 1 else GENERATIONS_OF_ONE_SEED):
-        least = f"{GENERATIONS} are needed, {GENERATIONS_OF_ONE_SEED} of one seed"
+        least = f"at least {GENERATIONS_OF_ONE_SEED} are needed, or {GENERATIONS} of several seeds"
         return TOO_SHORT, f"{generations} generations of {many}; {least}", math.nan
     lost, worse = ([q for q in several if q.lost] for several in (variety, quality))
     if lost:

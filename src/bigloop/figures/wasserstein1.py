@@ -17,7 +17,7 @@ BELOW_FLOOR = "below the floor: blur is rewarded\nat small n; see excess"
 
 
 def draw(material: Material, options: NoOptions) -> Figure:
-    """The plain distance on the left, its debiased excess on the right, each with what real images score."""
+    """The plain distance on the left, its excess on the right, each with what real images score."""
     require(material, "wasserstein1", "wasserstein1_excess")
     with style.page(2.9) as fig:
         plain, excess = fig.add_subplot(1, 2, 1), fig.add_subplot(1, 2, 2)
@@ -26,7 +26,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
         below = any((c.mean < floors[c.run]).any() for c in drawn if c.run in floors)
         title = "Wasserstein-1 distance to real images"
         plain.set_title(f"{title}\n{BELOW_FLOOR}" if below else title)
-        excess.set_title("Excess: the bias of small n removed")
+        excess.set_title("Excess over each side's distance to itself")
         style.legend(fig, seeds_note(c.seeds for c in drawn + more))
     return fig
 
