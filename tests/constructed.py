@@ -1,6 +1,6 @@
 """Lineages whose verdict is known, made of real images; and what the rule says of them, by many classifiers.
 
-    python tests/constructed.py                         the table of docs/concepts/verdicts.md; an hour and more
+    python tests/constructed.py                         the table of docs/concepts/verdicts.md; half an hour
     python tests/constructed.py --datasets mnist --widths 8 --seeds 1 --epochs 1
 
 Some lose variety from generation to generation, others keep all of it while their images get worse, and one stays.
@@ -31,7 +31,7 @@ from bigloop.spec.jobs import ClassifierSpec
 
 GENERATIONS = 5
 SEEDS = 3  # of each lineage
-ROWS = 1_000
+ROWS = 600
 READABLE = 0.6
 FULL_WIDTH = 32
 QUANTITIES = ("effective_classes", "spacing", "fid", "precision", "recall", "coverage")
@@ -48,6 +48,7 @@ class Pool(NamedTuple):
 
 
 Maker = Callable[[Pool, float, int, np.random.Generator], np.ndarray]  # how far it has gone, 0 to 1; rows
+Lineages = dict[tuple[Maker, int, int], np.ndarray]  # of a seed and a generation from 0
 
 
 def fresh(pool: Pool, far: float, n: int, random: np.random.Generator) -> np.ndarray:
@@ -136,37 +137,37 @@ TRUTH: dict[Maker, str] = {
 }
 
 
-def verdicts(
-    net: Classifier, pool: Pool, real: np.ndarray, rows: int = ROWS, ends: Mapping[Maker, float] | None = None
-) -> pd.DataFrame:
-    """The table of verdicts on all lineages, whose runs have the names of their makers; real: other images (m, …).
+def lineages(pool: Pool, ends: Mapping[Maker, float] | None = None) -> Lineages:
+    """The images of every generation of every lineage; ends: how far lineages go, where that is less than 1."""
+    return {
+        (maker, seed, t): maker(
+            pool,
+            (ends or {}).get(maker, 1.0) * t / (GENERATIONS - 1),
+            ROWS,
+            np.random.default_rng((seed, t)),
+        ).astype(np.float32)
+        for maker, seed, t in product(TRUTH, range(SEEDS), range(GENERATIONS))
+    }
 
-    ends: how far lineages go in the end, where that is less than 1.
-    """
-    records = list(_records(net, pool, real, rows, ends or {}))
+
+def verdicts(net: Classifier, made: Lineages, real: np.ndarray) -> pd.DataFrame:
+    """The table of verdicts on all lineages, whose runs have the names of their makers; real: other images (n, …)."""
+    records = list(_records(net, made, real))
     runs = pd.DataFrame({"run": [maker.__name__ for maker in TRUTH], "classes": str(list(range(10)))})
     return verdicts_table(pd.DataFrame(records), runs)
 
 
-def _records(
-    net: Classifier, pool: Pool, real: np.ndarray, rows: int, ends: Mapping[Maker, float]
-) -> Iterator[dict[str, object]]:
+def _records(net: Classifier, made: Lineages, real: np.ndarray) -> Iterator[dict[str, object]]:
     others = {"features": net.judge(real).features, "adapted": net.adapted(real)}
-    for maker in TRUTH:
-        for seed in range(SEEDS):
-            for t in range(GENERATIONS):
-                random = np.random.default_rng((seed, t))
-                far = ends.get(maker, 1.0) * t / (GENERATIONS - 1)
-                images = maker(pool, far, rows, random).astype(np.float32)
-                own = {"features": net.judge(images).features, "adapted": net.adapted(images)}
-                for name in QUANTITIES:
-                    measure = MEASURES[name]
-                    views = [side[on] for side in (own, others) for on in measure.on]
-                    found = measure.function(*views)
-                    values = [(name, found, "")] if isinstance(found, float) else found
-                    for measured, value, _ in values:
-                        place = {"run": maker.__name__, "seed": seed, "generation": t + 1}
-                        yield place | {"measure": measured, "value": value, "dataset": "", "detail": ""}
+    for (maker, seed, t), images in made.items():
+        own = {"features": net.judge(images).features, "adapted": net.adapted(images)}
+        for name in QUANTITIES:
+            measure = MEASURES[name]
+            found = measure.function(*(side[on] for side in (own, others) for on in measure.on))
+            values = [(name, found, "")] if isinstance(found, float) else found
+            for measured, value, _ in values:
+                place = {"run": maker.__name__, "seed": seed, "generation": t + 1}
+                yield place | {"measure": measured, "value": value, "dataset": "", "detail": ""}
 
 
 def readable_ends(net: Classifier, pool: Pool, rows: int = 1_000) -> dict[Maker, float]:
@@ -212,8 +213,9 @@ def main() -> None:
             trained = partial(classifier, dataset, *load(Path(scratch), "train"), options.epochs)
         ends = readable_ends(trained(FULL_WIDTH, options.seeds), pool)
         print(dataset, *(f"{maker.__name__} to {far}" for maker, far in ends.items()), sep="; ", flush=True)
+        made = lineages(pool, ends)
         for width, seed in product(options.widths, range(options.seeds)):
-            found = verdicts(trained(width, seed), pool, real, ends=ends)["verdict"]
+            found = verdicts(trained(width, seed), made, real)["verdict"]
             wrong = [
                 f"{m.__name__} {v}" for (m, truth), v in zip(TRUTH.items(), found, strict=True) if v != truth
             ]

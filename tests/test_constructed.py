@@ -25,7 +25,7 @@ def net(mnist: Path) -> Classifier:
 
 def test_every_constructed_lineage_gets_its_verdict(net: Classifier, mnist: Path) -> None:
     pool, real = constructed.pools(mnist)
-    found = constructed.verdicts(net, pool, real[:600], rows=600).set_index("run")
+    found = constructed.verdicts(net, constructed.lineages(pool), real).set_index("run")
     expected = {maker.__name__: verdict for maker, verdict in constructed.TRUTH.items()}
     assert found["verdict"].to_dict() == expected, list(found["reason"])
     both = found.loc["half_and_half", "reason"]

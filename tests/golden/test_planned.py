@@ -1,7 +1,8 @@
 """No change of the code renames finished science: folders, params and inputs of the costly jobs are as they were.
 
 Snakemake runs a job again whose params or list of inputs differ from those it finished with, and looks for results
-under the folder's name. `planned.json` was written with the code before rooms and options were rebuilt.
+under the folder's name. `planned.json` was written with the code before rooms and options were rebuilt. quickstart.yaml
+is config.yaml as it was then.
 """
 
 from __future__ import annotations
