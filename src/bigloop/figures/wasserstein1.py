@@ -1,4 +1,4 @@
-"""Wasserstein-1 distance to real images, plain and debiased (Knutsen et al. 2025, fig. 8a)."""
+"""Wasserstein-1 distance to real images, and its excess (Knutsen et al. 2025, fig. 8a)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact Wasserstein-1 and -2 distances between two sets of points, and the debiased companion of the first."""
+"""Exact Wasserstein-1 and -2 distances between two sets of points, and the excess of the first over each side's own."""
 
 from __future__ import annotations
 
