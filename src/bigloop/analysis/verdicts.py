@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigloop.analysis.series import REAL
+from bigloop.analysis.series import REAL, against
 from bigloop.analysis.trends import CONFIDENCE, Change, change, holm, number, series
 
 GENERATIONS = 3  # the steps of one seed need more
@@ -223,9 +223,11 @@ def _quantities(run: Mapping[str, Any], rows: Mapping[tuple[str, str], pd.DataFr
 
 def _quantity(kind: Kind, own: pd.DataFrame, rows: Mapping[tuple[str, str], pd.DataFrame]) -> Quantity:
     real = rows.get((REAL, str(own["measure"].iloc[0])), own.iloc[:0])
-    for column in ("dataset", "n", "k"):
+    for column in ("dataset", "n", "k", "reference"):
         if column in own and own[column].notna().any():
             real = real[real[column] == own[column].dropna().iloc[0]]
+    if which := against(own):
+        kind = replace(kind, words=f"{kind.words} {which}")
     return Quantity(kind, change(own), float(real["value"].mean()))
 
 

@@ -124,6 +124,6 @@ def distance_panel(
 
 
 def labelled(name: str, drawn: list[Curve]) -> str:
-    """An axis label that says on how many images the curves were measured."""
-    note = n_note(c.n for c in drawn)
-    return f"{name} ({note})" if note else name
+    """An axis label that says on how many images the curves were measured, and if it was against test rows."""
+    notes = ", ".join(filter(None, (n_note(c.n for c in drawn), *dict.fromkeys(c.against for c in drawn))))
+    return f"{name} ({notes})" if notes else name
