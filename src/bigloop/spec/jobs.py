@@ -194,7 +194,7 @@ class TableRun:
     faithful: tuple[
         str, ...
     ] = ()  # papers, by their names among the claims, whose models, data and budgets it has
-    published: str = ""  # a paper and its run, whose published values figures draw beside it
+    published: str = ""  # a paper and its run, whose published values it is held against
 
 
 @dataclass(frozen=True)

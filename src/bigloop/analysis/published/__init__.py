@@ -33,6 +33,19 @@ def runs() -> list[str]:
     return list(found)
 
 
+def measures(paper: str) -> dict[str, list[str]]:
+    """What a paper publishes values of, each with its figures; {} where nothing of it lies here."""
+    found: dict[str, list[str]] = {}
+    if not (path := FOLDER / f"{paper}.csv").is_file():
+        return found
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            figures = found.setdefault(row["measure"], [])
+            if row["figure"] not in figures:
+                figures.append(row["figure"])
+    return found
+
+
 def values(name: str) -> pd.DataFrame:
     """What a paper publishes of a run, PAPER/RUN: the rows of its file, columns COLUMNS."""
     import pandas as pd  # here, not above: a config is checked without it
