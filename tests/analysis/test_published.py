@@ -32,7 +32,10 @@ def test_the_curves_of_knutsen_et_al_are_there() -> None:
     assert published.alike("knutsen2025/vae", W1)["value"].iloc[0] == pytest.approx(6.0687, abs=1e-4)
 
 
-@pytest.mark.parametrize("other", [{"n": 600}, {"features": "inception-64"}, {"measure": "fid"}, {"n": None}])
+@pytest.mark.parametrize(
+    "other",
+    [{"n": 600}, {"features": "inception-64"}, {"measure": "fid"}, {"n": None}, {"reference": "test"}],
+)
 def test_what_is_measured_otherwise_is_not_held_against(other: dict[str, object]) -> None:
     assert published.alike("knutsen2025/vae", W1.assign(**other)).empty
 

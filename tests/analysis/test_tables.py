@@ -118,8 +118,8 @@ def test_a_floor_without_records_has_no_rows(spec: CollectSpec, results: Path) -
 def test_whole_numbers_stay_whole_where_others_are_missing(spec: CollectSpec, results: Path) -> None:
     collect(spec, results)
     lines = (results / "smoke" / "tables" / "measures.csv").read_text().splitlines()
-    assert "smoke,vae,vae,mnist,fully-synthetic,1.0,1,3,final_loss,1.0,,,,loss" in lines
-    assert "smoke,real,,mnist,,,,,fid,0.25,80,,classifier," in lines
+    assert "smoke,vae,vae,mnist,fully-synthetic,1.0,1,3,final_loss,1.0,,,,,loss" in lines
+    assert "smoke,real,,mnist,,,,,fid,0.25,80,,classifier,training," in lines
 
 
 def test_the_critics_table_has_a_row_a_judgement(spec: CollectSpec, results: Path) -> None:
@@ -171,3 +171,21 @@ def test_a_file_that_holds_no_records_is_named(content: Any, spec: CollectSpec, 
     write_json(path, content)
     with pytest.raises(ArtifactError, match=rf"^{path}: expected a list of records"):
         collect(spec, results)
+
+
+def test_rows_say_which_real_images_they_are_held_against_where_they_are(
+    spec: CollectSpec, results: Path
+) -> None:
+    held = [record("fid_relative", 0.3, 80) | {"reference": "test"}, record("spacing", 0.1, 80)]
+    for run in spec.runs:
+        for seed, t in jobs(run.seeds, run.generations):
+            folder = results / "runs" / run.spec.folder / f"seed-{seed}" / f"gen-{t}"
+            write_json(folder / "measures.json", [*measures_of(run.run, seed, t), *held])
+    collect(spec, results)
+    measures = table(results, spec, "measures")
+    found = measures[measures["run"] == "vae"].fillna({"reference": ""}).groupby("measure")["reference"]
+    assert {measure: set(values) for measure, values in found} == {
+        "fid": {"training"},
+        "fid_relative": {"test"},
+        **{name: {""} for name in ("class_frequency", "final_loss", "spacing")},
+    }

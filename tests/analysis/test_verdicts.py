@@ -284,3 +284,13 @@ def test_little_noise_is_stable() -> None:
     runs = [measures(3, 6, run=f"run {i}", noise=0.01, rng=i) for i in range(100)]
     found = verdicts_table(pd.concat(runs), pd.DataFrame({"run": [f"run {i}" for i in range(100)]}))
     assert set(found["verdict"]) == {"stable"}
+
+
+def test_what_is_held_against_test_rows_is_read_beside_their_floor_and_says_so() -> None:
+    drifts, other = {"fid_relative": line(0.3, 0.9)}, real(fid_relative=99.0).assign(reference="training")
+    rows = measures(**drifts).assign(reference="test"), real().assign(reference="test"), other
+    found = verdict(*rows)
+    assert found["verdict"] == "drift"
+    assert found["fid_relative_real"] == 0.01
+    assert "FID relative to the variance of real features against test rows 0.3 → 0.9" in found["reason"]
+    assert "test rows" not in verdict(measures(**drifts).assign(reference="training"), other)["reason"]

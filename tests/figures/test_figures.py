@@ -454,3 +454,14 @@ def test_every_figure_has_a_caption_of_one_sentence(name: str) -> None:
     assert caption.endswith(".")
     assert caption.count(". ") == 0
     assert "\n" not in caption
+
+
+@pytest.mark.parametrize("name", ["fid", "quality_diversity"])
+@pytest.mark.parametrize("reference", ["test", "training"])
+def test_a_figure_says_that_it_is_of_test_rows(name: str, reference: str, make_material: Any) -> None:
+    material = make_material(generations=3)
+    held = dataclasses.replace(material, measures=material.measures.assign(reference=reference))
+    fig = plot(name).draw(held, plot(name).Options())
+    said = [ax.get_ylabel() for ax in fig.axes] + [fig.legends[0].get_title().get_text()]
+    words = " ".join(said).replace("\xa0", " ").replace("\n", " ")
+    assert ("against test rows" in words) == (reference == "test")

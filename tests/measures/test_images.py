@@ -22,7 +22,7 @@ from bigloop.data import load
 from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.store import load_model, new_model, parameters
 from bigloop.generation.train import train
-from bigloop.measures.classify import classify, load_classifier
+from bigloop.measures.classify import load_classifier
 from bigloop.measures.critics import critics, load_critic
 from bigloop.measures.images import (
     critic_on_test,
@@ -39,14 +39,15 @@ from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
 from bigloop.models import resolve
 from bigloop.models.classifier import Judgement, pixels
 from bigloop.runtime.progress import Progress
-from bigloop.spec.jobs import ClassifierSpec, CriticsSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import CriticsSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, digest
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
+
+from .conftest import TINY
 
 pytestmark = pytest.mark.long
 
 CPU = torch.device("cpu")
-TINY = ClassifierSpec("mnist", width=2, features=16, epochs=1, learning_rate=1e-2)
 OPTIONS: dict[str, dict[str, Any]] = {
     "wasserstein1": {"n": 40},
     "wasserstein1_excess": {"n": 30},
@@ -55,14 +56,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "pixels": {"n": 60, "bins": 20},
 }
 Records = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def classifier(small_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny classifier, trained on a few thousand real digits."""
-    folder = tmp_path_factory.mktemp("classifier") / TINY.folder
-    assert classify(TINY, small_mnist, folder, lambda line: None) > 0.5
-    return folder
 
 
 def by_name(records: Records) -> dict[str, float]:

@@ -85,7 +85,7 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
               be far from the others, modal_variance and good_share; on the standard normal, variance
     otcfm     likewise, on the standard normal: variance
     """
-    expected = EXPECTED.get(str(run["family"]))
+    expected = EXPECTED.get(str(run.get("family")))
     before = str(run.get("loop.synthetic.from", 1)) in ("1", "1.0")
     if expected is None or "density" not in run or not before or run.get("loop.rules"):
         return None

@@ -34,7 +34,7 @@ class Curve:
     """A measure of one run over its generations; arrays of shape (generations,).
 
     mean, sd: over seeds; sd is the sample standard deviation, 0 where a generation has one seed.
-    n: images measured, None where the table does not say.
+    n: images measured, None where the table does not say. against: as `against` says.
     """
 
     run: str
@@ -43,6 +43,7 @@ class Curve:
     sd: np.ndarray
     seeds: int
     n: int | None
+    against: str = ""
 
 
 def run_names(material: Tables) -> list[str]:
@@ -114,6 +115,7 @@ def curve(material: Tables, run: str, measure: str, detail: str | None = None) -
         sd=seeds.std(ddof=1).fillna(0.0).to_numpy(float),
         seeds=seeds_of(rows),
         n=n_of(rows),
+        against=against(rows),
     )
 
 
@@ -172,3 +174,8 @@ def seeds_of(rows: pd.DataFrame) -> int:
 def n_of(rows: pd.DataFrame) -> int | None:
     """How many images the rows of a run were measured on; None where the table does not say."""
     return None if rows["n"].isna().all() else int(rows["n"].dropna().iloc[0])
+
+
+def against(rows: pd.DataFrame) -> str:
+    """What rows of one measure are held against, in words, where that is not the training set; else ""."""
+    return "against test rows" if "reference" in rows and (rows["reference"] == "test").any() else ""

@@ -18,7 +18,7 @@ from bigloop.spec.runs import data_folder
 
 MEASURE_COLUMNS = [
     *("experiment", "run", "family", "dataset", "loop", "bias", "seed", "generation"),
-    *("measure", "value", "n", "k", "features", "detail"),
+    *("measure", "value", "n", "k", "features", "reference", "detail"),
 ]
 CRITIC_COLUMNS = [
     *("experiment", "critic_run", "critic_generation", "generator_run", "generator_generation"),
@@ -78,11 +78,20 @@ def _trained(run: TableRun, folder: Path) -> pd.DataFrame:
 
 
 def _on_features(records: pd.DataFrame) -> pd.DataFrame:
-    """The records of images with what each measure compares them on, where the record itself does not say."""
+    """The records of images with what each measure compares them on and with, where the record itself does not say."""
     if records.empty:  # the floor of measures that have none
         return records
-    known = records["measure"].map({name: measure.features or None for name, measure in MEASURES.items()})
-    return records.assign(features=records.get("features", known).fillna(known))
+    features = {name: measure.features or None for name, measure in MEASURES.items()}
+    reference = {
+        value: "training" for name, measure in MEASURES.items() for value in measure.compared_values(name)
+    }
+    known = {
+        "features": records["measure"].map(features),
+        "reference": records["measure"].map(reference),
+    }
+    return records.assign(
+        **{column: records.get(column, usual).fillna(usual) for column, usual in known.items()}
+    )
 
 
 def _simulated(run: TableRun, folder: Path) -> pd.DataFrame:

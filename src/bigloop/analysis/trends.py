@@ -115,7 +115,7 @@ def change(rows: pd.DataFrame) -> Change:
     error: from the steps between neighbouring generations of all seeds, as those of a random walk with a drift: a step
     over g generations has g times the variance of one. Unknown with fewer than two steps in all.
     """
-    generations, values = (table := _grid(rows)).columns.to_numpy(float), table.to_numpy(float)
+    generations, values = (table := grid(rows)).columns.to_numpy(float), table.to_numpy(float)
     if len(generations) < 2:
         return Change(seeds=len(values), generations=tuple(generations))
     value, error, freedom = drift(values, generations)
@@ -148,7 +148,7 @@ def slope(rows: pd.DataFrame) -> Change:
 
     error: from the residuals of all seeds. Unknown with fewer than three points in all.
     """
-    places, values = (table := _grid(rows)).columns.to_numpy(float), table.to_numpy(float)
+    places, values = (table := grid(rows)).columns.to_numpy(float), table.to_numpy(float)
     if len(places) < 2:
         return Change(seeds=len(values), generations=tuple(places))
     centred, span = places - places.mean(), float(np.ptp(places))
@@ -167,7 +167,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, over: Literal["last", "all"] = 
     Seeds of both runs are taken as independent, which errs on the careful side where they share a generation 1. With
     one seed on one side, the other side's spread stands for both; with one seed on each, the error is unknown.
     """
-    left, right = _grid(a), _grid(b)
+    left, right = grid(a), grid(b)
     common = left.columns.intersection(right.columns).sort_values()[-1 if over == "last" else 0 :]
     x, y = (side[common].mean(axis=1).to_numpy(float) for side in (left, right))
     first, last = float(y.mean()), float(x.mean())
@@ -185,6 +185,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def grid(rows: pd.DataFrame) -> pd.DataFrame:
+    """The values of one run and measure, seeds × the generations that every seed has."""
+    return rows.pivot_table(index="seed", columns="generation", values="value").dropna(axis=1)
+
+
 def number(value: float, sign: str = "") -> str:
     """Three significant digits, or all before the point: 0.0123, 4.56, 1235."""
     return f"{value:{sign}.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
@@ -196,10 +201,6 @@ def _shown(interval: Interval) -> str:
 
 def _quantile(freedom: float) -> float:
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom > 0 else math.nan
-
-
-def _grid(rows: pd.DataFrame) -> pd.DataFrame:  # seeds × the generations that every seed has
-    return rows.pivot_table(index="seed", columns="generation", values="value").dropna(axis=1)
 
 
 def _welch(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -30,7 +30,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigloop.analysis.series import REAL
+from bigloop.analysis.expected import beside
+from bigloop.analysis.series import REAL, against
 from bigloop.analysis.trends import CONFIDENCE, Change, change, holm, number, series
 
 GENERATIONS = 3  # the steps of one seed need more
@@ -102,13 +103,14 @@ OF_POINTS = {
 class Quantity:
     """A quantity of one run over its generations; real: of real images, NaN where not measured.
 
-    adjusted: the p of its getting worse, adjusted for the table.
+    adjusted: the p of its getting worse, adjusted for the table. known: what theory makes of it, in words.
     """
 
     kind: Kind
     change: Change
     real: float = math.nan
     adjusted: float = math.nan
+    known: str = ""
 
     @property
     def limit(self) -> float:
@@ -148,7 +150,8 @@ class Quantity:
     def text(self) -> str:
         real = f", real {number(self.real)}" if math.isfinite(self.real) else ""
         ends = f"{number(self.change.first)} → {number(self.change.last)}"
-        return f"{self.kind.words} {ends} ({self.change.text}{real})"
+        known = f"; {self.known}" if self.known else ""
+        return f"{self.kind.words} {ends} ({self.change.text}{real}{known})"
 
 
 def verdicts_table(measures: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -212,21 +215,28 @@ def _quantities(run: Mapping[str, Any], rows: Mapping[tuple[str, str], pd.DataFr
     name = str(run["run"])
     kinds = OF_POINTS if run.get("density") and not pd.isna(run["density"]) else OF_IMAGES
     classes = kinds is OF_POINTS or str(run.get("classes", "[]")) != "[]"
+    given = {key: value for key, value in run.items() if not pd.isna(value)}
     return {
         measure: _quantity(
-            kind if classes else replace(kind, variety=kind.variety or kind.without_classes), own, rows
+            kind if classes else replace(kind, variety=kind.variety or kind.without_classes), own, rows, given
         )
         for measure, kind in kinds.items()
         if (own := rows.get((name, measure))) is not None
     }
 
 
-def _quantity(kind: Kind, own: pd.DataFrame, rows: Mapping[tuple[str, str], pd.DataFrame]) -> Quantity:
+def _quantity(
+    kind: Kind, own: pd.DataFrame, rows: Mapping[tuple[str, str], pd.DataFrame], run: Mapping[str, Any]
+) -> Quantity:
     real = rows.get((REAL, str(own["measure"].iloc[0])), own.iloc[:0])
-    for column in ("dataset", "n", "k"):
+    for column in ("dataset", "n", "k", "reference"):
         if column in own and own[column].notna().any():
             real = real[real[column] == own[column].dropna().iloc[0]]
-    return Quantity(kind, change(own), float(real["value"].mean()))
+    if which := against(own):
+        kind = replace(kind, words=f"{kind.words} {which}")
+    found = change(own)
+    known = beside(change, [(run, own)], found)
+    return Quantity(kind, found, float(real["value"].mean()), known=known)
 
 
 def _texts(quantities: list[Quantity]) -> str:

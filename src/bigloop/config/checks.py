@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bigloop.config.runs import Run, by_moments
 from bigloop.spec.options import Scalar, SpecError
@@ -58,10 +58,24 @@ def measurable(name: str, run: Run) -> bool:
     return all(seen[view] for view in measure.on)
 
 
-def default_n(name: str, run: Run) -> int:
+def of_images(name: str, runs: Iterable[Run]) -> bool:
+    """Whether a measure is taken of any images."""
+    return any(run.images and measurable(name, run) for run in runs)
+
+
+def check_reference(name: str, options: Mapping[str, Scalar], runs: Iterable[Run]) -> None:
+    """Raise SpecError where a measure is held against test rows, and is taken of no images."""
+    if options.get("reference") == "test" and not of_images(name, runs):
+        raise SpecError(
+            f"measures.{name}.reference: only datasets have test rows; points of a known density are held "
+            "against points that no model has seen, leave it out"
+        )
+
+
+def default_n(name: str, options: Mapping[str, Scalar], run: Run) -> int:
     """The rows on each side that a measure takes where the config does not say."""
     measure = declared("measures")[name]
-    available = min(run.samples, _real_rows(measure, run))
+    available = min(run.samples, _real_rows(measure, options, run))
     return min(measure.limit, available // measure.per_side)
 
 
@@ -69,6 +83,13 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
     """Raise SpecError where a measure asks for more rows, or more neighbours, than there are."""
     measure, n, samples = declared("measures")[name], int(options["n"]), run.samples
     wanted, k = measure.per_side * n, int(options.get("k", 0))
+    there = _real_rows(measure, options, run)
+    if options.get("reference") == "test" and there < 2 * measure.per_side:
+        assert run.images
+        raise SpecError(
+            f"measures.{name}.reference: test needs at least {4 * measure.per_side} real test rows, {run.dataset} "
+            f"has {run.images.about.rows['test']}"
+        )
     if n < 2:
         raise SpecError(
             f"measures.{name}.n: needs at least {2 * measure.per_side} samples, but run {run.name} generates {samples}"
@@ -79,20 +100,23 @@ def check_rows(name: str, options: Mapping[str, Scalar], run: Run) -> None:
         )
     if k >= n:
         raise SpecError(f"measures.{name}.k: {k} nearest other rows, but n is {n}")
-    if wanted > _real_rows(measure, run):
+    if wanted > there:
         assert run.images
-        about = run.images.about
-        needed = (
-            f"{wanted} real test rows, {run.dataset} has {about.rows['test']}"
-            if measure.against == "training"
-            else f"two disjoint real sets of {wanted} rows, {run.dataset} has {about.rows['train']}"
-        )
+        rows = run.images.about.rows
+        if measure.against == "training":
+            needed = f"{wanted} real test rows, {run.dataset} has {rows['test']}"
+        elif options.get("reference") == "test":
+            needed = f"two disjoint sets of {wanted} real test rows, {run.dataset} has {rows['test']}"
+        else:
+            needed = f"two disjoint real sets of {wanted} rows, {run.dataset} has {rows['train']}"
         raise SpecError(f"measures.{name}.n: {n} needs {needed}")
 
 
-def _real_rows(measure: Declared, run: Run) -> int:
-    """The real rows that there are for a side of the floor: half the training set, or the test set."""
+def _real_rows(measure: Declared, options: Mapping[str, Scalar], run: Run) -> int:
+    """The real rows that there are for a side of the floor: half the training or test set, or the test set."""
     if run.images is None:
         return sys.maxsize
     rows = run.images.about.rows
-    return rows["test"] if measure.against == "training" else rows["train"] // 2
+    if measure.against == "training":
+        return rows["test"]
+    return rows["test" if options.get("reference") == "test" else "train"] // 2

@@ -86,7 +86,8 @@ class RunEntry:
     )
     published: str | None = option(
         None,
-        "PAPER/RUN: draw the values that the paper publishes for this run where they are measured alike",
+        "PAPER/RUN: hold this run, in figures and claims, against the values that the paper publishes, where "
+        "they are measured alike",
         minimum=1,
         maximum=200,
     )

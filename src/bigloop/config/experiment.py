@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
 
-from bigloop.config.checks import check_rows, default_n, measurable
+from bigloop.config.checks import check_reference, check_rows, default_n, measurable, of_images
 from bigloop.config.datasets import Images
 from bigloop.config.declared import Classifier, Config, Critics, Storage, check_names
 from bigloop.config.resolve import figure_of, measure_of, runs_of
@@ -99,11 +99,17 @@ class Experiment:
 
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
         """The measures that a run can have, with n filled in: as given, or all rows, up to the limit."""
+        known = {name: options for name, options in self.measures.items() if measurable(name, run)}
+        if run.simulated:  # no model has seen the points that it is held against in any case
+            known = {n: {k: v for k, v in o.items() if k != "reference"} for n, o in known.items()}
         return {
             name: options
-            | ({"n": options.get("n") or default_n(name, run)} if declared("measures")[name].has_rows else {})
-            for name, options in self.measures.items()
-            if measurable(name, run)
+            | (
+                {"n": options.get("n") or default_n(name, options, run)}
+                if declared("measures")[name].has_rows
+                else {}
+            )
+            for name, options in known.items()
         }
 
     def floor(self, name: str) -> FloorSpec:
@@ -192,9 +198,10 @@ class Experiment:
             for name, options in self.resolved(run).items():
                 if declared("measures")[name].has_rows:
                     check_rows(name, options, run)
-        for name in self.measures:
+        for name, options in self.measures.items():
             if not self._measures_any(name):
                 raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out")
+            check_reference(name, options, self.runs.values())
         for name in self.figures:
             if missing := self._missing(name):
                 raise SpecError(f"figures.{name}: {missing}")
@@ -203,6 +210,9 @@ class Experiment:
         """Drop what only runs that were not chosen could be measured by or show."""
         for name in [name for name in self.measures if not self._measures_any(name)]:
             del self.measures[name]
+        for name, options in self.measures.items():
+            if not of_images(name, self.runs.values()):
+                options.pop("reference", None)
         for name in [name for name in self.figures if self._missing(name)]:
             del self.figures[name], self.kinds[name]
 

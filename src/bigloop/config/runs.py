@@ -58,7 +58,7 @@ class Run:
     images: Images | None = None  # the dataset, of a run that is not simulated
     simulation: Simulation = Simulation()
     faithful: tuple[str, ...] = ()  # the papers whose experiment it is at full scale
-    published: str = ""  # the paper and run whose published values are drawn beside it
+    published: str = ""  # the paper and run whose published values it is held against
     sizes: Mapping[str, int] = field(
         default_factory=dict
     )  # bytes of each file of all lineages from elsewhere

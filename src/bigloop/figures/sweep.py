@@ -20,7 +20,7 @@ from bigloop.analysis.ends import (
     in_effective_samples,
     number,
 )
-from bigloop.analysis.series import n_of, require, rows_of, selection
+from bigloop.analysis.series import against, n_of, require, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.maps import cells_of, draw_cells, draw_edge
@@ -162,9 +162,10 @@ def label_axes(ax: Axes, material: Material, ends: Sequence[End], options: Optio
 
 def measured_by(material: Material, ends: Sequence[End], options: Options) -> str:
     """The measure in words, with the numbers of rows that it was taken of."""
-    sizes = n_note(n_of(rows_of(material, end.run, options.measure)) for end in ends)
+    tables = [rows_of(material, end.run, options.measure) for end in ends]
+    notes = ", ".join(filter(None, (n_note(map(n_of, tables)), *dict.fromkeys(map(against, tables)))))
     name = NAMES.get(options.measure, options.measure)
-    return f"{name} ({sizes})".replace(" = ", "\xa0=\xa0") if sizes else name
+    return f"{name} ({notes})".replace(" = ", "\xa0=\xa0") if notes else name
 
 
 def scale_x(ax: Axes, values: Sequence[float], log: bool) -> None:

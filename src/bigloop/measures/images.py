@@ -3,14 +3,17 @@
     records = measure(spec, samples_file, model_folder, classifier_folder, data_folder)
     # [{"measure": "fid", "value": 12.3, "n": 10000, "k": None, "detail": ""}, …]
 
-Real rows for comparison are two fixed, disjoint, seeded subsets of the training split: generated samples
-are compared with the first, and the floor is the second compared with the first. What is costly and depends on
-such a subset alone is computed once, and kept beside the classifier.
+Real rows for comparison are two fixed, disjoint, seeded subsets of the training split or, for measures with
+`reference: test`, of the test split: generated samples are compared with the first, and the floor is the second
+compared with the first. What is costly and depends on such a subset alone is computed once, and kept beside the
+classifier.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +29,17 @@ from bigloop.measures.classify import load_classifier
 from bigloop.measures.critics import load_critic
 from bigloop.measures.records import (
     Kept,
+    RealRows,
     Record,
     Side,
     as_records,
     compare,
-    compares_with_training,
+    held_against,
     most_rows,
     of_rows,
     record,
 )
-from bigloop.metrics import MEASURES
+from bigloop.metrics import MEASURES, Reference
 from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
@@ -97,12 +101,10 @@ def measure_images(
     judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
     judgement = load_classifier(classifier, device).judge(images[:judged]) if classifier and judged else None
     generated = Side(images, judgement, device, classifier=classifier)
-    sides = {"subset": real_side(classifier, data, most_rows(measures), device, report, floor=False)}
-    if compares_with_training(measures):
-        sides["training"] = Side(load(data, "train")[0], None, device)
+    sides = real_sides(list(measures.items()), classifier, data, device, report, floor=False)
     records, begun = [], time.monotonic()
     for done, (name, options) in enumerate(measures.items(), start=1):
-        records += compare(name, options, generated, sides[MEASURES[name].against])
+        records += compare(name, options, generated, sides[held_against(name, options)])
         report(Progress("measure", done, len(measures), time.monotonic() - begun))
     if asked is not None and judgement is not None:
         agreed = judgement.probabilities[: len(asked)].argmax(axis=1) == asked
@@ -168,19 +170,14 @@ def measure_real(
     Of a measure against all training rows it is that of the test set, whose rows are not among them.
     """
     device = default_device()
-    rows = max((most_rows({name: o}) for name, several in spec.measures.items() for o in several), default=0)
+    asked = [(name, options) for name, several in spec.measures.items() for options in several]
     first, second = (
-        real_side(classifier, data, rows, device, report, floor=floor) for floor in (False, True)
+        real_sides(asked, classifier, data, device, report, floor=floor) for floor in (False, True)
     )
-    sides = {"subset": (second, first)}
-    if compares_with_training(spec.measures):
-        training, test = (Side(load(data, split)[0], None, device) for split in ("train", "test"))
-        sides["training"] = test, training
     return [
         r
-        for name, several in spec.measures.items()
-        for options in several
-        for r in compare(name, options, *sides[MEASURES[name].against])
+        for name, options in asked
+        for r in compare(name, options, *(side[held_against(name, options)] for side in (second, first)))
     ]
 
 
@@ -192,6 +189,29 @@ def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, 
     return parameters(current[0]), parameters(origin[0]), parameters(fresh_model(spec, device))
 
 
+def real_sides(
+    asked: Sequence[tuple[str, dict[str, Scalar]]],
+    classifier: Path | None,
+    data: Path,
+    device: torch.device,
+    report: Report,
+    *,
+    floor: bool,
+) -> Mapping[RealRows, Side]:
+    """The real rows that the measures `asked`, each with its options, are held against; with `floor`, those that are
+    held against these in turn: the other subset and, for all training rows, all test rows."""
+    rows: dict[RealRows, int] = {}
+    for name, options in asked:
+        against = held_against(name, options)
+        rows[against] = max(rows.get(against, 0), most_rows({name: options}))
+    return {
+        against: Side(load(data, "test" if floor else "train")[0], None, device)
+        if against == "all training"
+        else real_side(classifier, data, most, device, report, floor=floor, reference=against)
+        for against, most in rows.items()
+    }
+
+
 def real_side(
     classifier: Path | None,
     data: Path,
@@ -200,19 +220,37 @@ def real_side(
     report: Report = lambda line: None,
     *,
     floor: bool,
+    reference: Reference = "training",
 ) -> Side:
-    """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation."""
-    images, _, checksum = load_verified(data, "train")
+    """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation of the training rows
+    or of the test rows."""
+    images, _, checksum = load_verified(data, "train" if reference == "training" else "test")
     order = numpy_generator(0, 0, "reference rows").permutation(len(images))
     chosen = (order[::-1] if floor else order)[:rows]
     which = {"data": checksum, "subset": "second" if floor else "first", "bigloop": __version__}
-    judgement = None
-    if classifier is not None:
+    place = (classifier or data) / "statistics"
+    if classifier is None:
+        return Side(images[chosen], None, device, Kept(place, which, report))
+    if reference == "training":  # judged when the classifier was trained
         tensors, header = read_tensors(classifier / "reference.safetensors")
+        kept = Kept(place, which | {"reference": header["sha256"]}, report)
         judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
-        which["reference"] = header["sha256"]
-    kept = Kept((classifier or data) / "statistics", which, report)
+    else:
+        _, header = read_tensors(classifier / "model.safetensors")
+        kept = Kept(place, which | {"classifier": header["sha256"]}, report)
+        judgement = kept_judgement(kept, classifier, images[chosen], device)
     return Side(images[chosen], judgement, device, kept, classifier)
+
+
+def kept_judgement(kept: Kept, classifier: Path, images: np.ndarray, device: torch.device) -> Judgement:
+    """What the classifier says of real images that it was not trained on: kept, or judged now."""
+    judge = cache(lambda: load_classifier(classifier, device).judge(images))
+    depends = {"n": len(images), "device": device.type}
+
+    def one(name: str) -> np.ndarray:
+        return getattr(judge(), name)
+
+    return Judgement(*(kept.get(name, depends, partial(one, name)) for name in Judgement._fields))
 
 
 def final_losses(model: Path) -> list[Record]:

@@ -63,7 +63,7 @@ class Judge:
             raise ArtifactError(f"{name}: needs {rows} points, got {len(generated.points)}")
         views = [self._generated(on, options, generated, rows) for on in measure.on]
         views += [self._real(on, options, generated, rows) for on in measure.on]
-        extra = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
+        extra = measure.arguments(options)
         exact = "cells" in measure.on and _is_normal(generated)
         said = {
             k: v for k, v in options.items() if not (exact and k == "n")

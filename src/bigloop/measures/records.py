@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from bigloop.runtime.progress import Report
 from bigloop.spec.options import Scalar, digest
 
 Record = dict[str, Any]
+RealRows = Literal["training", "test", "all training"]  # what a measure is held against
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
             )
         if not np.isfinite(view).all():
             raise ArtifactError(f"{name}: its {measure.on[0]} are not all finite; nothing was written")
-    extra: dict[str, Any] = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
+    extra = measure.arguments(options)
     known: dict[str, Any] = {}
     try:
         if measure.of_real is not None and real.kept is not None:
@@ -136,6 +137,10 @@ def as_records(
     n, k = cast(int | None, options.get("n")), cast(int | None, options.get("k"))
     records = [record(measured, value, n, detail, k) for measured, value, detail in values]
     features = {"features": f"inception-{options['features']}"} if "features" in options else {}
+    if "reference" in options:
+        for one in records:
+            if one["measure"] in MEASURES[name].compared_values(name):
+                one["reference"] = options["reference"]
     return [one | features for one in records]
 
 
@@ -144,9 +149,12 @@ def of_rows(measures: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scala
     return {name: options for name, options in measures.items() if MEASURES[name].has_rows}
 
 
-def compares_with_training(measures: Iterable[str]) -> bool:
-    """Whether one of these measures takes all of the real training set."""
-    return any(MEASURES[name].against == "training" for name in measures)
+def held_against(name: str, options: Mapping[str, Scalar]) -> RealRows:
+    """The real rows that a measure compares images with: a subset of the training or of the test set, or all training
+    rows."""
+    if MEASURES[name].against == "training":
+        return "all training"
+    return "test" if options.get("reference") == "test" else "training"
 
 
 def record(

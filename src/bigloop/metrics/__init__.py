@@ -7,9 +7,9 @@ Adding a measure is one file with its function and its `Measure`, and one line i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,20 @@ class MeasureOptions:
         "rows on each side; by default as many as there are, up to a limit",
         minimum=2,
         maximum=MOST_ROWS,
+    )
+
+
+Reference = Literal["training", "test"]
+
+
+@dataclass(frozen=True)
+class ComparisonOptions(MeasureOptions):
+    """What a config may say of every measure that holds generated images against real ones."""
+
+    reference: Reference = option(
+        "training",
+        "real images that generated ones are held against: training rows, or test rows, which no model has seen",
+        neutral="training",
     )
 
 
@@ -57,9 +71,10 @@ OF_POINTS = {"images", "features", "cells", "modes", "log_densities", "moments",
 class Measure:
     """How a measure is computed, and from what.
 
-    `function(*generated, *real, **options)` gets of each side its views `on`, and of the options all but `n` and
-    those `consumed`. It returns a number, named by the measure's key, or a list of (name, value, detail).
-    `against`: the real side is a subset of as many rows, or all of the real training set. What is costly and
+    `function(*generated, *real, **options)` gets of each side its views `on`, and its `arguments` of the options. It
+    returns a number, named by the measure's key, or a list of (name, value, detail), of which `compared` depend on the
+    real side. `against`: the real side is a subset of as many rows, of the training set or, where the options are
+    ComparisonOptions and say so, of the test set; or all of the real training set. What is costly and
     depends on the real side alone, `of_real(*real, **options)`, may be given to the function as its keyword of_real;
     without it, the function computes it. The views:
 
@@ -85,9 +100,26 @@ class Measure:
     against: Literal["subset", "training"] = "subset"
     of_real: Callable[..., np.ndarray | float] | None = None
     consumed: frozenset[str] = frozenset()  # options that the making of its views uses up
+    compared: tuple[str, ...] = ()  # of several values, those that depend on the real side
     only_images: bool = False  # means nothing of points
     power: float = 1.0  # of n, as which its time grows, where both sides have n rows
     matrices: int = 0  # of n × n float64 that it holds at once
+
+    def __post_init__(self) -> None:
+        comparing = issubclass(self.Options, ComparisonOptions)
+        if not comparing and "reference" in {field.name for field in fields(self.Options)}:
+            raise ValueError(f"{self.Options.__name__}: has an option reference, and is no ComparisonOptions")
+
+    def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that its function gets: all but which and how many rows, and those `consumed`."""
+        spent = self.consumed | {"n", "reference"}
+        return {key: value for key, value in options.items() if key not in spent}
+
+    def compared_values(self, name: str) -> tuple[str, ...]:
+        """Its values, where its key is `name`, that depend on which real images it is held against by its options."""
+        if not issubclass(self.Options, ComparisonOptions):
+            return ()
+        return self.compared or (name,)
 
     @property
     def has_rows(self) -> bool:

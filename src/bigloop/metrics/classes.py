@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigloop.metrics import Measure
+from bigloop.metrics import ComparisonOptions, Measure
 
 
 def class_statistics(generated: np.ndarray, real: np.ndarray) -> list[tuple[str, float, str]]:
@@ -44,5 +44,11 @@ def entropy(frequencies: np.ndarray) -> float:
     return float(-(p * np.log(p)).sum() + 0.0)
 
 
-CLASSES = Measure(class_statistics, ("probabilities",), limit=10_000)
+CLASSES = Measure(
+    class_statistics,
+    ("probabilities",),
+    limit=10_000,
+    Options=ComparisonOptions,
+    compared=("class_tv",),
+)
 EFFECTIVE = Measure(effective_classes, ("adapted",), limit=10_000)

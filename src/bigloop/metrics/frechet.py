@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bigloop.metrics import Measure, MeasureOptions
+from bigloop.metrics import ComparisonOptions, Measure
 from bigloop.spec.options import option
 
 
@@ -57,7 +57,7 @@ def frechet_from_statistics(
 
 
 @dataclass(frozen=True)
-class InceptionOptions(MeasureOptions):
+class InceptionOptions(ComparisonOptions):
     """Options of fid_inception."""
 
     weights: str = option(
@@ -73,7 +73,7 @@ class InceptionOptions(MeasureOptions):
     )
 
 
-FID = Measure(fid, ("features",), limit=10_000)
+FID = Measure(fid, ("features",), limit=10_000, Options=ComparisonOptions, compared=("fid", "fid_relative"))
 INCEPTION = Measure(
     frechet_distance,
     ("inception",),

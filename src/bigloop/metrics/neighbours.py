@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigloop.metrics import Measure, MeasureOptions
+from bigloop.metrics import ComparisonOptions, Measure
 from bigloop.spec.options import option
 
 BLOCK = 500  # rows at a time: the distances held at once are a few times this × the other set's rows
@@ -163,7 +163,7 @@ def _require_rows(least: int, *sets: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class NeighbourOptions(MeasureOptions):
+class NeighbourOptions(ComparisonOptions):
     """Options of precision, recall, density and coverage."""
 
     k: int = option(5, "radius of a ball: distance to the k-th nearest other row", minimum=1)

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from bigloop.metrics import Measure
+from bigloop.metrics import ComparisonOptions, Measure
 
 MATRICES = 5  # of distances, which the solver holds
 NO_LIMIT = 100_000_000  # network-simplex iterations; POT's default stops early from about 5 000 points on
@@ -95,14 +95,19 @@ def _flat(points: np.ndarray) -> np.ndarray:
     return np.asarray(points, dtype=np.float64).reshape(len(points), -1)
 
 
-WASSERSTEIN1 = Measure(wasserstein1, ("images",), limit=500, power=2.5, matrices=MATRICES)
+WASSERSTEIN1 = Measure(
+    wasserstein1, ("images",), limit=500, Options=ComparisonOptions, power=2.5, matrices=MATRICES
+)
 EXCESS = Measure(
     wasserstein1_excess,
     ("images",),
     limit=2_000,
     per_side=2,
+    Options=ComparisonOptions,
     of_real=own_wasserstein1,
     power=2.5,
     matrices=MATRICES,
 )
-WASSERSTEIN2 = Measure(wasserstein2, ("images",), limit=500, power=2.5, matrices=MATRICES)
+WASSERSTEIN2 = Measure(
+    wasserstein2, ("images",), limit=500, Options=ComparisonOptions, power=2.5, matrices=MATRICES
+)

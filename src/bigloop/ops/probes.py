@@ -223,7 +223,7 @@ class Timing:
             "inception": (cast(int, options.get("features", INCEPTION_FEATURES)),),
         }
         n, noise = cast(int, options["n"]), np.random.default_rng(0)
-        extra = {k: v for k, v in options.items() if k != "n" and k not in measure.consumed}
+        extra = measure.arguments(options)
 
         def prepare(part: int) -> Callable[[], object]:
             rows = measure.per_side * part

@@ -194,7 +194,7 @@ class TableRun:
     faithful: tuple[
         str, ...
     ] = ()  # papers, by their names among the claims, whose models, data and budgets it has
-    published: str = ""  # a paper and its run, whose published values figures draw beside it
+    published: str = ""  # a paper and its run, whose published values it is held against
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class CollectSpec:
     runs: tuple[TableRun, ...]
     datasets: tuple[str, ...]
     critics: tuple[str, ...]  # stems of the critics' files
-    revision: int = 3  # of the tables' columns
+    revision: int = 4  # of the tables' columns
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ import numpy as np
 import pandas as pd
 
 from bigloop.analysis import verdicts as rule
+from bigloop.analysis.expected import Find, beside
+from bigloop.analysis.series import against
 from bigloop.analysis.trends import CONFIDENCE, Change, change, number
 
 VERIFIED, CONTRADICTED, NOT_TESTED = "verified", "contradicted", "not tested at this scale"
@@ -139,34 +141,44 @@ def _joined(name: str, parts: Sequence[Evidence], agrees: bool | None, p: float)
     return Evidence(f"{name} ({', '.join(part.text for part in parts)})", agrees, min(1.0, p), runs, why)
 
 
-Find = Callable[..., Change]
 Answer = Callable[[Change], tuple[bool, float]]  # which way a change points, and its p
 
 
 def compare(
     tables: Tables, runs: tuple[str, ...], measure: str, find: Find, answer: Answer, least: int
 ) -> Evidence:
-    """Evidence from what `find` makes of the rows of one run (a trend) or of two (a difference)."""
-    rows = [tables.rows.get((run, measure)) for run in runs]
-    if any(own is None for own in rows):
+    """Evidence from what `find` makes of the rows of one run (a trend) or of two (a difference).
+
+    Where theory knows the values, the text has what it makes of them beside what was measured.
+    """
+    rows = [tables.rows[run, measure] for run in runs if (run, measure) in tables.rows]
+    if len(rows) < len(runs):
         why = f"{measure} not measured"
         return Evidence(f"{' and '.join(runs)}: no {measure}", None, math.nan, runs, why)
     found = find(*rows)
     first, last, end = number(found.first), number(found.last), max(found.generations, default=math.nan)
     values = f"{first} → {last} until" if len(runs) == 1 else f"{last} against {first} at"
-    text = f"{' − '.join(runs)}: {measure} {values} generation {end:g}"
-    return weigh(text, runs, found, answer, least)
+    named = " ".join(filter(None, (measure, against(rows[0]))))
+    text = f"{' − '.join(runs)}: {named} {values} generation {end:g}"
+    known = beside(find, [(tables.runs[run], own) for run, own in zip(runs, rows, strict=True)], found)
+    return weigh(text, runs, found, answer, least, known)
 
 
-def weigh(text: str, runs: tuple[str, ...], found: Change, answer: Answer, least: int = 1) -> Evidence:
-    """Evidence from a change, which has to reach generation `least`."""
-    text += f" ({found.text}, {'one seed' if found.seeds == 1 else f'{found.seeds} seeds'})"
+def weigh(
+    text: str, runs: tuple[str, ...], found: Change, answer: Answer, least: int = 1, known: str = ""
+) -> Evidence:
+    """Evidence from a change, which has to reach generation `least`; known: what is known of it, in words."""
+    text += f" ({found.text}, {in_seeds(found.seeds)}{'; ' + known if known else ''})"
     why = ""
     if not math.isfinite(found.error):
         why = "one seed: the error is unknown" if found.seeds == 1 else "no common generations"
     if max(found.generations, default=least) < least:
         why = f"fewer than {least} generations"
     return Evidence(text, None, math.nan, runs, why) if why else Evidence(text, *answer(found), runs)
+
+
+def in_seeds(number: int) -> str:
+    return "one seed" if number == 1 else f"{number} seeds"
 
 
 def moves(found: Change, way: Way) -> tuple[bool, float]:

@@ -21,6 +21,7 @@ from bigloop.analysis.claims.evidence import (
     weigh,
 )
 from bigloop.analysis.claims.forms import goes
+from bigloop.analysis.claims.replication import as_published
 from bigloop.analysis.claims.runs import loop
 from bigloop.analysis.trends import Change, difference
 
@@ -97,5 +98,6 @@ CLAIMS = claims_of("Knutsen et al. 2025", [
      goes("critic_on_test", "down", WGAN)),
     ("critics-believe", "A critic calls images of the generation before, its training data, real more often "
      "than those of others (fig. 10).", believes_its_teacher),
+    *as_published("knutsen2025"),
 ])
 # fmt: on

@@ -124,6 +124,8 @@ def distance_panel(
 
 
 def labelled(name: str, drawn: list[Curve]) -> str:
-    """An axis label that says on how many images the curves were measured."""
-    note = n_note(c.n for c in drawn)
-    return f"{name} ({note})" if note else name
+    """An axis label that says on how many images the curves were measured, and if it was against test rows."""
+    against = [c for c in dict.fromkeys(c.against for c in drawn) if c]
+    notes = ", ".join(filter(None, (n_note(c.n for c in drawn), *against)))
+    line = "\n" if against else " "  # together they are longer than an axis
+    return f"{name}{line}({notes})" if notes else name
