@@ -12,7 +12,15 @@ from scipy import stats
 
 from bigloop.analysis import published
 from bigloop.analysis.claims import all_claims, claims_table
-from bigloop.analysis.claims.evidence import AGREES, CONTRADICTED, DISAGREES, NOT_TESTED, SAME, VERIFIED
+from bigloop.analysis.claims.evidence import (
+    AGREES,
+    CONTRADICTED,
+    DISAGREES,
+    NOT_CLEAR,
+    NOT_TESTED,
+    SAME,
+    VERIFIED,
+)
 from bigloop.analysis.verdicts import verdicts_table
 
 CLAIMS = [claim for _, claim in all_claims()]
@@ -253,12 +261,18 @@ def scenario(claim: str, outcome: Outcome) -> Tables:
     raise KeyError(claim)
 
 
+# Their scenarios leave them open by having too few generations to compare.
+TOO_SHORT_WHERE_OPEN = {"vae-collapses", "wgans-drift", "fresh-forgets", "wgan-long", "gaussian-forgets"}
+
+
 @pytest.mark.parametrize("claim", [claim.id for claim in CLAIMS])
 @pytest.mark.parametrize(
     ("outcome", "reduced", "verdict"),
-    [("agree", AGREES, VERIFIED), ("disagree", DISAGREES, CONTRADICTED), ("open", NOT_TESTED, NOT_TESTED)],
+    [("agree", AGREES, VERIFIED), ("disagree", DISAGREES, CONTRADICTED), ("open", NOT_CLEAR, NOT_CLEAR)],
 )
 def test_each_claim_reaches_each_verdict(claim: str, outcome: Outcome, reduced: str, verdict: str) -> None:
+    if outcome == "open" and claim in TOO_SHORT_WHERE_OPEN:
+        reduced = verdict = NOT_TESTED
     measures, runs, matrix = scenario(claim, outcome)
     found = claims((measures, runs, matrix)).loc[claim]
     assert found["verdict"] == reduced, found["numbers"]
@@ -289,8 +303,8 @@ def test_what_faithful_runs_say_comes_before_what_reduced_ones_do() -> None:
         (0, -1, AGREES),
         (1, -1, AGREES),
         (1, 1, DISAGREES),
-        (1, 0, NOT_TESTED),
-        (0, 0, NOT_TESTED),
+        (1, 0, NOT_CLEAR),
+        (0, 0, NOT_CLEAR),
     ],
 )
 def test_going_mad_takes_a_loss_of_quality_or_of_diversity(precision: int, recall: int, verdict: str) -> None:
@@ -367,7 +381,7 @@ def test_one_seed_has_a_trend_from_four_generations_on(claim: str) -> None:
     measures, runs, none = scenario(claim, "agree")
     single = measures[measures["seed"] == 0]
     found = {t: claims((single[single["generation"] <= t], runs, none)).loc[claim] for t in (2, 3, 8)}
-    assert [row["verdict"] for row in found.values()] == [NOT_TESTED, NOT_TESTED, AGREES]
+    assert [row["verdict"] for row in found.values()] == [NOT_TESTED, NOT_CLEAR, AGREES]
     assert [row["reason"] for row in found.values()] == [
         *("fewer than 3 generations", "within the error", "1 of 1 agree, 0 disagree")
     ]
@@ -421,7 +435,7 @@ def test_a_missing_measure_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("rise", "verdict"),
-    [(0.5 * SAME, AGREES), (1.5 * SAME, DISAGREES), (SAME - 0.01, NOT_TESTED), (-2, AGREES)],
+    [(0.5 * SAME, AGREES), (1.5 * SAME, DISAGREES), (SAME - 0.01, NOT_CLEAR), (-2, AGREES)],
 )
 def test_that_something_stays_is_said_within_a_margin_only(rise: float, verdict: str) -> None:
     """The rise is that of the later half, relative to its beginning; its error is about 0.02."""

@@ -12,7 +12,15 @@ from scipy import stats
 
 from bigloop.analysis import published
 from bigloop.analysis.claims import CLAIMS, claims_table
-from bigloop.analysis.claims.evidence import AGREES, DISAGREES, NOT_TESTED, SAME, VERIFIED, claims_of
+from bigloop.analysis.claims.evidence import (
+    AGREES,
+    DISAGREES,
+    NOT_CLEAR,
+    NOT_TESTED,
+    SAME,
+    VERIFIED,
+    claims_of,
+)
 from bigloop.analysis.claims.replication import as_published
 from bigloop.analysis.verdicts import verdicts_table
 
@@ -63,7 +71,7 @@ def noise(seeds: int, scale: float, rng: int = 0, generations: int = GENERATIONS
 
 @pytest.mark.parametrize(
     ("off", "verdict"),
-    [(0.5, AGREES), (0.94, NOT_TESTED), (1.06, NOT_TESTED), (2.0, DISAGREES), (-2.0, DISAGREES)],
+    [(0.5, AGREES), (0.94, NOT_CLEAR), (1.06, NOT_CLEAR), (2.0, DISAGREES), (-2.0, DISAGREES)],
 )
 def test_it_takes_to_be_surely_within_or_beyond_the_tolerance(
     off: float, verdict: str, publish: Publish

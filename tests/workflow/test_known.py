@@ -14,11 +14,17 @@ from .conftest import KNOWN, Once, Workplace
 
 pytestmark = pytest.mark.workflow
 
+PRINTED = "printed.txt"
+
 
 @pytest.fixture(scope="session")
 def finished_known(once: Once) -> Path:
     """A directory in which the third smoke experiment, the one on known densities, has run to its end."""
-    return once("smoke-known", lambda directory: Workplace(directory, KNOWN).snakemake())
+
+    def run(directory: Path) -> None:
+        (directory / PRINTED).write_text(Workplace(directory, KNOWN).snakemake("--verbose"))
+
+    return once("smoke-known", run)
 
 
 @pytest.fixture
@@ -107,3 +113,10 @@ def test_a_family_of_images_on_a_density_is_one_line(known: Workplace) -> None:
     known.config["models"]["gaussian"] = {"family": "vae"}
     printed = known.snakemake("--dry-run", fails=True)
     assert "config error: runs.decay.model: vae cannot learn gaussian" in printed
+
+
+def test_the_scheduler_looks_for_jobs_when_one_has_ended_and_not_besides(finished_known: Path) -> None:
+    printed = (finished_known / PRINTED).read_text()
+    looks, ended = (printed.count(words) for words in ("Ready jobs:", "Finished job"))
+    assert ended > 20
+    assert looks <= 2 * ended

@@ -17,6 +17,10 @@ for handler in workflow.logger_manager.get_log_handlers():
 
 
 onstart:
+    # Snakemake looks for jobs to start whenever one ends, and with a rate limit again a second after each look: these
+    # looks add up, to one a second for every job that has ended. At its default, 100 jobs a second, the limit is useless.
+    if (limit := workflow.scheduler.job_rate_limiter) and limit.max_jobs == 100 * limit.timespan:
+        workflow.scheduler.job_rate_limiter = None
     files = workflow.persistence
     reads, writes = map(str, files.all_inputfiles()), map(str, files.all_outputfiles())
     try:

@@ -29,10 +29,12 @@ def beside(find: Find, measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame]
     """
     known, words = [], []
     for run, rows in measured:
-        generations = grid(rows).columns.to_numpy(int)
-        values = theory(run, str(rows["measure"].iloc[0]), max(generations, default=0))
-        if values is None:
+        measure = str(rows["measure"].iloc[0])
+        if theory(run, measure, 1) is None:
             return ""
+        generations = grid(rows).columns.to_numpy(int)
+        values = theory(run, measure, max(generations, default=0))
+        assert values is not None
         known.append(pd.DataFrame({"seed": 0, "generation": generations, "value": values[generations - 1]}))
         words.append(words_of_theory(run))
     alone, trend = find(*known), len(measured) == 1

@@ -8,8 +8,8 @@ That something stays as it is takes more than the absence of a clear change: it 
 
 A claim is *verified* where every piece that counts agrees, and *contradicted* where one or more disagree, since papers
 state their claims without exceptions. Both words are kept for runs that the config calls faithful to the paper: its
-models, data and budgets. Of other runs it is said that *reduced models agree* or *disagree*. Where nothing counts, the
-claim is *not tested at this scale*.
+models, data and budgets. Of other runs it is said that *reduced models agree* or *disagree*. Where comparisons were
+made and none counts, the claim is *not clear at this scale*; where none could be made, it is *not tested*.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from bigloop.analysis.expected import Find, beside
 from bigloop.analysis.series import against
 from bigloop.analysis.trends import CONFIDENCE, Change, change, number
 
-VERIFIED, CONTRADICTED, NOT_TESTED = "verified", "contradicted", "not tested at this scale"
+VERIFIED, CONTRADICTED = "verified", "contradicted"
+NOT_CLEAR, NOT_TESTED = "not clear at this scale", "not tested"
 AGREES, DISAGREES = "reduced models agree", "reduced models disagree"
 SAME = 0.25  # relative
 
@@ -112,7 +113,8 @@ def conclude(evidence: Sequence[Evidence], adjusted: Sequence[float], faithful: 
             counts = f"{agree} of {len(pieces)} agree, {disagree} disagree"
             return Finding(words[bool(disagree)], numbers, counts)
     why = "; ".join(dict.fromkeys(e.why or "within the error" for e in evidence))
-    return Finding(NOT_TESTED, numbers, why or "no such runs")
+    compared = any(e.agrees is not None or not e.why for e in evidence)
+    return Finding(NOT_CLEAR if compared else NOT_TESTED, numbers, why or "no such runs")
 
 
 def together(name: str, evidence: Iterable[Evidence]) -> Evidence:

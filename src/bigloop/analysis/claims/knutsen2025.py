@@ -53,7 +53,8 @@ def judged(verdict: str, mask: Mask) -> Test:
             if found.verdict in (rule.COLLAPSE, rule.DRIFT, rule.STABLE):
                 yield Evidence(text, found.verdict == verdict, found.p, (run,))
             else:
-                yield Evidence(text, None, math.nan, (run,), found.verdict)
+                why = "" if found.verdict == rule.NOT_CLEAR else found.verdict
+                yield Evidence(text, None, math.nan, (run,), why)
 
     return test
 

@@ -82,7 +82,7 @@ def replicates(tables: Tables, run: str, name: str, measure: str) -> Evidence:
     off = (own[common].mean() - theirs[common]).abs() > tolerance
     found = [_off(rows, theirs, int(t), tolerance) for t in common[off[common]]]
     if not found:
-        return Evidence(text, None, math.nan, (run,), "single seeds are off by more than the tolerance")
+        return Evidence(text, False, 1.0, (run,), "single seeds are off by more than the tolerance")
     return Evidence(text, False, min(1.0, len(common) * min(found)), (run,))
 
 
