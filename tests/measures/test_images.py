@@ -38,6 +38,8 @@ from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
 from bigloop.models import resolve
 from bigloop.models.classifier import Judgement, pixels
+from bigloop.models.features import Network
+from bigloop.models.inception import Inception
 from bigloop.runtime.progress import Progress
 from bigloop.spec.jobs import CriticsSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, digest
@@ -439,29 +441,30 @@ def test_inception_features_of_real_rows_are_computed_once_for_each_file_of_weig
 ) -> None:
     seen: list[bytes] = []
 
-    def features(images: np.ndarray, weights: str, device: torch.device) -> np.ndarray:
-        seen.append(images.tobytes())
-        return images.reshape(len(images), -1)[:, 300:310] + float(Path(weights).read_text())
+    def network(self: Inception, options: Any, weights: Path, device: torch.device) -> Network:
+        def features(images: np.ndarray) -> np.ndarray:
+            seen.append(images.tobytes())
+            return images.reshape(len(images), -1)[:, 300:310] + np.float32(weights.read_text())
 
-    monkeypatch.setattr("bigloop.measures.records.inception_features", features)
-    weights = tmp_path / "weights.pth"
-    options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 20, "weights": str(weights)}}
-    first, second = two_generations(small_mnist)
+        return features
+
+    monkeypatch.setattr(Inception, "network", network)
+    weights, data = tmp_path / "weights.pth", tmp_path / small_mnist.parent.name / small_mnist.name
+    shutil.copytree(
+        small_mnist, data, ignore=shutil.ignore_patterns("statistics")
+    )  # nothing is kept there yet
+    options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 50, "weights": str(weights)}}
+    first, second = two_generations(data)
     weights.write_text("0")
-    real = pixels(real_side(own_classifier, small_mnist, 20, CPU, floor=False).images).numpy().tobytes()
-    found = [
-        measure_images(images, options, own_classifier, small_mnist) for images in (first, second, first)
-    ]
+    real = real_side(own_classifier, data, 50, CPU, floor=False).images.tobytes()
+    found = [measure_images(images, options, own_classifier, data) for images in (first, second, first)]
     assert found[0] == found[2] != found[1]
     assert (seen.count(real), len(seen)) == (1, 4)
     weights.write_text("1")
-    measure_images(second, options, own_classifier, small_mnist)
+    measure_images(second, options, own_classifier, data)
     assert seen.count(real) == 2
-    measure_real(
-        FloorSpec("mnist", {"fid_inception": (options["fid_inception"],)}, own_classifier.name),
-        own_classifier,
-        small_mnist,
-    )
+    spec = FloorSpec("mnist", {"fid_inception": (options["fid_inception"],)}, own_classifier.name)
+    measure_real(spec, own_classifier, data)
     assert (seen.count(real), len(seen)) == (2, 7)  # of the floor, the second subset alone
 
 

@@ -14,7 +14,7 @@ from bigloop.analysis import published
 from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
-from bigloop.config.declared import Config, RunEntry, check_name
+from bigloop.config.declared import Config, DatasetEntry, RunEntry, check_name
 from bigloop.config.elsewhere import add_sizes, lineage_of, rows_of
 from bigloop.config.runs import Run, Simulation
 from bigloop.config.sweep import Point, chosen, loop_of, points, referred
@@ -22,6 +22,7 @@ from bigloop.data import SOURCES, root_of
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
 from bigloop.spec.faults import named, shown
+from bigloop.spec.hints import key_of, typed_fields
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
 from bigloop.spec.runs import GENERATED, DensitySpec, LoopSpec, ModelSpec, RunSpec
@@ -33,13 +34,17 @@ MOST_JOBS = (
 )
 
 
-def runs_of(config: Config) -> dict[str, Run]:
-    """The runs that an experiment consists of, by name."""
+def datasets_of(config: Config) -> tuple[dict[str, Images], Path | None]:
+    """The datasets that a config describes, by name, and the folder of published files."""
+    root = root_of(config.data.root, "data") if config.data else None
+    return {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}, root
+
+
+def runs_of(config: Config, images: Mapping[str, Images], root: Path | None) -> dict[str, Run]:
+    """The runs that an experiment consists of, by name, on these datasets and others; root: of published files."""
     models = _each(config.models, _model)
     loop_specs = _each(config.loops, lambda name, given: loop_of(given, f"loops.{name}"))
     densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
-    root = root_of(config.data.root, "data") if config.data else None
-    images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
     runs: dict[str, Run] = {}
     sizes: dict[str, int] = {}  # of files from elsewhere: runs may share them
     for swept, given in chosen(config).items():
@@ -109,7 +114,9 @@ def _images(name: str, given: Mapping[Any, Any], root: Path | None) -> Images:
     where = f"datasets.{name}"
     of = _kind(given, "source", where)
     _registered("sources", of, f"{where}.source", f"{where}.source")
-    return images_of(name, of, {key: value for key, value in given.items() if key != "source"}, root)
+    beside = {key_of(f) for f, _ in typed_fields(DatasetEntry)}
+    parse(DatasetEntry, {key: given[key] for key in given if key in beside}, where)
+    return images_of(name, of, {key: given[key] for key in given if key not in {"source", *beside}}, root)
 
 
 def _density(name: str, given: Mapping[Any, Any]) -> DensitySpec:

@@ -166,7 +166,7 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
         kinds["weights"] += weighs
         kinds["optimiser states"] += state
     kinds |= {"real data": 0, "classifier": 0}
-    for images in {images.folder: images for images in experiment.images.values()}.values():
+    for images in {images.folder: images for images in experiment.datasets.values()}.values():
         kinds["real data"] += sum(images.about.rows.values()) * (math.prod(images.about.shape) + LABEL)
     for spec in experiment.classifiers.values():
         about = dataset(spec.dataset)

@@ -21,6 +21,7 @@ from bigloop.ops.disk import disk_use
 from bigloop.ops.forecast import chain
 from bigloop.ops.standing import Job, Lineage, block_jobs, generations, other_jobs, remaining
 from bigloop.runtime import locks
+from bigloop.spec.jobs import FeaturesSpec
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Data
 
@@ -107,18 +108,20 @@ def load(config: Path) -> Experiment:
         raise SpecError(f"{config}: {' '.join(str(error).split())}") from None
 
 
-def dataset_named(name: str, configfile: Path) -> Data:
-    """A source by its name, or else the dataset that a config calls so; raises SpecError for neither."""
+def dataset_named(name: str, configfile: Path) -> tuple[Data, FeaturesSpec | None]:
+    """A source by its name, or else the dataset that a config calls so, and the features that it is compared on there
+    unless they are its classifier's; raises SpecError for neither."""
     if name in SOURCES:
-        return name
+        return name, None
     if not configfile.is_file():
         raise SpecError(
             f"--dataset: {name} is no source ({', '.join(SOURCES)}), and there is no {configfile}"
         )
-    known = load(configfile).images
+    experiment = load(configfile)
+    known, compared = experiment.images, experiment.compared
     if name not in known:
         raise SpecError(f"--dataset: no dataset {name!r} (of {configfile}: {', '.join(known)})")
-    return known[name].data
+    return known[name].data, compared.specs.get(compared.on("", known[name]))
 
 
 def survey(experiment: Experiment, results: Path) -> Survey:
@@ -128,7 +131,7 @@ def survey(experiment: Experiment, results: Path) -> Survey:
     needs: dict[Path, float] = {}
     places = [
         results / experiment.name,
-        *(results / "data" / images.folder for images in experiment.images.values()),
+        *(results / "data" / images.folder for images in experiment.datasets.values()),
     ]
     places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     disk = {place: disk_use(place) for place in places}
