@@ -27,7 +27,7 @@ from bigloop.models import Critic, family
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.models.features import FEATURES, Network
 from bigloop.ops.forecast import Forecast, Pace, forecast, show
-from bigloop.ops.resources import planning_warning, training_batch, training_steps
+from bigloop.ops.resources import FLOAT32, planning_warning, training_batch, training_steps
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
@@ -122,15 +122,27 @@ class Timing:
             seconds += self.scores(run, dataset(run.spec.dataset).rows["test"])
         start = self.watch.start("train")
         measuring = seconds + self.watch.start("measure") - start
+        features = self.kept(experiment, run)
         if not run.spec.has_model:
-            return Pace(start, 0.0, 0.0, 0.0, measuring, 0)
+            return Pace(start, 0.0, 0.0, 0.0, measuring, 0, features)
         weights = self.watch.once(run.spec.model_folder(1), lambda: _bytes(_fresh(run, CPU)))
         sampling = self.sampling(run)
         if run.spec.elsewhere:
-            return Pace(start, 0.0, 0.0, sampling.unit, measuring, weights)
+            return Pace(start, 0.0, 0.0, sampling.unit, measuring, weights, features)
         batch = training_batch(TrainSpec.of(run.spec, 0, 1))
         training = self.training(run, batch)
-        return Pace(start, training.around, training.unit * batch, sampling.unit, measuring, weights)
+        step = training.unit * batch
+        return Pace(start, training.around, step, sampling.unit, measuring, weights, features)
+
+    def kept(self, experiment: Experiment, run: Run) -> int:
+        """Bytes of the features of one generation."""
+        judge, measures = experiment.classifiers.get(run.dataset), experiment.resolved(run)
+        numbers = most_rows(measures, {"features", "probabilities"}) * (
+            judge.features + len(dataset(run.spec.dataset).classes) if judge else 0
+        )
+        for name, n in most_features(measures.items()).items():
+            numbers += n * (self.numbers(experiment, {"features": name}) or 0)
+        return numbers * FLOAT32
 
     def training(self, run: Run, batch: int) -> Line:
         """Seconds of a training on so many images."""
