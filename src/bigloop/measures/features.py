@@ -150,7 +150,7 @@ def extractor_of(spec: FeaturesSpec, classifiers: Mapping[str, Path], device: to
     kind = FEATURES[spec.kind]
     options = parse(kind.Options, spec.options, spec.kind)
     path = kind.weights(options)
-    if spec.weights and spec.weights != file_checksum(path):
+    if spec.weights and path and spec.weights != file_checksum(path):
         raise ArtifactError(
             f"{path}: is not the file of weights that it was when this was planned; run snakemake again"
         )
@@ -161,6 +161,6 @@ def extractor_of(spec: FeaturesSpec, classifiers: Mapping[str, Path], device: to
 
     def identity() -> str:
         words = {"options": spec.options | {"weights": ""}, "revision": spec.revision}
-        return digest(words | {"file": spec.weights or file_checksum(path)}, digits=64)
+        return digest(words | {"file": spec.weights or (file_checksum(path) if path else None)}, digits=64)
 
     return Extractor(spec.name, device, kind.batch, cache(identity), look)

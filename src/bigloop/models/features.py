@@ -47,15 +47,15 @@ class Features(Protocol):
     revision: int
     batch: int
 
-    def weights(self, options: Any) -> Path:
-        """The file of the network's weights: the one that the options name, or else a download.
+    def weights(self, options: Any) -> Path | None:
+        """The file of the network's weights: the one that the options name, or else a download; None where it has none.
 
-        Raises ArtifactError where there is none.
+        Raises ArtifactError where there is no such file.
         """
         ...
 
-    def network(self, options: Any, weights: Path, device: Any) -> Network:
-        """The network, which takes up to `batch` images at a time.
+    def network(self, options: Any, weights: Any, device: Any) -> Network:
+        """The network with weights from this file, which takes up to `batch` images at a time.
 
         Raises ArtifactError where the file does not hold its weights.
         """
