@@ -302,6 +302,34 @@ def test_a_damaged_file_is_computed_anew_and_replaced(damage: str, side: str, pl
     assert path.read_bytes() == content
 
 
+def test_a_job_that_was_stopped_goes_on_where_its_features_were_saved(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigloop.measures.features.SAY_SECONDS", -1.0)
+    network = Thumbs.network
+
+    def stopped(self: Thumbs, *given: Any) -> Network:
+        look = network(self, *given)
+
+        def features(images: np.ndarray) -> np.ndarray:
+            if len(self.seen) == 3:
+                raise KeyboardInterrupt
+            return look(images)
+
+        return features
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thumbs, "network", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            place.measured({"fid": {"n": 100}})
+    assert place.count() == 3 * BATCH
+    found = values(place.measured({"fid": {"n": 100}}))
+    assert place.count() == (100 - 3 * BATCH) + 112
+    assert f"features {place.spec().name}: 64 of 100 images" in place.lines
+    real = real_side(None, place.data, 112, CPU, floor=False).images
+    assert found["fid"] == frechet_distance(place.features(place.images), place.features(real)[:100])
+
+
 @pytest.mark.parametrize("change", ["samples", "weights", "data"])
 def test_features_of_other_images_or_weights_are_not_taken(change: str, place: Place) -> None:
     before = values(place.measured({"fid": {"n": 48}}))

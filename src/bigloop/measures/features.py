@@ -10,7 +10,7 @@ A batch has the same rows in it whatever n is, so that a value depends on no ear
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,9 @@ from bigloop.spec.options import digest, parse
 from bigloop.spec.registry import declared
 
 OWN = "classifier"  # the name of the features of the data's own classifier
-SAY_SECONDS = 30.0  # between two lines about the features that are being computed
+SAY_SECONDS = (
+    30.0  # between two lines about features that take long, and between two times that they are saved
+)
 
 Arrays = dict[str, np.ndarray]  # by name, each with a row an image
 
@@ -79,15 +81,20 @@ class Rows:
         return {name: array[:n] for name, array in known.items()}
 
     def _seen(self, extractor: Extractor, known: Arrays, there: int, n: int) -> Arrays:
+        """What an extractor says of the first n images, whole batches of them; of `there` images it is known."""
         whole = there - there % extractor.batch
         end = min(self.total, -(-n // extractor.batch) * extractor.batch)
         look, parts, said = extractor.look(), [{k: v[:whole] for k, v in known.items()}], time.monotonic()
         for start in range(whole, end, extractor.batch):
             parts.append(look(self.take(start, min(start + extractor.batch, end))))
-            if time.monotonic() - said > SAY_SECONDS:
-                self.report(f"features {extractor.name}: {start + extractor.batch:,} of {end:,} images")
+            if time.monotonic() - said > SAY_SECONDS:  # a job that is stopped has this much, too
+                done = start + extractor.batch
+                self._keep(extractor, _joined(parts))
+                self.report(f"features {extractor.name}: {done:,} of {end:,} images")
                 said = time.monotonic()
-        seen = {name: np.concatenate([part[name] for part in parts if part]) for name in parts[-1]}
+        return self._keep(extractor, _joined(parts))
+
+    def _keep(self, extractor: Extractor, seen: Arrays) -> Arrays:
         if self.place is not None:
             try:
                 write_tensors(self._path(extractor), seen, self._words(extractor))
@@ -122,6 +129,10 @@ class Rows:
             "device": extractor.device.type,
             "bigloop": __version__,
         }
+
+
+def _joined(parts: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts if part]) for name in parts[-1]}
 
 
 def of_classifier(folder: Path, device: torch.device, name: str = OWN) -> Extractor:
