@@ -217,7 +217,7 @@ def measure(options: argparse.Namespace) -> None:
     from bigloop.ops.survey import dataset_named
 
     judge, model, first = map(folder_of, (options.classifier, options.model, options.first))
-    real, judges = (judge, options.data), {path.parent.name: path.parent for path in options.judges}
+    real, judges = (judge, options.data), images.by_name(options.judges)
     if options.density:
         records = points.measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:

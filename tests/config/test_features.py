@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,28 @@ def test_a_dataset_that_no_run_learns_is_checked_too(horses: Config) -> None:
     horses["datasets"]["small"]["features"] = {"classifier": "cifar10"}
     with pytest.raises(
         SpecError, match=r"^datasets\.small\.features\.classifier: .* takes 3×32×32 images, those"
+    ):
+        planned(horses)
+
+
+def test_two_names_for_one_run_cannot_have_different_features(horses: Config) -> None:
+    horses["datasets"]["same"] = horses["datasets"]["horses"] | {"features": "inception"}
+    add_run(horses, "same")
+    words = r"^datasets\.same\.features: run same is the same as run horses on horses, whose images [^\n]*$"
+    with pytest.raises(SpecError, match=words):
+        planned(horses)
+    horses["measures"]["fid"]["features"] = "inception"  # then both are measured alike
+    assert len({run.spec.folder for run in planned(horses).trained}) == 1
+
+
+def test_a_source_cannot_have_an_option_that_every_dataset_has(
+    horses: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = declared("sources")["cifar10"]
+    with_option = dataclasses.replace(about, options={**about.options, "features": about.options["grey"]})
+    monkeypatch.setitem(declared("sources"), "cifar10", with_option)
+    with pytest.raises(
+        SpecError, match=r"^datasets\.horses: cifar10 has an option 'features', a key that every"
     ):
         planned(horses)
 

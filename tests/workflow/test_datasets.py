@@ -207,7 +207,12 @@ def test_images_from_elsewhere_are_measured_against_a_dataset_of_the_config(
     rng = np.random.default_rng(1)
     np.save("mine.npy", rng.random((40, 1, 12, 12)))
     np.save("coloured.npy", rng.random((40, 16, 16, 3)))
-    for samples, name, measured in (("mine.npy", "plain", False), ("coloured.npy", "squares", True)):
+    for samples, name, measured in (
+        ("mine.npy", "plain", False),
+        ("coloured.npy", "squares", True),
+        ("coloured.npy", "noise", True),
+        ("coloured.npy", "reds", True),
+    ):
         call = [
             "measure",
             "--samples",

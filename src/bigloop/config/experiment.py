@@ -152,6 +152,10 @@ class Experiment:
         kinds, specs = declared("features"), (self._features(measures) or {}).values()
         return [str(spec.options[spec.kind]) for spec in specs if kinds[spec.kind].trained_here]
 
+    def _on(self, run: Run) -> dict[str, Scalar]:
+        """By measure, the features that a run's images are compared on, where they are not their classifier's."""
+        return {n: options["features"] for n, options in self.resolved(run).items() if "features" in options}
+
     def _features(self, measures: Iterable[Mapping[str, Scalar]]) -> dict[str, FeaturesSpec] | None:
         """What the features are that these measures name; None where they name none."""
         names = {options.get("features") for options in measures}
@@ -239,6 +243,14 @@ class Experiment:
         return judge.folder if judge else None
 
     def _check(self) -> None:
+        told: dict[str, Run] = {}
+        for run in self.trained:
+            same = told.setdefault(run.spec.folder, run)
+            if run.dataset != same.dataset and self._on(run) != self._on(same):
+                raise SpecError(
+                    f"datasets.{run.dataset}.features: run {run.name} is the same as run {same.name} on "
+                    f"{same.dataset}, whose images are compared on other features; give both the same"
+                )
         for run in self.runs.values():
             for name, options in self.resolved(run).items():
                 if declared("measures")[name].has_rows:

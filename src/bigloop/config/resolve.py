@@ -115,6 +115,10 @@ def _images(name: str, given: Mapping[Any, Any], root: Path | None) -> Images:
     of = _kind(given, "source", where)
     _registered("sources", of, f"{where}.source", f"{where}.source")
     beside = {key_of(f) for f, _ in typed_fields(DatasetEntry)}
+    if taken := beside & declared("sources")[of].options.keys():
+        raise SpecError(
+            f"{where}: {of} has an option {min(taken)!r}, a key that every dataset has; rename it"
+        )
     parse(DatasetEntry, {key: given[key] for key in given if key in beside}, where)
     return images_of(name, of, {key: given[key] for key in given if key not in {"source", *beside}}, root)
 

@@ -12,7 +12,7 @@ classifier or the data.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,14 @@ import numpy as np
 import torch
 
 from bigloop import __version__
-from bigloop.artifacts import FEATURES_FILE, ArtifactError, read_json, read_table, read_tensors
+from bigloop.artifacts import (
+    FEATURES_FILE,
+    ArtifactError,
+    folder_of,
+    read_json,
+    read_table,
+    read_tensors,
+)
 from bigloop.data import dataset, load, load_verified
 from bigloop.data.files import read_images
 from bigloop.generation.sample import read_samples, recall_samples
@@ -169,7 +176,7 @@ def measure_file(
     data = data or Path("results/data") / data_folder(data_spec)
     if about.labelled:
         classifier = classifier or find_classifier(data_spec)
-    trained = {path.name: path for path in Path("results/classifier").glob("*") if path.is_dir()}
+    trained = by_name(Path("results/classifier").glob("*"))
     extractors = extractors_of({features.name: features} if features else None, trained)
     judge = classifier if about.labelled else None
     return measure_images(images, measures, judge, data, report=report, extractors=extractors)
@@ -222,6 +229,12 @@ def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, 
     current, origin = (load_model(folder, device) for folder in (model, first))
     spec = parse(TrainSpec, origin[1]["spec"], f"{first / 'model.json'}: spec")
     return parameters(current[0]), parameters(origin[0]), parameters(fresh_model(spec, device))
+
+
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The folders of these files, or these folders, by their names."""
+    folders = (folder for file in files if (folder := folder_of([file])))
+    return {folder.name: folder for folder in folders}
 
 
 def extractors_of(
