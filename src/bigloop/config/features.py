@@ -1,7 +1,9 @@
 """What a config says that images are compared on, of a dataset or of a measure: parsed, and followed to its files.
 
-asked("inception", "datasets.faces.features")                 # Asked("inception", {"inception": 2048, …}, …)
-asked({"classifier": "cifar10"}, "measures.fid.features")
+    compared = Compared.of(config, datasets, root)
+    compared.on("fid", datasets["horses"])      # "classifier-cifar10-9f8e7d6c"
+
+Raises SpecError, in one line, for whatever a key `features` cannot be. Imports no torch.
 """
 
 from __future__ import annotations

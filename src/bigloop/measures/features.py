@@ -29,9 +29,7 @@ from bigloop.spec.options import digest, parse
 from bigloop.spec.registry import declared
 
 OWN = "classifier"  # the name of the features of the data's own classifier
-SAY_SECONDS = (
-    30.0  # between two lines about features that take long, and between two times that they are saved
-)
+SAY_SECONDS = 30.0  # of features that take long: between two lines, and two times that they are saved
 
 Arrays = dict[str, np.ndarray]  # by name, each with a row an image
 
@@ -168,7 +166,7 @@ def extractor_of(spec: FeaturesSpec, classifiers: Mapping[str, Path], device: to
 
     def look() -> Callable[[np.ndarray], Arrays]:
         network = kind.network(options, path, device)
-        return lambda images: {"features": network(images)}
+        return lambda images: {"features": np.asarray(network(images), np.float32)}
 
     def identity() -> str:
         words = {"options": spec.options | {"weights": ""}, "revision": spec.revision}
