@@ -17,13 +17,22 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json, write_table, write_tensors
+from bigloop.artifacts import (
+    ArtifactError,
+    file_checksum,
+    read_json,
+    read_tensors,
+    write_json,
+    write_table,
+    write_tensors,
+)
 from bigloop.data import load
 from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.store import load_model, new_model, parameters
 from bigloop.generation.train import train
 from bigloop.measures.classify import load_classifier
 from bigloop.measures.critics import critics, load_critic
+from bigloop.measures.features import extractor_of
 from bigloop.measures.images import (
     critic_on_test,
     measure,
@@ -41,7 +50,7 @@ from bigloop.models.classifier import Judgement, pixels
 from bigloop.models.features import Network
 from bigloop.models.inception import Inception
 from bigloop.runtime.progress import Progress
-from bigloop.spec.jobs import CriticsSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import CriticsSpec, FeaturesSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, digest
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
 
@@ -650,6 +659,11 @@ def test_fid_on_inception_features_runs_with_weights_from_a_file(
     assert record["value"] > 1e-6  # features of about 0.1 in float32: rounding is far below
     assert (record["measure"], record["n"], record["features"]) == ("fid_inception", 6, "inception-64")
     assert math.isfinite(record["value"])
+    spec = FeaturesSpec("inception", 1, {"inception": 64, "weights": str(weights)}, file_checksum(weights))
+    same: dict[str, dict[str, Any]] = {"fid": {"n": 6, "features": spec.name}}
+    extractors = {spec.name: extractor_of(spec, {}, CPU)}
+    found = measure_images(pixels(images).numpy(), same, None, small_mnist, extractors=extractors)
+    assert by_name(found)["fid"] == record["value"]
 
 
 def test_images_of_a_conditional_family_are_held_against_the_class_asked_for(

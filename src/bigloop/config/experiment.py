@@ -18,7 +18,7 @@ from bigloop.config.checks import check_images, check_rows, default_n, measurabl
 from bigloop.config.datasets import Images
 from bigloop.config.declared import Config, Critics, Storage, check_names
 from bigloop.config.features import OWN, Compared
-from bigloop.config.resolve import datasets_of, figure_of, measure_of, runs_of
+from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
 from bigloop.spec.jobs import (
     ClassifierSpec,
@@ -60,8 +60,7 @@ class Experiment:
         given = parse(Config, config, "")
         plugins = load_plugins(given.plugins)
         check_names(given)
-        known, root = datasets_of(given)
-        compared, runs = Compared.of(given, known, root), runs_of(given, known, root)
+        runs, known, root = runs_of(given)
         figures = {
             name: figure_of(name, entry) for name, entry in given.figures.items() if entry is not False
         }
@@ -69,11 +68,8 @@ class Experiment:
         measures = {
             name: measure_of(name, entry) for name, entry in given.measures.items() if entry is not False
         }
-        for measure, images in product(compared.measures, used.values()):
-            compared.check(compared.measures[measure], images)
-        on_features = [name for name in measures if declared("measures")[name].on_features]
-        needed = {compared.on(name, images) for name, images in product(on_features, used.values())}
-        lenders = {name: images for name, images in compared.lenders(needed).items() if name not in used}
+        compared = Compared.of(given, known, root)
+        lenders = compared.lenders(measures, used)
         experiment = cls(
             name=given.experiment,
             plugins=plugins,
@@ -88,10 +84,7 @@ class Experiment:
             },
             compared=compared,
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
-            measures={
-                name: {k: v for k, v in options.items() if k != "features" or name not in on_features}
-                for name, options in measures.items()
-            },
+            measures=measures,
             critics_n=(given.critics or Critics()).n,
             figures={name: options for name, (_, options) in figures.items()},
             kinds={name: kind for name, (kind, _) in figures.items()},

@@ -8,9 +8,10 @@ Raises SpecError, in one line, for whatever a key `features` cannot be. Imports 
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,17 @@ class Compared:
         """All features that are asked for, by name, but those of the classifier of the data themselves."""
         return {spec.name: spec for spec in map(self._spec, self._others)}
 
-    def lenders(self, names: Container[str]) -> dict[str, Images]:
-        """The datasets whose classifiers give the features of these names."""
+    def lenders(self, measures: Iterable[str], used: Mapping[str, Images]) -> dict[str, Images]:
+        """The datasets beside those `used` whose classifiers judge these in one of the measures.
+
+        Raises SpecError where one is to judge images that it cannot.
+        """
+        for one, images in product(self.measures.values(), used.values()):
+            self.check(one, images)
+        on_features = [name for name in measures if declared("measures")[name].on_features]
+        names = {self.on(name, images) for name, images in product(on_features, used.values())}
         lending = (one for one in self._others if one.lender and self._names[one.where] in names)
-        return {one.lender: self._lender(one) for one in lending}
+        return {one.lender: self._lender(one) for one in lending if one.lender not in used}
 
     def check(self, given: Asked, judged: Images) -> None:
         """Raise SpecError where another dataset's classifier is asked for that cannot judge these images."""

@@ -34,17 +34,14 @@ MOST_JOBS = (
 )
 
 
-def datasets_of(config: Config) -> tuple[dict[str, Images], Path | None]:
-    """The datasets that a config describes, by name, and the folder of published files."""
-    root = root_of(config.data.root, "data") if config.data else None
-    return {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}, root
-
-
-def runs_of(config: Config, images: Mapping[str, Images], root: Path | None) -> dict[str, Run]:
-    """The runs that an experiment consists of, by name, on these datasets and others; root: of published files."""
+def runs_of(config: Config) -> tuple[dict[str, Run], dict[str, Images], Path | None]:
+    """The runs that an experiment consists of, and the datasets that its config describes, by name; and where published
+    files lie."""
     models = _each(config.models, _model)
     loop_specs = _each(config.loops, lambda name, given: loop_of(given, f"loops.{name}"))
     densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
+    root = root_of(config.data.root, "data") if config.data else None
+    images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
     runs: dict[str, Run] = {}
     sizes: dict[str, int] = {}  # of files from elsewhere: runs may share them
     for swept, given in chosen(config).items():
@@ -58,7 +55,7 @@ def runs_of(config: Config, images: Mapping[str, Images], root: Path | None) -> 
             known = loop_specs if point.loop is None else {str(entry.loop): point.loop}
             runs[point.name] = _run(point, models, known, densities, images, root, sizes)
     _check_size(runs)
-    return runs
+    return runs, images, root
 
 
 def _each(section: Mapping[Any, Any] | None, resolved: Callable[[Any, Any], T]) -> dict[Any, T] | None:
@@ -67,10 +64,11 @@ def _each(section: Mapping[Any, Any] | None, resolved: Callable[[Any, Any], T]) 
 
 
 def measure_of(name: Any, given: Any) -> dict[str, Scalar]:
-    """The options of a measure, as far as they are known before the runs are."""
+    """The options of a measure, as far as they are known before the runs are; what it compares images on is not."""
     if name not in declared("measures"):
         raise SpecError(f"measures.{named(name)}: unknown key (known: {', '.join(declared('measures'))})")
-    return to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
+    options = to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
+    return {k: v for k, v in options.items() if k != "features" or not declared("measures")[name].on_features}
 
 
 def figure_of(name: Any, given: Any) -> tuple[str, Any]:
