@@ -251,11 +251,12 @@ def test_what_cannot_be_is_one_line_that_names_the_key(name: str, place: str, ho
 
 
 def test_data_without_classes_have_no_classifier_of_their_own(horses: Config) -> None:
-    horses["datasets"]["horses"]["features"] = "classifier"
-    with pytest.raises(
-        SpecError, match=r"^datasets\.horses\.features: horses has fewer than two classes, and so no "
-    ):
-        planned(horses)
+    for own in ("classifier", {"classifier": "horses"}):
+        horses["datasets"]["horses"]["features"] = own
+        with pytest.raises(
+            SpecError, match=r"^datasets\.horses\.features: horses has fewer than two classes, and"
+        ):
+            planned(horses)
     del horses["datasets"]["horses"]["features"]
     words = r"^measures\.fid: needs two classes or more, and horses have fewer; leave it out, or give other `features`$"
     with pytest.raises(SpecError, match=words):

@@ -103,7 +103,7 @@ class Compared:
         )
         for name, one in compared.datasets.items():
             compared.check(one, known[name])
-            if one.own and not known[name].about.labelled:
+            if compared._own(one, known[name]) and not known[name].about.labelled:
                 raise SpecError(
                     f"{one.where}: {name} has fewer than two classes, and so no classifier of its own; "
                     "write {classifier: DATASET} for another's"
