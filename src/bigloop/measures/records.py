@@ -64,7 +64,7 @@ class Side:
     """One side of a comparison, in every view that a measure may ask for.
 
     judgement: by the data's own classifier. rows: the images again, for features of other kinds, with the place where
-    these are kept. most: by name of such features, the most rows that are asked for.
+    these are kept. most: by name of such features, the most rows that are asked for. seen: those that were asked for.
     """
 
     images: np.ndarray
@@ -75,6 +75,7 @@ class Side:
     rows: Rows | None = None
     extractors: Mapping[str, Extractor] = field(default_factory=dict)
     most: Mapping[str, int] = field(default_factory=dict)
+    seen: dict[str, np.ndarray] = field(default_factory=dict)
 
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         """The first `rows` rows, or all, as a measure wants to see them."""
@@ -97,8 +98,10 @@ class Side:
 
     def _features(self, extractor: Extractor, rows: int | None) -> np.ndarray:
         images = self.rows or Rows.of(self.images, None, {}, quiet)
-        wanted = len(self.images) if rows is None else rows
-        return images.seen_by(extractor, max(wanted, self.most.get(extractor.name, 0)))["features"][:rows]
+        wanted = min(images.total, max(rows or len(self.images), self.most.get(extractor.name, 0)))
+        if len(self.seen.get(extractor.name, ())) < wanted:
+            self.seen[extractor.name] = images.seen_by(extractor, wanted)["features"]
+        return self.seen[extractor.name][:rows]
 
     def _adapted(self, rows: int | None) -> np.ndarray:
         def probabilities() -> np.ndarray:
