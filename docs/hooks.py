@@ -20,6 +20,7 @@ from bigloop.analysis.claims.evidence import NOT_TESTED
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "bigloop"
+FEATURES = "#/$defs/features"  # described once
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -100,7 +101,17 @@ def config_page(schema: dict[str, Any]) -> str:
         need = " *Required.*" if key in required else ""
         page += [f"\n## `{key}` {{ #{key} }}\n", f"{_sentence(_resolve(part, schema))}{need}\n"]
         page += _sections(part, key, schema)
-    return "\n".join(page)
+    return "\n".join([*page, *_features(schema)])
+
+
+def _features(schema: dict[str, Any]) -> Iterator[str]:
+    """What may stand at a key `features`: in one place, for datasets and measures have it alike."""
+    yield "\n## What `features` may be { #features }\n"
+    yield "A kind's name, or a mapping with the key of that name, what is chosen of it, and its other options.\n"
+    for kind in _choices(schema["$defs"]["features"]):
+        if needed := kind.get("required"):
+            yield f"\n### `features: {needed[0]}`\n\n{_sentence(kind)}\n"
+            yield from _table([row for k, p in kind["properties"].items() for row in _rows(p, k, schema)])
 
 
 def _sections(part: dict[str, Any], path: str, schema: dict[str, Any]) -> Iterator[str]:
@@ -139,6 +150,9 @@ def _rows(
     part: dict[str, Any], path: str, schema: dict[str, Any], required: bool = False
 ) -> Iterator[tuple[str, str, str, str]]:
     """The key itself, then all keys within it: key, type, default, meaning."""
+    if part.get("$ref") == FEATURES:
+        yield path, "[features](#features)", "", _sentence(part)
+        return
     part = _resolve(part, schema)
     default = (
         "*required*"

@@ -80,6 +80,7 @@ SAVE_EVERY = option(
     "--save-every", "seconds between checkpoints", type=float, default=SAVE_SECONDS, metavar="SECONDS"
 )
 KEEP_SAMPLES = option("--keep-samples", "of every K-th generation", type=int, default=1, metavar="K")
+BLACK_WHITE = {"type": float, "nargs": 2, "default": (0.0, 1.0), "metavar": ("LOW", "HIGH")}
 DATA, OUT = path("data", "folder of the stored dataset"), path("out", "folder to write to")
 HOME = path("home", "folder of the experiment")
 
@@ -197,6 +198,7 @@ def simulate(options: argparse.Namespace) -> None:
     files("first", "the model of generation 1, likewise"),
     path("data", "folder of the stored dataset (default: under results/data)", False),
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
+    files("judges", "likewise, of the classifiers of other datasets"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
     option("--dataset", "for images from elsewhere: the real data, a source or one of the config's"),
@@ -204,10 +206,7 @@ def simulate(options: argparse.Namespace) -> None:
     option(
         "--range",
         "for images from elsewhere: pixel values of black and white; uint8 is always 0 255 (default: 0 1)",
-        type=float,
-        nargs=2,
-        default=(0.0, 1.0),
-        metavar=("LOW", "HIGH"),
+        **BLACK_WHITE,
     ),
     option("--n", "for images from elsewhere: rows on each side, for every measure", type=int),
     needs=("bigloop.measures.images", "ot"),
@@ -218,19 +217,20 @@ def measure(options: argparse.Namespace) -> None:
     from bigloop.ops.survey import dataset_named
 
     judge, model, first = map(folder_of, (options.classifier, options.model, options.first))
-    real = judge, options.data
+    real, judges = (judge, options.data), images.by_name(options.judges)
     if options.density:
         records = points.measure_density(_spec(jobs.DensityFloorSpec, options))
     elif options.floor:
-        records = images.measure_real(_spec(jobs.FloorSpec, options, "data"), *real, options.report)
+        records = images.measure_real(_spec(jobs.FloorSpec, options, "data"), *real, options.report, judges)
     elif options.spec:
         spec = _spec(jobs.MeasureSpec, options, "samples", "data")
-        records = images.measure(spec, options.samples, model, *real, options.report, first)
+        records = images.measure(spec, options.samples, model, *real, options.report, first, judges)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: expected --samples FILE and --dataset NAME (or --spec, from the workflow)")
     else:
-        given = options.samples, dataset_named(options.dataset, options.configfile), options.range
-        records = images.measure_file(*given, *real, options.n, options.report)
+        data, features = dataset_named(options.dataset, options.configfile)
+        given = options.samples, data, options.range, *real, options.n
+        records = images.measure_file(*given, options.report, features)
     write_json(options.out, records)
     options.report(f"{len(records)} records written to {options.out}")
 

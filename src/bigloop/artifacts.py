@@ -36,6 +36,7 @@ class ArtifactError(RuntimeError):
 
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "rows.safetensors")  # of one generation
 OPTIMIZER_FILE = "optimizer.safetensors"  # beside them, where a loop continues
+FEATURES_FILE = "features"  # beginning of the names of side files with features of a generation's samples
 UNFINISHED = "unfinished.safetensors"  # the state of a simulation that was stopped
 TABLES = ("measures", "runs", "critics", "verdicts", "claims")  # of one experiment
 PREVIEW_ROWS = (

@@ -17,13 +17,22 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from bigloop.artifacts import ArtifactError, read_json, read_tensors, write_json, write_table, write_tensors
+from bigloop.artifacts import (
+    ArtifactError,
+    file_checksum,
+    read_json,
+    read_tensors,
+    write_json,
+    write_table,
+    write_tensors,
+)
 from bigloop.data import load
 from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.store import load_model, new_model, parameters
 from bigloop.generation.train import train
 from bigloop.measures.classify import load_classifier
 from bigloop.measures.critics import critics, load_critic
+from bigloop.measures.features import extractor_of
 from bigloop.measures.images import (
     critic_on_test,
     measure,
@@ -38,8 +47,10 @@ from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
 from bigloop.models import resolve
 from bigloop.models.classifier import Judgement, pixels
+from bigloop.models.features import Network
+from bigloop.models.inception import Inception
 from bigloop.runtime.progress import Progress
-from bigloop.spec.jobs import CriticsSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import CriticsSpec, FeaturesSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, digest
 from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
 
@@ -439,29 +450,30 @@ def test_inception_features_of_real_rows_are_computed_once_for_each_file_of_weig
 ) -> None:
     seen: list[bytes] = []
 
-    def features(images: np.ndarray, weights: str, device: torch.device) -> np.ndarray:
-        seen.append(images.tobytes())
-        return images.reshape(len(images), -1)[:, 300:310] + float(Path(weights).read_text())
+    def network(self: Inception, options: Any, weights: Path, device: torch.device) -> Network:
+        def features(images: np.ndarray) -> np.ndarray:
+            seen.append(images.tobytes())
+            return images.reshape(len(images), -1)[:, 300:310] + np.float32(weights.read_text())
 
-    monkeypatch.setattr("bigloop.measures.records.inception_features", features)
-    weights = tmp_path / "weights.pth"
-    options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 20, "weights": str(weights)}}
-    first, second = two_generations(small_mnist)
+        return features
+
+    monkeypatch.setattr(Inception, "network", network)
+    weights, data = tmp_path / "weights.pth", tmp_path / small_mnist.parent.name / small_mnist.name
+    shutil.copytree(
+        small_mnist, data, ignore=shutil.ignore_patterns("statistics")
+    )  # nothing is kept there yet
+    options: dict[str, dict[str, Any]] = {"fid_inception": {"n": 50, "weights": str(weights)}}
+    first, second = two_generations(data)
     weights.write_text("0")
-    real = pixels(real_side(own_classifier, small_mnist, 20, CPU, floor=False).images).numpy().tobytes()
-    found = [
-        measure_images(images, options, own_classifier, small_mnist) for images in (first, second, first)
-    ]
+    real = real_side(own_classifier, data, 50, CPU, floor=False).images.tobytes()
+    found = [measure_images(images, options, own_classifier, data) for images in (first, second, first)]
     assert found[0] == found[2] != found[1]
     assert (seen.count(real), len(seen)) == (1, 4)
     weights.write_text("1")
-    measure_images(second, options, own_classifier, small_mnist)
+    measure_images(second, options, own_classifier, data)
     assert seen.count(real) == 2
-    measure_real(
-        FloorSpec("mnist", {"fid_inception": (options["fid_inception"],)}, own_classifier.name),
-        own_classifier,
-        small_mnist,
-    )
+    spec = FloorSpec("mnist", {"fid_inception": (options["fid_inception"],)}, own_classifier.name)
+    measure_real(spec, own_classifier, data)
     assert (seen.count(real), len(seen)) == (2, 7)  # of the floor, the second subset alone
 
 
@@ -647,6 +659,11 @@ def test_fid_on_inception_features_runs_with_weights_from_a_file(
     assert record["value"] > 1e-6  # features of about 0.1 in float32: rounding is far below
     assert (record["measure"], record["n"], record["features"]) == ("fid_inception", 6, "inception-64")
     assert math.isfinite(record["value"])
+    spec = FeaturesSpec("inception", 1, {"inception": 64, "weights": str(weights)}, file_checksum(weights))
+    same: dict[str, dict[str, Any]] = {"fid": {"n": 6, "features": spec.name}}
+    extractors = {spec.name: extractor_of(spec, {}, CPU)}
+    found = measure_images(pixels(images).numpy(), same, None, small_mnist, extractors=extractors)
+    assert by_name(found)["fid"] == record["value"]
 
 
 def test_images_of_a_conditional_family_are_held_against_the_class_asked_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,10 @@ def test_the_value_is_that_of_the_first_test_rows(classifier: Path, small_mnist:
 
 
 def test_test_rows_are_judged_once(
-    classifier: Path, small_mnist: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Path, small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    own = tmp_path / classifier.parent.name / classifier.name
+    shutil.copytree(classifier, own, ignore=shutil.ignore_patterns("statistics"))
     judged: list[int] = []
     judge = Classifier.judge
 
@@ -126,6 +129,6 @@ def test_test_rows_are_judged_once(
 
     monkeypatch.setattr(Classifier, "judge", counted)
     images = load(small_mnist, "train")[0][:61]
-    for _ in range(2):
-        measure_images(images, {"fid": {"n": 61} | TEST}, classifier, small_mnist)
-    assert judged == [61, 61, 61]  # the generated images each time, and the test rows the first time
+    for n in (61, 61, 40, 61):
+        measure_images(images, {"fid": {"n": n} | TEST}, own, small_mnist)
+    assert sorted(judged) == [61, 61, 61, 61, 500]  # the generated images each time, and all test rows, once

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bigloop.artifacts import ArtifactError
-from bigloop.ops.disk import disk_use, in_use, remove, unreferenced
+from bigloop.ops.disk import disk_use, in_use, remove, unreferenced, use
 from bigloop.runtime.words import size
 
 RUN, OTHER = "vae-mnist-0123abcd", "vae-mnist-89abcdef"
@@ -53,6 +53,14 @@ def test_disk_use_is_that_of_the_files_and_not_of_what_links_lead_to(tmp_path: P
     (folder / "link").symlink_to(elsewhere)
     assert 1_024 < disk_use(folder) < 1_024 + 500  # the link itself has the length of its path
     assert disk_use(tmp_path / "missing") == 0
+
+
+def test_features_that_can_be_computed_again_are_counted_apart(tmp_path: Path) -> None:
+    for name, taken in (("samples", 500), ("features-inception-2048", 300), ("featureless", 20)):
+        path = tmp_path / "seed-0" / "gen-1" / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(taken))
+    assert use(tmp_path) == (820, 300)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,8 @@ def test_disk_is_counted_in_bytes_with_the_samples_that_are_kept(config, keep, k
     assert counted["samples"] == 2 * kept * 1_500 * row
     assert counted["previews"] == 6 * 1_000 * row
     assert counted["weights"] == 6 * 1_000
+    assert counted["features"] == 0
+    assert disk(Experiment.from_config(config), {"vae": 1_000}, {"vae": 70})["features"] == 2 * kept * 70
     assert counted["real data"] == 70_000 * (28 * 28 + 8)
 
 

@@ -222,3 +222,40 @@ def test_of_lineages_from_elsewhere_no_training_is_timed(
     # Of one generation each: its weights; 28 × 28 pixels of 2 bytes of 600 samples, which the preview holds, too.
     assert found.disk["samples"] == found.disk["previews"] == 2 * 600 * 28 * 28 * 2
     assert found.disk["weights"] > 0
+
+
+def test_networks_with_features_are_timed_once_for_all_measures_and_their_features_counted(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"weights")
+    network = {"torchvision": "squeezenet1_1", "weights": str(tmp_path / "weights.pth")}
+    config["runs"] = {"vae": config["runs"]["vae"] | {"seeds": [0]}}
+    config["figures"] = {"losses": None}
+    config["measures"] = {
+        "fid": {"n": 100, "features": network},
+        "precision": {"n": 300, "k": 3, "features": network},
+        "spacing": {"n": 50},
+    }
+    seen: list[int] = []
+    timing, experiment = impatient(), Experiment.from_config(config)
+    untrained = probes.FEATURES["torchvision"].untrained
+
+    def counted(self: Any, *given: Any) -> Callable[[np.ndarray], np.ndarray]:
+        look = untrained(*given)
+
+        def features(images: np.ndarray) -> np.ndarray:
+            seen.append(len(images))
+            return look(images)
+
+        return features
+
+    monkeypatch.setattr(type(probes.FEATURES["torchvision"]), "untrained", counted)
+    best, _ = timing.forecast(experiment)
+    looking = [work for work in timing.watch.probes.values() if "torchvision features" in work.words]
+    assert [work.size for work in looking] == [300]
+    looking[0].prepare(120)()
+    assert seen[-3:] == [50, 50, 20]
+    # 300 × 512 of the network, and of the classifier 50 × (84 features and 10 classes), 4 bytes each
+    judge = experiment.classifiers["mnist"]
+    assert best.disk["features"] == 3 * 4 * (300 * 512 + 50 * (judge.features + 10))
+    assert math.isfinite(best.other)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.models import squeezenet1_1
 
-from bigloop.artifacts import read_json, read_table, read_tensors
+from bigloop.artifacts import file_checksum, read_json, read_table, read_tensors
 
 from .conftest import Workplace
 
@@ -20,6 +23,8 @@ experiment: pictures
 datasets:
   squares: {source: images, root: squares, labels: folders}
   plain: {source: images, root: plain, grey: true, size: 12}
+  noise: {source: images, root: plain, size: 16, features: {torchvision: squeezenet1_1, weights: network.pth}}
+  reds: {source: images, root: squares, labels: folders, classes: [red], features: {classifier: squares}}
 classifier: {width: 2, epochs: 4, batch_size: 32}
 models:
   vae: {family: vae, hidden: 16, latent: 4}
@@ -32,6 +37,11 @@ loops:
     real: {}
     synthetic: {n: 60}
     budget: {initial: {images: 640}, retrain: {images: 640}}
+  few:
+    initial: {n: 30}
+    samples: 32
+    synthetic: {n: 30}
+    budget: {initial: {images: 640}, retrain: {images: 640}}
   exact:
     initial: {n: 60}
     samples: 64
@@ -43,11 +53,13 @@ runs:
   squares: {dataset: squares, model: vae, loop: synthetic, generations: 2}
   judged: {dataset: squares, model: wgan, loop: exact, generations: 2}
   plain: {dataset: plain, model: ddpm, loop: synthetic, generations: 2}
+  noise: {dataset: noise, model: vae, loop: few, generations: 2}
+  reds: {dataset: reds, model: vae, loop: few, generations: 2}
 measures:
-  wasserstein1: {n: 20}
-  fid: {n: 30}
+  wasserstein1: {n: 18}
+  fid: {n: 18}
   classes: {n: 30}
-  pixels: {n: 30}
+  pixels: {n: 18}
 figures:
   samples:
   class_frequencies:
@@ -70,6 +82,8 @@ def draw_pictures(directory: Path) -> None:
             top, left = rng.integers(0, 8, 2)
             picture[top : top + 8, left : left + 8, channel] = rng.integers(150, 256)
             Image.fromarray(picture).save(directory / "squares" / name / f"{number}.png")
+    torch.manual_seed(0)
+    torch.save(squeezenet1_1(weights=None).state_dict(), directory / "network.pth")
     (directory / "plain").mkdir()
     for number in range(80):
         size = rng.integers(12, 20, 2)
@@ -100,6 +114,48 @@ def test_pictures_with_and_without_classes_run_through_everything_that_they_can(
     floors = table[table["run"] == "real"].groupby("dataset")["measure"].unique()
     assert set(floors["plain"]) == {"wasserstein1", "negative_share", "pixel_intensity"}
     assert [folder.split("-")[0] for folder in pictures.folders("classifier")] == ["images"]  # one, not two
+
+
+def test_pictures_without_classes_are_compared_on_the_features_that_their_dataset_names(
+    pictures: Workplace,
+) -> None:
+    table = read_table(pictures.directory / "results" / "pictures" / "tables" / "measures.csv")
+    fid = table[table["measure"].isin(["fid", "fid_relative"])]
+    runs = fid[fid["generation"].notna()].groupby("run")["features"].unique().map(list)
+    floors = fid[fid["run"] == "real"].groupby("dataset")["features"].unique().map(list)
+    weights = file_checksum(pictures.directory / "network.pth")[:8]
+    (judge,) = pictures.folders("classifier")
+    assert runs["noise"] == floors["noise"] == [f"torchvision-squeezenet1_1-{weights}"]
+    assert runs["reds"] == floors["reds"] == [f"classifier-{judge}"]
+    assert runs["squares"] == floors["squares"] == ["classifier"]
+    assert len(fid[fid["run"] == "noise"]) == 2 * 2
+    kept = pictures.generation("noise", 2) / f"features-torchvision-squeezenet1_1-{weights}.safetensors"
+    assert read_tensors(kept)[0]["features"].shape == (32, 512)
+
+
+def test_other_weights_measure_again_and_train_nothing(pictures: Workplace) -> None:
+    place = Workplace(pictures.directory, pictures.directory / "config.yaml")
+    path = pictures.directory / "network.pth"
+    sound = path.read_bytes()
+    path.write_bytes(sound + b" ")
+    try:
+        planned = Counter(job.rule for job in place.plan("tables"))
+    finally:
+        path.write_bytes(sound)
+    assert planned == {"measure": 2, "measure_real": 1, "collect": 1}
+    assert place.plan("tables") == []
+
+
+def test_a_dataset_that_only_lends_its_classifier_is_fetched_and_classified(pictures: Workplace) -> None:
+    place = Workplace(pictures.directory, pictures.directory / "config.yaml")
+    place.config["experiment"] = "reds"
+    place.config["runs"] = {"reds": place.config["runs"]["reds"]}
+    del place.config["measures"]["classes"]
+    place.config["figures"] = {}
+    assert {job.rule for job in place.plan("tables")} == {"measure_real", "collect"}
+    place.config["classifier"]["width"] = 3
+    planned = Counter(job.rule for job in place.plan("tables"))
+    assert planned == {"classify": 1, "measure": 2, "measure_real": 1, "collect": 1}
 
 
 def test_tables_name_the_classes_of_each_dataset(pictures: Workplace) -> None:
@@ -151,7 +207,12 @@ def test_images_from_elsewhere_are_measured_against_a_dataset_of_the_config(
     rng = np.random.default_rng(1)
     np.save("mine.npy", rng.random((40, 1, 12, 12)))
     np.save("coloured.npy", rng.random((40, 16, 16, 3)))
-    for samples, name, measured in (("mine.npy", "plain", False), ("coloured.npy", "squares", True)):
+    for samples, name, measured in (
+        ("mine.npy", "plain", False),
+        ("coloured.npy", "squares", True),
+        ("coloured.npy", "noise", True),
+        ("coloured.npy", "reds", True),
+    ):
         call = [
             "measure",
             "--samples",

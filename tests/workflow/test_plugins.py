@@ -1,4 +1,5 @@
-"""A family, a source, a density, a measure, a figure, a claim and a loop rule are one file and one line each."""
+"""A family, a source, a density, a measure, a kind of features, a figure, a claim and a loop rule are one file and one
+line each."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -38,7 +40,11 @@ runs:
   thinned: {dataset: few, model: pixelwise, loop: thinned, generations: 2}
   slope: {dataset: slope, model: gaussian, loop: plain, generations: 3, seeds: 2}
   slope-thinned: {dataset: slope, model: gaussian, loop: thinned, generations: 3, seeds: 2}
-measures: {brightness: {n: 50}, wasserstein1: {n: 50}, moments: }
+measures:
+  brightness: {n: 50}
+  wasserstein1: {n: 50}
+  fid: {n: 50, features: {column_means: 3}}
+  moments:
 figures:
   brightness_bars: {colour: red}
   again: {figure: brightness_bars}
@@ -81,6 +87,21 @@ def test_a_measure_of_ones_own_is_taken_of_images_and_points_and_of_real_ones(pl
     images = measured[measured["run"].isin(["plain", "thinned"])]["value"]
     assert images.between(0.4, 0.6).all()
     assert measured[measured["run"] == "slope"]["value"].between(0.45, 0.9).all()
+
+
+def test_features_of_ones_own_are_what_images_are_compared_on(place: Workplace) -> None:
+    measured = table(place, "measures").query("measure == 'fid'")
+    on = measured.groupby(["run", "dataset"], dropna=False)["features"].unique().map(list)
+    assert on["plain", "few"] == on["thinned", "few"] == on["real", "few"] == ["column_means-3"]
+    kept, _ = read_tensors(place.generation("plain", 2) / "features-column_means-3.safetensors")
+    images, _ = read_tensors(place.generation("plain", 2) / "samples.safetensors")
+    taken = images["images"][:64, 0, :, ::3].astype(np.float32)
+    np.testing.assert_allclose(kept["features"], taken.mean(axis=1) / scale(taken), rtol=1e-5)
+
+
+def scale(images: np.ndarray) -> float:
+    """What white is: samples are handed over as bytes."""
+    return 255.0 if images.max() > 1 else 1.0
 
 
 def test_a_figure_of_ones_own_is_drawn_with_its_options_and_captioned(place: Workplace) -> None:

@@ -90,3 +90,13 @@ def test_the_estimate_of_the_disk_is_what_it_takes(workplace, checkout, monkeypa
     estimated = sum(disk(experiment, weights).values())
     taken = survey(experiment, workplace.directory / "results").disk
     assert estimated == pytest.approx(taken, rel=0.05)  # figures, tables and logs are not counted
+
+
+def test_features_that_are_kept_beside_samples_are_counted(workplace, status):
+    results = workplace.directory / "results"
+    experiment = load(workplace.directory / "config-of-this-test.yaml")
+    kept = [path.stat().st_size for path in results.rglob("features-*.safetensors")]
+    assert survey(experiment, results).features == sum(kept)
+    assert len(kept) == sum(run.generations * len(run.seeds) for run in experiment.runs.values())
+    (line,) = [line for line in status().splitlines() if line.startswith("features")]
+    assert line.endswith("deleted with the samples")

@@ -29,7 +29,7 @@ BLOCK = "results/runs/{folder}/{block}"
 # A folder stands for one science, whatever its runs are called; a first generation may belong to many runs.
 by_folder = {run.spec.folder: run for run in experiment.trained}
 by_first_folder = {run.spec.model_folder(1): run for run in experiment.trained}
-by_data = {images.folder: images for images in experiment.images.values()}
+by_data = {images.folder: images for images in experiment.datasets.values()}
 judges = {spec.folder: spec for spec in experiment.classifiers.values()}
 imported = {folder: run for folder, run in by_first_folder.items() if run.file(run.seeds[0], 1)}  # from files
 given_samples = {folder for folder, run in imported.items() if not run.spec.has_model}  # the others: weights
@@ -116,10 +116,13 @@ def given_file(wildcards):
 
 def classifier(dataset):
     """The files of the classifier of a dataset; none where it has no classes."""
-    if dataset not in experiment.classifiers:
-        return []
-    folder = f"results/classifier/{experiment.classifiers[dataset].folder}"
-    return [f"{folder}/{name}" for name in ("reference.safetensors", "model.safetensors", "model.json")]
+    return trained([experiment.classifiers[dataset].folder] if dataset in experiment.classifiers else [])
+
+
+def trained(classifiers):
+    """The files of these classifiers, by their folders."""
+    names = ("reference.safetensors", "model.safetensors", "model.json")
+    return [f"results/classifier/{folder}/{name}" for folder in classifiers for name in names]
 
 
 def train_spec(wildcards):

@@ -7,6 +7,7 @@ rule measure:
         model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
         first=lambda w: settled(run_of(w), first_model_files(run_of(w), w.seed)),
         classifier=lambda w: ancient(classifier(run_of(w).dataset)),
+        judges=lambda w: ancient(trained(experiment.judges([run_of(w)]))),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
         f"{GENERATION}/measures.json",
@@ -21,20 +22,21 @@ rule measure:
         gpu=0,
         mem_mb=lambda w, attempt: attempt
         * resources.measuring_memory(experiment.resolved(run_of(w)), run_of(w).spec.dataset),
-        runtime=lambda w, attempt: attempt * 20,
+        runtime=lambda w, attempt: attempt * resources.measuring_minutes(experiment.resolved(run_of(w))),
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(experiment.measure(run_of(w), int(w.seed), int(w.t))),
     shell:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
         "--model {input.model:q} --first {input.first:q} "
-        "--classifier {input.classifier:q} --out {output:q} "
+        "--classifier {input.classifier:q} --judges {input.judges:q} --out {output:q} "
         f"--data {folder('input.data[0]')} {MACHINE}"
 
 
 rule measure_real:
     input:
         classifier=lambda w: ancient(classifier(w.dataset)),
+        judges=lambda w: ancient(trained(experiment.judges(experiment.runs_on(w.dataset)))),
         data=lambda w: ancient([data(experiment.runs_on(w.dataset)[0], split) for split in ("train", "test")]),
     output:
         f"{HOME}/floor/{{dataset}}.json",
@@ -50,13 +52,16 @@ rule measure_real:
             resources.measuring_memory(experiment.resolved(r), r.spec.dataset)
             for r in experiment.runs_on(w.dataset)
         ),
-        runtime=lambda w, attempt: attempt * 30,
+        runtime=lambda w, attempt: attempt
+        * max(
+            10 + resources.measuring_minutes(experiment.resolved(r)) for r in experiment.runs_on(w.dataset)
+        ),
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(experiment.floor(w.dataset)),
     shell:
         "python -m bigloop measure --floor --spec {params.spec:q} --out {output:q} "
-        "--classifier {input.classifier:q} "
+        "--classifier {input.classifier:q} --judges {input.judges:q} "
         f"--data {folder('input.data[0]')} {MACHINE}"
 
 

@@ -30,7 +30,7 @@ onstart:
     except locks.Busy as error:
         sys.exit(f"not started: {error}")
     results = Path(rules.collect.output.measures).parents[2]
-    for images in experiment.images.values():
+    for images in experiment.datasets.values():
         try:
             check_files(images.data, results / "data" / images.folder, images.root)
         except SpecError as error:

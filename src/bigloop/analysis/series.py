@@ -179,3 +179,10 @@ def n_of(rows: pd.DataFrame) -> int | None:
 def against(rows: pd.DataFrame) -> str:
     """What rows of one measure are held against, in words, where that is not the training set; else ""."""
     return "against test rows" if "reference" in rows and (rows["reference"] == "test").any() else ""
+
+
+def features_named(rows: pd.DataFrame) -> list[str]:
+    """What rows of one measure compare images on, by name; empty where it is the data's own classifier or the pixels,
+    which goes without saying."""
+    names = [str(name) for name in rows["features"].dropna().unique()] if "features" in rows else []
+    return [] if names in (["classifier"], ["pixels"]) else names

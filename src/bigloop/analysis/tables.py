@@ -81,7 +81,11 @@ def _on_features(records: pd.DataFrame) -> pd.DataFrame:
     """The records of images with what each measure compares them on and with, where the record itself does not say."""
     if records.empty:  # the floor of measures that have none
         return records
-    features = {name: measure.features or None for name, measure in MEASURES.items()}
+    features = {
+        value: measure.features or None
+        for name, measure in MEASURES.items()
+        for value in (name, *measure.compared)
+    }
     reference = {
         value: "training" for name, measure in MEASURES.items() for value in measure.compared_values(name)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
+from bigloop.config.features import OWN, Compared
 from bigloop.config.runs import Run, by_moments
 from bigloop.spec.options import Scalar, SpecError
 from bigloop.spec.registry import Declared, declared
@@ -37,11 +38,12 @@ def check_moments(run: Run, where: str) -> None:
         )
 
 
-def measurable(name: str, run: Run) -> bool:
+def measurable(name: str, run: Run, compared: Compared) -> bool:
     """Whether a measure can be taken of a run."""
     measure, density = declared("measures")[name], run.density
     if run.images:
-        possible = run.images.about.labelled or not measure.needs_classes
+        classes = measure.needs_classes or (measure.on_features and compared.on(name, run.images) == OWN)
+        possible = run.images.about.labelled or not classes
         return measure.of_images and possible and (measure.has_rows or run.spec.has_model)
     if density is None or not measure.of_points:
         return False
@@ -58,17 +60,24 @@ def measurable(name: str, run: Run) -> bool:
     return all(seen[view] for view in measure.on)
 
 
-def of_images(name: str, runs: Iterable[Run]) -> bool:
+def of_images(name: str, runs: Iterable[Run], compared: Compared) -> bool:
     """Whether a measure is taken of any images."""
-    return any(run.images and measurable(name, run) for run in runs)
+    return any(run.images and measurable(name, run, compared) for run in runs)
 
 
-def check_reference(name: str, options: Mapping[str, Scalar], runs: Iterable[Run]) -> None:
-    """Raise SpecError where a measure is held against test rows, and is taken of no images."""
-    if options.get("reference") == "test" and not of_images(name, runs):
+def check_images(name: str, options: Mapping[str, Scalar], runs: Iterable[Run], compared: Compared) -> None:
+    """Raise SpecError where a measure has an option that is of images alone, and is taken of none."""
+    if of_images(name, runs, compared):
+        return
+    if options.get("reference") == "test":
         raise SpecError(
             f"measures.{name}.reference: only datasets have test rows; points of a known density are held "
             "against points that no model has seen, leave it out"
+        )
+    if name in compared.measures:
+        raise SpecError(
+            f"measures.{name}.features: only images are compared on features; points of a known density are "
+            "compared as they are, leave it out"
         )
 
 

@@ -10,7 +10,7 @@ from bigloop.config.runs import Simulation
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
-from bigloop.spec.options import SpecError, option, without
+from bigloop.spec.options import Scalar, SpecError, option, without
 from bigloop.spec.runs import MOST_GENERATIONS, MOST_ROWS, LoopSpec
 
 RESERVED = ("real", "data", "classifier", "runs")
@@ -53,6 +53,18 @@ class Critics:
     """The critic × generator matrices, for runs that have a critic."""
 
     n: int = option(1000, "images of each generation that each critic judges", minimum=1, maximum=MOST_ROWS)
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """What a config may say of a dataset beside the options of its source."""
+
+    features: str | dict[str, Scalar] | None = option(
+        None,
+        "what measures on features compare its images on, unless they say otherwise: classifier (the default where "
+        "there are classes), inception, {classifier: DATASET}, {torchvision: NETWORK}, …; images stay as they are",
+        kind="features",
+    )
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ snakemake call.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
 
-from bigloop.config.checks import check_reference, check_rows, default_n, measurable, of_images
+from bigloop.config.checks import check_images, check_rows, default_n, measurable, of_images
 from bigloop.config.datasets import Images
-from bigloop.config.declared import Classifier, Config, Critics, Storage, check_names
+from bigloop.config.declared import Config, Critics, Storage, check_names
+from bigloop.config.features import OWN, Compared
 from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
 from bigloop.spec.jobs import (
@@ -23,6 +25,7 @@ from bigloop.spec.jobs import (
     CollectSpec,
     CriticsSpec,
     DensityFloorSpec,
+    FeaturesSpec,
     FloorSpec,
     MeasureSpec,
     SimulateSpec,
@@ -42,7 +45,9 @@ class Experiment:
     storage: Storage
     runs: dict[str, Run]
     images: dict[str, Images]  # datasets that some run learns, by the names that the config gives them
-    classifiers: dict[str, ClassifierSpec]  # of those that have classes, likewise
+    lenders: dict[str, Images]  # other datasets, whose classifiers judge these, likewise
+    classifiers: dict[str, ClassifierSpec]  # of those of both that have classes, likewise
+    compared: Compared  # what images are compared on
     densities: dict[str, DensitySpec]  # by the name that the config gives them
     measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
     critics_n: int
@@ -55,27 +60,31 @@ class Experiment:
         given = parse(Config, config, "")
         plugins = load_plugins(given.plugins)
         check_names(given)
-        runs = runs_of(given)
+        runs, known, root = runs_of(given)
         figures = {
             name: figure_of(name, entry) for name, entry in given.figures.items() if entry is not False
         }
         used = dict(sorted((run.dataset, run.images) for run in runs.values() if run.images))
-        classifier = vars(given.classifier or Classifier())
+        measures = {
+            name: measure_of(name, entry) for name, entry in given.measures.items() if entry is not False
+        }
+        compared = Compared.of(given, known, root)
+        lenders = compared.lenders(measures, used)
         experiment = cls(
             name=given.experiment,
             plugins=plugins,
             storage=given.storage or Storage(),
             runs=runs,
             images=used,
+            lenders=lenders,
             classifiers={
-                name: ClassifierSpec(images.data, **classifier)
-                for name, images in used.items()
+                name: ClassifierSpec(images.data, **compared.classifier)
+                for name, images in (used | lenders).items()
                 if images.about.labelled
             },
+            compared=compared,
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
-            measures={
-                name: measure_of(name, entry) for name, entry in given.measures.items() if entry is not False
-            },
+            measures=measures,
             critics_n=(given.critics or Critics()).n,
             figures={name: options for name, (_, options) in figures.items()},
             kinds={name: kind for name, (kind, _) in figures.items()},
@@ -90,7 +99,8 @@ class Experiment:
     def measure(self, run: Run, seed: int, generation: int) -> MeasureSpec:
         """The job that measures one generation."""
         measures, judge = self.resolved(run), self.classifier(run)
-        return MeasureSpec(data_folder(run.spec.dataset), measures, judge, seed, generation, run.has_critic)
+        told = data_folder(run.spec.dataset), measures, judge, seed, generation, run.has_critic
+        return MeasureSpec(*told, self._features(measures.values()))
 
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
@@ -98,10 +108,20 @@ class Experiment:
         return SimulateSpec(run.spec, block.seeds, block.first, block.last, self.resolved(run), every)
 
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
-        """The measures that a run can have, with n filled in: as given, or all rows, up to the limit."""
-        known = {name: options for name, options in self.measures.items() if measurable(name, run)}
+        """The measures that a run can have, with n filled in: as given, or all rows, up to the limit.
+
+        Those on features have the name of these, unless they are of the classifier of the run's own dataset.
+        """
+        known = {n: options for n, options in self.measures.items() if measurable(n, run, self.compared)}
         if run.simulated:  # no model has seen the points that it is held against in any case
             known = {n: {k: v for k, v in o.items() if k != "reference"} for n, o in known.items()}
+        for name in known:
+            if (
+                run.images
+                and declared("measures")[name].on_features
+                and (on := self.compared.on(name, run.images)) != OWN
+            ):
+                known[name] = known[name] | {"features": on}
         return {
             name: options
             | (
@@ -114,8 +134,25 @@ class Experiment:
 
     def floor(self, name: str) -> FloorSpec:
         """The job that measures real data against real data, at every n in use."""
-        judge = self.classifiers.get(name)
-        return FloorSpec(self.images[name].folder, self._floors(name), judge.folder if judge else None)
+        judge, floors = self.classifiers.get(name), self._floors(name)
+        every = [options for several in floors.values() for options in several]
+        folder = judge.folder if judge else None
+        return FloorSpec(self.images[name].folder, floors, folder, self._features(every))
+
+    def judges(self, runs: Iterable[Run]) -> list[str]:
+        """Folder names of the classifiers that judge these runs' images and are of other datasets."""
+        measures = [options for run in runs for options in self.resolved(run).values()]
+        kinds, specs = declared("features"), (self._features(measures) or {}).values()
+        return [str(spec.options[spec.kind]) for spec in specs if kinds[spec.kind].trained_here]
+
+    def _on(self, run: Run) -> dict[str, Scalar]:
+        """By measure, the features that a run's images are compared on, where they are not their classifier's."""
+        return {n: options["features"] for n, options in self.resolved(run).items() if "features" in options}
+
+    def _features(self, measures: Iterable[Mapping[str, Scalar]]) -> dict[str, FeaturesSpec] | None:
+        """What the features are that these measures name; None where they name none."""
+        names = {options.get("features") for options in measures}
+        return {name: spec for name, spec in self.compared.specs.items() if name in names} or None
 
     def density_floor(self, name: str) -> DensityFloorSpec:
         """The job that measures points of a density against other points of it, at every n in use."""
@@ -179,6 +216,11 @@ class Experiment:
         return [run for run in self.runs.values() if run.dataset == name]
 
     @property
+    def datasets(self) -> dict[str, Images]:
+        """All datasets that are fetched, those of the lenders too, by the names that the config gives them."""
+        return self.images | self.lenders
+
+    @property
     def trained(self) -> list[Run]:
         """The runs on images: each generation is trained or imported, sampled and measured by jobs of its own."""
         return [run for run in self.runs.values() if not run.simulated]
@@ -194,14 +236,24 @@ class Experiment:
         return judge.folder if judge else None
 
     def _check(self) -> None:
+        told: dict[str, Run] = {}
+        for run in self.trained:
+            same = told.setdefault(run.spec.folder, run)
+            if run.dataset != same.dataset and self._on(run) != self._on(same):
+                raise SpecError(
+                    f"datasets.{run.dataset}.features: run {run.name} is the same as run {same.name} on "
+                    f"{same.dataset}, whose images are compared on other features; give both the same"
+                )
         for run in self.runs.values():
             for name, options in self.resolved(run).items():
                 if declared("measures")[name].has_rows:
                     check_rows(name, options, run)
         for name, options in self.measures.items():
             if not self._measures_any(name):
-                raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out")
-            check_reference(name, options, self.runs.values())
+                about = declared("measures")[name]
+                other = ", or give other `features`" * (about.on_features and not about.needs_classes)
+                raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out{other}")
+            check_images(name, options, self.runs.values(), self.compared)
         for name in self.figures:
             if missing := self._missing(name):
                 raise SpecError(f"figures.{name}: {missing}")
@@ -211,18 +263,19 @@ class Experiment:
         for name in [name for name in self.measures if not self._measures_any(name)]:
             del self.measures[name]
         for name, options in self.measures.items():
-            if not of_images(name, self.runs.values()):
+            if not of_images(name, self.runs.values(), self.compared):
                 options.pop("reference", None)
+                self.compared.measures.pop(name, None)
         for name in [name for name in self.figures if self._missing(name)]:
             del self.figures[name], self.kinds[name]
 
     def _measures_any(self, name: str) -> bool:
-        return any(measurable(name, run) for run in self.runs.values())
+        return any(measurable(name, run, self.compared) for run in self.runs.values())
 
     def _unmeasurable(self, name: str) -> str:
         """Why a measure cannot be taken of any run, in words."""
         about = declared("measures")[name]
-        if about.of_images and about.needs_classes and self.images:
+        if about.of_images and (about.needs_classes or about.on_features) and self.images:
             return f"needs two classes or more, and {' and '.join(self.images)} have fewer"
         return "cannot be measured of any of these runs"
 

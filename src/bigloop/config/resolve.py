@@ -14,7 +14,7 @@ from bigloop.analysis import published
 from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
-from bigloop.config.declared import Config, RunEntry, check_name
+from bigloop.config.declared import Config, DatasetEntry, RunEntry, check_name
 from bigloop.config.elsewhere import add_sizes, lineage_of, rows_of
 from bigloop.config.runs import Run, Simulation
 from bigloop.config.sweep import Point, chosen, loop_of, points, referred
@@ -22,6 +22,7 @@ from bigloop.data import SOURCES, root_of
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
 from bigloop.spec.faults import named, shown
+from bigloop.spec.hints import key_of, typed_fields
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
 from bigloop.spec.runs import GENERATED, DensitySpec, LoopSpec, ModelSpec, RunSpec
@@ -33,8 +34,9 @@ MOST_JOBS = (
 )
 
 
-def runs_of(config: Config) -> dict[str, Run]:
-    """The runs that an experiment consists of, by name."""
+def runs_of(config: Config) -> tuple[dict[str, Run], dict[str, Images], Path | None]:
+    """The runs that an experiment consists of, and the datasets that its config describes, by name; and where published
+    files lie."""
     models = _each(config.models, _model)
     loop_specs = _each(config.loops, lambda name, given: loop_of(given, f"loops.{name}"))
     densities = {name: _density(name, given) for name, given in (config.densities or {}).items()}
@@ -53,7 +55,7 @@ def runs_of(config: Config) -> dict[str, Run]:
             known = loop_specs if point.loop is None else {str(entry.loop): point.loop}
             runs[point.name] = _run(point, models, known, densities, images, root, sizes)
     _check_size(runs)
-    return runs
+    return runs, images, root
 
 
 def _each(section: Mapping[Any, Any] | None, resolved: Callable[[Any, Any], T]) -> dict[Any, T] | None:
@@ -62,10 +64,11 @@ def _each(section: Mapping[Any, Any] | None, resolved: Callable[[Any, Any], T]) 
 
 
 def measure_of(name: Any, given: Any) -> dict[str, Scalar]:
-    """The options of a measure, as far as they are known before the runs are."""
+    """The options of a measure, as far as they are known before the runs are; what it compares images on is not."""
     if name not in declared("measures"):
         raise SpecError(f"measures.{named(name)}: unknown key (known: {', '.join(declared('measures'))})")
-    return to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
+    options = to_dict(parse(declared("measures")[name].Options, given or {}, f"measures.{name}"))
+    return {k: v for k, v in options.items() if k != "features" or not declared("measures")[name].on_features}
 
 
 def figure_of(name: Any, given: Any) -> tuple[str, Any]:
@@ -109,7 +112,13 @@ def _images(name: str, given: Mapping[Any, Any], root: Path | None) -> Images:
     where = f"datasets.{name}"
     of = _kind(given, "source", where)
     _registered("sources", of, f"{where}.source", f"{where}.source")
-    return images_of(name, of, {key: value for key, value in given.items() if key != "source"}, root)
+    beside = {key_of(f) for f, _ in typed_fields(DatasetEntry)}
+    if taken := beside & declared("sources")[of].options.keys():
+        raise SpecError(
+            f"{where}: {of} has an option {min(taken)!r}, a key that every dataset has; rename it"
+        )
+    parse(DatasetEntry, {key: given[key] for key in given if key in beside}, where)
+    return images_of(name, of, {key: given[key] for key in given if key not in {"source", *beside}}, root)
 
 
 def _density(name: str, given: Mapping[Any, Any]) -> DensitySpec:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from bigloop.config.declared import LONGEST_NAME, NAME, Config, Loop, RunEntry
+from bigloop.config.declared import LONGEST_NAME, NAME, Config, DatasetEntry, Loop, RunEntry
 from bigloop.config.sweep import SWEPT
 from bigloop.spec.hints import object_schema, required_of, schema_of
 from bigloop.spec.registry import declared
@@ -77,7 +77,11 @@ def config_schema() -> dict[str, Any]:
             "run": object_schema(run, required_of(RunEntry)),
             "figure": _any_figure(),
             "loop": object_schema(schema_of(Loop) | rules, required_of(Loop)),
-            **{f"source_{name}": _definition("sources", "source", name) for name in declared("sources")},
+            "features": _features(),
+            **{
+                f"source_{name}": _definition("sources", "source", name, DatasetEntry)
+                for name in declared("sources")
+            },
             **{f"family_{name}": _definition("families", "family", name) for name in declared("families")},
             **{
                 f"density_{name}": _definition("densities", "density", name) for name in declared("densities")
@@ -102,11 +106,23 @@ def _one_of(kind: str, key: str) -> dict[str, Any]:
     }
 
 
-def _definition(kind: str, key: str, name: str) -> dict[str, Any]:
+def _definition(kind: str, key: str, name: str, beside: type | None = None) -> dict[str, Any]:
     about = declared(kind)[name]
+    more = schema_of(beside) if beside else {}
     return {"description": about.about} | object_schema(
-        {key: {"const": name}, **schema_of(about.Options)}, []
+        {key: {"const": name}, **schema_of(about.Options), **more}, []
     )
+
+
+def _features() -> dict[str, Any]:
+    """What may stand at a key `features`: a kind's name, or its own key with what is chosen of it, and its options."""
+    kinds = declared("features")
+    named = [name for name, about in kinds.items() if not required_of(about.Options)]
+    given = [
+        {"description": about.about} | object_schema(schema_of(about.Options), [name])
+        for name, about in kinds.items()
+    ]
+    return {"anyOf": [{"enum": named}, *given, {"type": "null"}]}
 
 
 def _entry(kind: str, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bigloop.analysis.biases import biases
 from bigloop.analysis.loops import kind_of_loop
-from bigloop.analysis.series import Curve, against, require, run_names
+from bigloop.analysis.series import Curve, against, features_named, require, run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors
@@ -105,7 +105,8 @@ def sizes_note(material: Material, measures: Iterable[str]) -> str:
     for measure in measures:
         rows = table[table["measure"] == measure]
         sizes = [n_note(rows["n"].dropna().astype(int)), *(f"k = {k:g}" for k in rows["k"].dropna().unique())]
-        note = ", ".join(filter(None, (*sizes, against(rows)))).replace(" ", "\xa0")
+        on = f"on {' and '.join(names)}" if (names := features_named(rows)) else ""
+        note = ", ".join(filter(None, (*sizes, on, against(rows)))).replace(" ", "\xa0")
         notes.setdefault(note, []).append(measure.replace("fid", "FID").replace("_", " "))
     return "; ".join(f"{', '.join(names)}: {note}" for note, names in notes.items() if note)
 

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from bigloop.artifacts import (
+    FEATURES_FILE,
     OPTIMIZER_FILE,
     ArtifactError,
     read_json,
@@ -33,7 +34,8 @@ from bigloop.training.devices import describe, versions
 
 
 def prune(lineage: Path, generations: Iterable[int], needed: Container[int], keep_every: int) -> None:
-    """Delete the samples of these generations in `lineage`, the folder of a run's seed. Previews stay.
+    """Delete the samples of these generations in `lineage`, the folder of a run's seed, and the features of them that
+    are kept beside them. Previews stay.
 
     Kept are those that are `needed`, those that are not measured yet, those of every `keep_every`-th generation (0
     keeps no generation for its number), and those without a model beside them to draw them again.
@@ -43,7 +45,8 @@ def prune(lineage: Path, generations: Iterable[int], needed: Container[int], kee
         kept = keep_every and generation % keep_every == 0
         again = all((folder / name).is_file() for name in ("measures.json", "model.safetensors"))
         if not kept and generation not in needed and again:
-            (folder / "samples.safetensors").unlink(missing_ok=True)
+            for path in (folder / "samples.safetensors", *folder.glob(f"{FEATURES_FILE}-*.safetensors")):
+                path.unlink(missing_ok=True)
 
 
 STATE = "train.state.safetensors"  # of a training that is not finished, or whose model is not sampled yet

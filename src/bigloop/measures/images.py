@@ -6,27 +6,35 @@
 Real rows for comparison are two fixed, disjoint, seeded subsets of the training split or, for measures with
 `reference: test`, of the test split: generated samples are compared with the first, and the floor is the second
 compared with the first. What is costly and depends on such a subset alone is computed once, and kept beside the
-classifier.
+classifier or the data.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from bigloop import __version__
-from bigloop.artifacts import ArtifactError, read_json, read_table, read_tensors
+from bigloop.artifacts import (
+    FEATURES_FILE,
+    ArtifactError,
+    folder_of,
+    read_json,
+    read_table,
+    read_tensors,
+)
 from bigloop.data import dataset, load, load_verified
 from bigloop.data.files import read_images
 from bigloop.generation.sample import read_samples, recall_samples
 from bigloop.generation.store import fresh_model, load_model, parameters
-from bigloop.measures.classify import load_classifier
 from bigloop.measures.critics import load_critic
+from bigloop.measures.features import Extractor, Rows, extractor_of, of_classifier
 from bigloop.measures.records import (
     Kept,
     RealRows,
@@ -35,6 +43,7 @@ from bigloop.measures.records import (
     as_records,
     compare,
     held_against,
+    most_features,
     most_rows,
     of_rows,
     record,
@@ -43,12 +52,13 @@ from bigloop.metrics import MEASURES, Reference
 from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import FloorSpec, MeasureSpec, TrainSpec
+from bigloop.spec.jobs import FeaturesSpec, FloorSpec, MeasureSpec, TrainSpec
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.runs import Data, data_folder, source_of
 from bigloop.training.devices import default_device
 
 LABELLED = 2_000  # images whose class is compared with the one asked for
+KEPT = "statistics"  # folder, beside a classifier or below a dataset, of what is computed of real rows once
 
 
 def measure(
@@ -59,19 +69,23 @@ def measure(
     data: Path,
     report: Report = lambda line: None,
     first: Path | None = None,
+    judges: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[Record]:
     """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate.
 
     classifier: None where the data have no classes, for measures that need none. first: folder of the model of
-    generation 1, for the measures of weights.
+    generation 1, for the measures of weights. judges: folders of classifiers of other datasets, by their names.
+    Features of the samples are kept beside them.
     """
     preview = samples.with_name("preview.safetensors")
     if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
-        _, rows, _ = recall_samples(preview, spec.seed, report)
+        _, drawn, checksum = recall_samples(preview, spec.seed, report)
     else:
-        rows, _ = read_samples(samples, spec.seed, spec.generation)
-    of_images = of_rows(spec.measures)
-    records = measure_images(rows["images"], of_images, classifier, data, rows.get("labels"), report)
+        drawn, checksum = read_samples(samples, spec.seed, spec.generation)
+    extractors = extractors_of(spec.features, judges)
+    rows = Rows.of(drawn["images"], samples.with_name(FEATURES_FILE), {"samples": checksum}, report)
+    of_images, labels = of_rows(spec.measures), drawn.get("labels")
+    records = measure_images(drawn["images"], of_images, classifier, data, labels, report, extractors, rows)
     if model is not None and first is not None:
         moved = [name for name in spec.measures if not MEASURES[name].has_rows]
         weights = model_parameters(model, first) if moved else ()
@@ -91,17 +105,25 @@ def measure_images(
     data: Path,
     labels: np.ndarray | None = None,
     report: Report = lambda line: None,
+    extractors: Mapping[str, Extractor] = MappingProxyType({}),
+    rows: Rows | None = None,
 ) -> list[Record]:
     """Records of images (n, c, h, w), floats in the range of the real data or uint8, against the real reference rows.
 
-    labels: the classes (n,) that they were made to be of; adds how often the classifier agrees.
+    labels: the classes (n,) that they were made to be of; adds how often the classifier agrees. extractors: of features
+    other than those of the classifier, by name. rows: the images, with the place where their features are kept.
     """
-    device = default_device()
+    device, rows = default_device(), rows or Rows.of(images, None, {}, report)
     asked = labels[:LABELLED] if labels is not None and classifier is not None else None
     judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
-    judgement = load_classifier(classifier, device).judge(images[:judged]) if classifier and judged else None
-    generated = Side(images, judgement, device, classifier=classifier)
-    sides = real_sides(list(measures.items()), classifier, data, device, report, floor=False)
+    judgement = (
+        Judgement(**rows.seen_by(of_classifier(classifier, device), judged))
+        if classifier and judged
+        else None
+    )
+    most = most_features(measures.items())
+    generated = Side(images, judgement, device, None, classifier, rows, extractors, most)
+    sides = real_sides(list(measures.items()), classifier, data, device, report, extractors, floor=False)
     records, begun = [], time.monotonic()
     for done, (name, options) in enumerate(measures.items(), start=1):
         records += compare(name, options, generated, sides[held_against(name, options)])
@@ -120,12 +142,13 @@ def measure_file(
     data: Path | None,
     n: int | None,
     report: Report = lambda line: None,
+    features: FeaturesSpec | None = None,
 ) -> list[Record]:
     """Records of images from elsewhere (see data.files.read_images) against a real dataset.
 
-    All measures that need no downloaded weights, and of data without classes no classifier, with `n` rows each (by
-    default each measure's limit), or as many as there are. Classifier and data are looked for under results/ unless
-    given.
+    All measures but fid_inception, and of data without classes those that need none, with `n` rows each (by default
+    each measure's limit), or as many as there are; on `features`, by default those of the data's classifier.
+    Classifiers and data are looked for under results/ unless given.
     """
     if n is not None and n < 2:
         raise SpecError(f"--n: expected at least 2, got {n}")
@@ -135,15 +158,28 @@ def measure_file(
     measures: dict[str, dict[str, Scalar]] = {}
     for name, entry in MEASURES.items():
         rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
-        possible = entry.of_images and entry.has_rows and (about.labelled or not entry.needs_classes)
-        if possible and "inception" not in entry.on and rows > (k or 0):
+        possible = (about.labelled or not entry.needs_classes) and (
+            about.labelled or features or not entry.on_features
+        )
+        if (
+            possible
+            and entry.of_images
+            and entry.has_rows
+            and "inception" not in entry.on
+            and rows > (k or 0)
+        ):
             measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
+            if features and entry.on_features:
+                measures[name]["features"] = features.name
     if available < 4:
         raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
     data = data or Path("results/data") / data_folder(data_spec)
     if about.labelled:
         classifier = classifier or find_classifier(data_spec)
-    return measure_images(images, measures, classifier if about.labelled else None, data, report=report)
+    trained = by_name(Path("results/classifier").glob("*"))
+    extractors = extractors_of({features.name: features} if features else None, trained)
+    judge = classifier if about.labelled else None
+    return measure_images(images, measures, judge, data, report=report, extractors=extractors)
 
 
 def find_classifier(data_spec: Data) -> Path:
@@ -163,7 +199,11 @@ def find_classifier(data_spec: Data) -> Path:
 
 
 def measure_real(
-    spec: FloorSpec, classifier: Path | None, data: Path, report: Report = lambda line: None
+    spec: FloorSpec,
+    classifier: Path | None,
+    data: Path,
+    report: Report = lambda line: None,
+    judges: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[Record]:
     """The floor: the records of the second real subset against the first, for every measure and n of `spec`.
 
@@ -171,8 +211,10 @@ def measure_real(
     """
     device = default_device()
     asked = [(name, options) for name, several in spec.measures.items() for options in several]
+    extractors = extractors_of(spec.features, judges)
     first, second = (
-        real_sides(asked, classifier, data, device, report, floor=floor) for floor in (False, True)
+        real_sides(asked, classifier, data, device, report, extractors, floor=floor)
+        for floor in (False, True)
     )
     return [
         r
@@ -189,12 +231,26 @@ def model_parameters(model: Path, first: Path) -> tuple[np.ndarray, np.ndarray, 
     return parameters(current[0]), parameters(origin[0]), parameters(fresh_model(spec, device))
 
 
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The folders of these files, or these folders, by their names."""
+    folders = (folder for file in files if (folder := folder_of([file])))
+    return {folder.name: folder for folder in folders}
+
+
+def extractors_of(
+    specs: Mapping[str, FeaturesSpec] | None, judges: Mapping[str, Path]
+) -> dict[str, Extractor]:
+    """What gives the features that a job is told to compare images on, by name."""
+    return {name: extractor_of(spec, judges, default_device()) for name, spec in (specs or {}).items()}
+
+
 def real_sides(
     asked: Sequence[tuple[str, dict[str, Scalar]]],
     classifier: Path | None,
     data: Path,
     device: torch.device,
     report: Report,
+    extractors: Mapping[str, Extractor],
     *,
     floor: bool,
 ) -> Mapping[RealRows, Side]:
@@ -204,12 +260,16 @@ def real_sides(
     for name, options in asked:
         against = held_against(name, options)
         rows[against] = max(rows.get(against, 0), most_rows({name: options}))
-    return {
+    sides: dict[RealRows, Side] = {
         against: Side(load(data, "test" if floor else "train")[0], None, device)
         if against == "all training"
         else real_side(classifier, data, most, device, report, floor=floor, reference=against)
         for against, most in rows.items()
     }
+    for against, side in sides.items():
+        own = [(name, options) for name, options in asked if held_against(name, options) == against]
+        side.extractors, side.most = extractors, most_features(own)
+    return sides
 
 
 def real_side(
@@ -224,33 +284,29 @@ def real_side(
 ) -> Side:
     """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation of the training rows
     or of the test rows."""
-    images, _, checksum = load_verified(data, "train" if reference == "training" else "test")
+    split = "train" if reference == "training" else "test"
+    images, _, checksum = load_verified(data, split)
     order = numpy_generator(0, 0, "reference rows").permutation(len(images))
-    chosen = (order[::-1] if floor else order)[:rows]
-    which = {"data": checksum, "subset": "second" if floor else "first", "bigloop": __version__}
-    place = (classifier or data) / "statistics"
+    order = order[::-1] if floor else order
+    chosen = order[:rows]
+    which = {"data": checksum, "subset": "second" if floor else "first"}
+    everything = partial(
+        Rows, lambda start, stop: images[order[start:stop]], len(images), which=which, report=report
+    )
+    stem = f"features-{split}-{which['subset']}"
+    seen = everything(place=data / KEPT / stem)
+    versioned = which | {"bigloop": __version__}
     if classifier is None:
-        return Side(images[chosen], None, device, Kept(place, which, report))
+        return Side(images[chosen], None, device, Kept(data / KEPT, versioned, report), None, seen)
     if reference == "training":  # judged when the classifier was trained
         tensors, header = read_tensors(classifier / "reference.safetensors")
-        kept = Kept(place, which | {"reference": header["sha256"]}, report)
+        kept = Kept(classifier / KEPT, versioned | {"reference": header["sha256"]}, report)
         judgement = Judgement(tensors["features"][chosen], tensors["probabilities"][chosen])
     else:
-        _, header = read_tensors(classifier / "model.safetensors")
-        kept = Kept(place, which | {"classifier": header["sha256"]}, report)
-        judgement = kept_judgement(kept, classifier, images[chosen], device)
-    return Side(images[chosen], judgement, device, kept, classifier)
-
-
-def kept_judgement(kept: Kept, classifier: Path, images: np.ndarray, device: torch.device) -> Judgement:
-    """What the classifier says of real images that it was not trained on: kept, or judged now."""
-    judge = cache(lambda: load_classifier(classifier, device).judge(images))
-    depends = {"n": len(images), "device": device.type}
-
-    def one(name: str) -> np.ndarray:
-        return getattr(judge(), name)
-
-    return Judgement(*(kept.get(name, depends, partial(one, name)) for name in Judgement._fields))
+        judge = of_classifier(classifier, device)
+        kept = Kept(classifier / KEPT, versioned | {"classifier": judge.identity()}, report)
+        judgement = Judgement(**everything(place=classifier / KEPT / stem).seen_by(judge, rows))
+    return Side(images[chosen], judgement, device, kept, classifier, seen)
 
 
 def final_losses(model: Path) -> list[Record]:

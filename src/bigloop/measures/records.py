@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,10 +19,12 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.measures.classify import load_classifier
+from bigloop.measures.features import Extractor, Rows, extractor_of
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models.classifier import Judgement, pixels
-from bigloop.models.inception import inception_features, weights_file
-from bigloop.runtime.progress import Report
+from bigloop.models.inception import INCEPTION
+from bigloop.runtime.progress import Report, quiet
+from bigloop.spec.jobs import FeaturesSpec
 from bigloop.spec.options import Scalar, digest
 
 Record = dict[str, Any]
@@ -59,24 +61,47 @@ class Kept:
 
 @dataclass
 class Side:
-    """One side of a comparison, in every view that a measure may ask for."""
+    """One side of a comparison, in every view that a measure may ask for.
+
+    judgement: by the data's own classifier. rows: the images again, for features of other kinds, with the place where
+    these are kept. most: by name of such features, the most rows that are asked for. seen: those that were asked for.
+    """
 
     images: np.ndarray
     judgement: Judgement | None
     device: torch.device
     kept: Kept | None = None  # of real rows
     classifier: Path | None = None  # folder
+    rows: Rows | None = None
+    extractors: Mapping[str, Extractor] = field(default_factory=dict)
+    most: Mapping[str, int] = field(default_factory=dict)
+    seen: dict[str, np.ndarray] = field(default_factory=dict)
 
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         """The first `rows` rows, or all, as a measure wants to see them."""
-        if on == "inception":
-            return self._inception(options, rows)
+        if other := self.extractor(on, options):
+            return self._features(other, rows)
         if on == "adapted":
             return self._adapted(rows)
         if on == "images":
             return pixels(self.images[:rows]).numpy()
         assert self.judgement is not None
         return getattr(self.judgement, on)[:rows]
+
+    def extractor(self, on: View, options: dict[str, Scalar]) -> Extractor | None:
+        """What gives the features of a view; None where it shows none, or those of the data's own classifier."""
+        if on == "inception":
+            return inception(options, self.device)
+        return (
+            self.extractors[str(options["features"])] if on == "features" and "features" in options else None
+        )
+
+    def _features(self, extractor: Extractor, rows: int | None) -> np.ndarray:
+        images = self.rows or Rows.of(self.images, None, {}, quiet)
+        wanted = min(images.total, max(rows or len(self.images), self.most.get(extractor.name, 0)))
+        if len(self.seen.get(extractor.name, ())) < wanted:
+            self.seen[extractor.name] = images.seen_by(extractor, wanted)["features"]
+        return self.seen[extractor.name][:rows]
 
     def _adapted(self, rows: int | None) -> np.ndarray:
         def probabilities() -> np.ndarray:
@@ -87,18 +112,14 @@ class Side:
             return probabilities()
         return self.kept.get("adapted", {"n": rows, "device": self.device.type}, probabilities)
 
-    def _inception(self, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
-        weights = weights_file(str(options.get("weights", "")))
-        how: dict[str, Any] = {name: options[name] for name in ("features", "truncate") if name in options}
 
-        def features() -> np.ndarray:
-            images = pixels(self.images[:rows]).numpy()
-            return inception_features(images, str(weights), self.device, **how)
-
-        if self.kept is None:
-            return features()
-        depends = {"n": rows, "weights": file_checksum(weights), "device": self.device.type, **how}
-        return self.kept.get("inception", depends, features)
+def inception(options: Mapping[str, Scalar], device: torch.device) -> Extractor:
+    """What the measure fid_inception, with these options, looks through."""
+    path = Path(str(options.get("weights", "")))
+    given = {"inception": options.get("features", 2048), "weights": options.get("weights", "")}
+    cut = {"truncate": True} if options.get("truncate") else {}
+    weights = file_checksum(path) if path.is_file() else None
+    return extractor_of(FeaturesSpec("inception", INCEPTION.revision, given | cut, weights), {}, device)
 
 
 def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) -> list[Record]:
@@ -119,7 +140,8 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
     try:
         if measure.of_real is not None and real.kept is not None:
             compute = partial(measure.of_real, *views[len(measure.on) :], **extra)
-            depends = {"n": wanted, "on": measure.on, **extra}
+            seen = {other.identity() for on in measure.on if (other := real.extractor(on, options))}
+            depends = {"n": wanted, "on": measure.on, **extra} | ({"features": sorted(seen)} if seen else {})
             known["of_real"] = real.kept.get(measure.of_real.__name__, depends, compute)
         return as_records(name, measure.function(*views, **extra, **known), options)
     except ValueError as error:
@@ -136,12 +158,28 @@ def as_records(
             raise ArtifactError(f"{measured}: is {value}; nothing was written")
     n, k = cast(int | None, options.get("n")), cast(int | None, options.get("k"))
     records = [record(measured, value, n, detail, k) for measured, value, detail in values]
-    features = {"features": f"inception-{options['features']}"} if "features" in options else {}
+    features = {"features": features_of(name, options)} if "features" in options else {}
     if "reference" in options:
         for one in records:
             if one["measure"] in MEASURES[name].compared_values(name):
                 one["reference"] = options["reference"]
     return [one | features for one in records]
+
+
+def features_of(name: str, options: Mapping[str, Scalar]) -> str:
+    """The features that the options of a measure name."""
+    features = options["features"]
+    return f"inception-{features}" if "inception" in MEASURES[name].on else str(features)
+
+
+def most_features(asked: Iterable[tuple[str, dict[str, Scalar]]]) -> dict[str, int]:
+    """The most rows that any of these measures compares on features of each name, those of the own classifier aside."""
+    most: dict[str, int] = {}
+    for name, options in asked:
+        if MEASURES[name].on_features and "features" in options:
+            features = str(options["features"])
+            most[features] = max(most.get(features, 0), rows_of(MEASURES[name], options))
+    return most
 
 
 def of_rows(measures: dict[str, dict[str, Scalar]]) -> dict[str, dict[str, Scalar]]:
@@ -170,12 +208,11 @@ def rows_of(measure: Measure, options: dict[str, Scalar]) -> int:
 
 
 def most_rows(measures: dict[str, dict[str, Scalar]], views: set[str] | None = None) -> int:
-    """The most rows that any of these measures takes of a side (of those in `views`)."""
-    return max(
-        (
-            rows_of(MEASURES[m], o)
-            for m, o in measures.items()
-            if views is None or views & set(MEASURES[m].on)
-        ),
-        default=0,
-    )
+    """The most rows that any of these measures takes of a side: of those that see one of `views`, of the data's own
+    classifier."""
+
+    def sees(name: str, options: Mapping[str, Scalar]) -> bool:
+        own = set(MEASURES[name].on) - ({"features"} if "features" in options else set())
+        return views is None or not own.isdisjoint(views)
+
+    return max((rows_of(MEASURES[m], o) for m, o in measures.items() if sees(m, o)), default=0)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bigloop.spec.options import option
+from bigloop.spec.options import Scalar, option
 from bigloop.spec.registry import Registry
 from bigloop.spec.runs import MOST_ROWS
 
@@ -42,6 +42,23 @@ class ComparisonOptions(MeasureOptions):
         "real images that generated ones are held against: training rows, or test rows, which no model has seen",
         neutral="training",
     )
+
+
+@dataclass(frozen=True)
+class FeaturesOptions(MeasureOptions):
+    """What a config may say of every measure that compares images on features."""
+
+    features: str | dict[str, Scalar] | None = option(
+        None,
+        "what images are compared on: classifier, inception, {classifier: DATASET}, {torchvision: NETWORK}, …; by "
+        "default what the dataset's own key `features` says",
+        kind="features",
+    )
+
+
+@dataclass(frozen=True)
+class FeatureComparisonOptions(ComparisonOptions, FeaturesOptions):
+    """What a config may say of every measure that holds features of generated images against those of real ones."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,8 @@ class Measure:
 
     view           of the generated side                           of the real side
     images         images or points, n × `per_side` rows           likewise
-    features       the classifier's, (rows, f); points themselves  likewise
+    features       float32 (rows, f), of the kind that the option  likewise
+                   `features` or the dataset says; points themselves
     probabilities  the classifier's, (rows, classes)               likewise
     adapted        likewise, adapted to the images                 likewise
     inception      Inception features, (rows, 64 … 2048)           likewise
@@ -112,7 +130,7 @@ class Measure:
 
     def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that its function gets: all but which and how many rows, and those `consumed`."""
-        spent = self.consumed | {"n", "reference"}
+        spent = self.consumed | {"n", "reference"} | ({"features"} if self.on_features else set())
         return {key: value for key, value in options.items() if key not in spent}
 
     def compared_values(self, name: str) -> tuple[str, ...]:
@@ -128,13 +146,18 @@ class Measure:
 
     @property
     def needs_classes(self) -> bool:
-        """Whether it looks at images through a classifier."""
-        return not {"features", "probabilities", "adapted"}.isdisjoint(self.on)
+        """Whether it needs the classes that a classifier of the dataset itself predicts."""
+        return not {"probabilities", "adapted"}.isdisjoint(self.on)
+
+    @property
+    def on_features(self) -> bool:
+        """Whether it compares images on features."""
+        return "features" in self.on
 
     @property
     def features(self) -> str:
         """What it compares images on, unless its options say otherwise; "" where it compares something else."""
-        if self.needs_classes:
+        if self.needs_classes or self.on_features:
             return "classifier"
         return "inception-2048" if "inception" in self.on else "pixels" if "images" in self.on else ""
 

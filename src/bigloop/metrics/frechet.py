@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bigloop.metrics import ComparisonOptions, Measure
+from bigloop.metrics import ComparisonOptions, FeatureComparisonOptions, Measure
 from bigloop.spec.options import option
 
 
@@ -73,7 +73,13 @@ class InceptionOptions(ComparisonOptions):
     )
 
 
-FID = Measure(fid, ("features",), limit=10_000, Options=ComparisonOptions, compared=("fid", "fid_relative"))
+FID = Measure(
+    fid,
+    ("features",),
+    limit=10_000,
+    Options=FeatureComparisonOptions,
+    compared=("fid", "fid_relative"),
+)
 INCEPTION = Measure(
     frechet_distance,
     ("inception",),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigloop.metrics import Measure, MeasureOptions
+from bigloop.metrics import FeaturesOptions, Measure, MeasureOptions
 from bigloop.spec.options import option
 
 REACH = 3  # standard deviations of a mode within which a point is a good sample of it
@@ -79,6 +79,8 @@ class ModeOptions(MeasureOptions):
     )
 
 
-WITHIN_CLASSES = Measure(intra_class_variance, ("features", "probabilities"), limit=10_000)
+WITHIN_CLASSES = Measure(
+    intra_class_variance, ("features", "probabilities"), limit=10_000, Options=FeaturesOptions
+)
 VARIANCE = Measure(total_variance, ("images",), limit=10_000)
 MODES = Measure(mode_statistics, ("modes",), limit=10_000, Options=ModeOptions)

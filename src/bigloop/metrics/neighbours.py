@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigloop.metrics import ComparisonOptions, Measure
+from bigloop.metrics import FeatureComparisonOptions, FeaturesOptions, Measure
 from bigloop.spec.options import option
 
 BLOCK = 500  # rows at a time: the distances held at once are a few times this × the other set's rows
@@ -163,7 +163,7 @@ def _require_rows(least: int, *sets: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class NeighbourOptions(ComparisonOptions):
+class NeighbourOptions(FeatureComparisonOptions):
     """Options of precision, recall, density and coverage."""
 
     k: int = option(5, "radius of a ball: distance to the k-th nearest other row", minimum=1)
@@ -179,5 +179,5 @@ DENSITY = Measure(
 COVERAGE = Measure(
     coverage, ("features",), limit=10_000, Options=NeighbourOptions, of_real=ball_radii, power=2.0
 )
-SPACING = Measure(spacing, ("features",), limit=10_000, power=2.0)
+SPACING = Measure(spacing, ("features",), limit=10_000, Options=FeaturesOptions, power=2.0)
 NEAREST = Measure(nearest, ("images",), limit=1_000, against="training", power=2.0)

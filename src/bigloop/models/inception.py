@@ -3,87 +3,98 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from torch import Tensor
 
-from bigloop.artifacts import ArtifactError
+from bigloop.models.classifier import pixels
+from bigloop.models.features import Network
+from bigloop.models.weights import loaded, weights_file
+from bigloop.spec.options import option
 
-CHUNK = 50
+WHOSE = "FID-Inception"
+REMEDY = "give a file in torch-fidelity's format, or safetensors, as its `weights`"
 
 
-def inception_features(
-    images: np.ndarray, weights: str, device: torch.device, features: int = 2048, truncate: bool = False
-) -> np.ndarray:
-    """Features, float32 (n, features), of images (n, c, h, w) in [0, 1], values outside clipped, c = 1 or 3.
+@dataclass(frozen=True)
+class InceptionOptions:
+    """Options of features of Inception."""
 
-    Grey images are repeated to three channels; the network resizes to 299×299. `weights` as for `weights_file`;
-    features: 64, 192, 768 or 2048, of that pooling layer. Pixels become whole 255ths, rounded or, with `truncate`,
-    cut down. Raises ArtifactError where the weights cannot be loaded.
+    inception: Literal[64, 192, 768, 2048] = option(
+        2048, "which of its pooling layers, by the number of features"
+    )
+    weights: str = option("", "file with torch-fidelity's FID-Inception weights; empty: a download")
+    truncate: bool = option(
+        False,
+        "cut pixels down to whole 255ths, as Knutsen et al. 2025 do, instead of rounding them",
+        neutral=False,
+    )
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The FID-Inception network of torch-fidelity, features float32 (n, 64 … 2048).
+
+    Images (n, c, h, w) in [0, 1], values outside clipped, c = 1 or 3: grey ones are repeated to three channels, pixels
+    become whole 255ths, and the network resizes to 299×299.
     """
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    path = weights_file(weights)
-    try:
-        # torch-fidelity unpickles the file it is given, and a pickle can run anything. So the file is read with
-        # torch's restricted loader, which knows tensors alone, and torch-fidelity gets a file that we wrote.
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-        with tempfile.TemporaryDirectory(prefix="bigloop-") as scratch:
-            torch.save(state, Path(scratch) / "weights.pth")
-            extractor = FeatureExtractorInceptionV3(
-                "inception-v3-compat",
-                [str(features)],
-                feature_extractor_weights_path=Path(scratch) / "weights.pth",
-            ).to(device)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        EOFError,
-        UnpicklingError,
-        SafetensorError,
-    ) as error:
-        raise ArtifactError(
-            f"{path}: the Inception weights could not be loaded ({' '.join(str(error).split())[:200]}); "
-            "give a file in torch-fidelity's format, or safetensors, as measures.fid_inception.weights"
-        ) from None
-    rows = []
-    with torch.no_grad():
-        for start in range(0, len(images), CHUNK):
-            chunk = torch.from_numpy(np.asarray(images[start : start + CHUNK], np.float32)).clamp(0, 1)
-            scaled = chunk * 255 if truncate else (chunk * 255).round()
-            uint8 = scaled.to(torch.uint8).expand(-1, 3, -1, -1)
-            rows.append(extractor(uint8.to(device))[0].cpu().numpy())
-    return np.concatenate(rows)
+    about: str = "Features of a pooling layer of FID-Inception, of torch-fidelity."
+    Options: type = InceptionOptions
+    revision: int = 1
+    batch: int = 50
+
+    def weights(self, options: InceptionOptions) -> Path:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+        return weights_file(options.weights, URL_INCEPTION_V3, WHOSE, REMEDY)
+
+    def network(self, options: InceptionOptions, weights: Path, device: torch.device) -> Network:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        def extractor(state: dict[str, Tensor]) -> FeatureExtractorInceptionV3:
+            # torch-fidelity unpickles the file that it is given: it gets one that we wrote.
+            with tempfile.TemporaryDirectory(prefix="bigloop-") as scratch:
+                own = Path(scratch) / "weights.pth"
+                torch.save(state, own)
+                return FeatureExtractorInceptionV3(
+                    "inception-v3-compat", [str(options.inception)], feature_extractor_weights_path=own
+                )
+
+        net = loaded(weights, WHOSE, REMEDY, extractor).to(device)
+
+        @torch.no_grad()
+        def features(images: np.ndarray) -> np.ndarray:
+            return net(as_bytes(images, truncate=options.truncate).to(device))[0].cpu().numpy()
+
+        return features
+
+    def untrained(self, options: InceptionOptions, device: torch.device) -> Network:
+        import torchvision
+
+        net = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False)
+        net = net.eval().to(device)
+
+        @torch.no_grad()
+        def features(images: np.ndarray) -> np.ndarray:
+            net(torch.rand(len(images), 3, 299, 299, device=device)).cpu()
+            return np.zeros((len(images), options.inception), np.float32)
+
+        return features
 
 
-def weights_file(weights: str) -> Path:
-    """The file of weights in torch-fidelity's format (a state dict, .pth or .safetensors) that `weights` names.
+def as_bytes(images: np.ndarray, *, truncate: bool) -> Tensor:
+    """Images (n, c, h, w), c = 1 or 3, floats in [0, 1] or uint8, as uint8 (n, 3, h, w).
 
-    Empty fetches it into torch's cache. Raises ArtifactError where there is none.
+    Bytes become floats first, as in the code of Knutsen et al., whose rounding `truncate` keeps.
     """
-    path = Path(weights) if weights else _downloaded()
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such file (measures.fid_inception.weights)")
-    return path
+    clipped = pixels(images).clamp(0, 1)
+    scaled = clipped * 255 if truncate else (clipped * 255).round()
+    return scaled.to(torch.uint8).expand(-1, 3, -1, -1)
 
 
-def _downloaded() -> Path:
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), progress=False)
-        except OSError as error:
-            raise ArtifactError(
-                f"fid_inception: the Inception weights could not be loaded ({' '.join(str(error).split())[:200]}); "
-                "give a file as measures.fid_inception.weights"
-            ) from None
-    return path
+INCEPTION = Inception()

@@ -10,8 +10,9 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from bigloop.artifacts import ArtifactError
+from bigloop.artifacts import FEATURES_FILE, ArtifactError
 from bigloop.runtime.locks import is_locked
 
 FRESH_SECONDS = 60.0  # what changed so recently may be in use, also where a file system has no locks
@@ -21,9 +22,23 @@ KINDS = ("runs", "classifier", "data")  # of folders that experiments share
 OWN_NAME = re.compile(r".+-[0-9a-f]{8}")  # of folders that end in a digest: a published dataset's does not
 
 
+class Use(NamedTuple):
+    """Bytes of files: of all, and of those with features of images among them, which can be computed again."""
+
+    all: int
+    features: int
+
+
 def disk_use(folder: Path) -> int:
     """Bytes of all files below `folder`; a link counts as itself, whatever it leads to."""
-    return sum(found.st_size for _, found in _walk(folder) if not stat.S_ISDIR(found.st_mode))
+    return use(folder).all
+
+
+def use(folder: Path) -> Use:
+    """What the files below `folder` take, as `disk_use` counts."""
+    sizes = [(path.name, found.st_size) for path, found in _walk(folder) if not stat.S_ISDIR(found.st_mode)]
+    features = sum(taken for name, taken in sizes if name.startswith(f"{FEATURES_FILE}-"))
+    return Use(sum(taken for _, taken in sizes), features)
 
 
 def in_use(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bigloop.artifacts import PREVIEW_ROWS
 from bigloop.config.experiment import Experiment
@@ -20,7 +21,8 @@ HEADS = ("training", "sampling", "measuring", "longest chain")
 
 @dataclass(frozen=True)
 class Pace:
-    """What the jobs of a run take on some machine, in seconds, and the bytes of one generation's weights."""
+    """What the jobs of a run take on some machine, in seconds; and the bytes of one generation's weights, and of the
+    features that are kept beside its samples."""
 
     start: float  # of any job: the interpreter and its imports
     around: float  # of a training beside its steps
@@ -28,6 +30,7 @@ class Pace:
     row: float  # sampled
     measure: float  # all measures of one generation
     weights: int
+    features: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,10 @@ def forecast(
         trained += own * (train - seconds[1][0] + sample)
         other += own * measure
         firsts |= {(run.spec.model_folder(1), seed): seconds[1][0] for seed in run.seeds}
-    kept = disk(experiment, {name: pace.weights for name, pace in paces.items()})
+    weights, features = (
+        {name: getattr(pace, kind) for name, pace in paces.items()} for kind in ("weights", "features")
+    )
+    kept = disk(experiment, weights, features)
     if simulated:
         kept |= {"simulations": sum(r.kept for r in simulated.values())}
     together = {name: runs.get(name) or simulated[name] for name in experiment.runs}
@@ -142,13 +148,15 @@ def chain(loop: LoopSpec | None, seconds: Mapping[int, Sequence[float]]) -> floa
     return ended
 
 
-def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
+def disk(
+    experiment: Experiment, weights: Mapping[str, int], features: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, int]:
     """Bytes of an experiment that is done: its arrays, without the small files of words and numbers.
 
-    weights: bytes of one generation's weights, by run. While it runs there is more: samples that later generations
+    weights, features: bytes of one generation's, by run. While it runs there is more: samples that later generations
     train on, and the saved states of trainings, of about three times their weights.
     """
-    kinds = dict.fromkeys(("weights", "optimiser states", "samples", "previews"), 0)
+    kinds = dict.fromkeys(("weights", "optimiser states", "samples", "features", "previews"), 0)
     firsts: dict[tuple[str, int], tuple[int, int]] = {}
     keep = experiment.storage.keep_samples
     for (_, seed), run in _lineages(experiment).items():
@@ -160,13 +168,15 @@ def disk(experiment: Experiment, weights: Mapping[str, int]) -> dict[str, int]:
         kinds["weights"] += (generations - 1) * weighs
         kinds["optimiser states"] += (generations - 1) * state
         kept = generations // keep + (generations % keep > 0) if keep else 1
-        kinds["samples"] += row * n * (kept if run.spec.has_model else generations)
+        kept = kept if run.spec.has_model else generations
+        kinds["samples"] += row * n * kept
+        kinds["features"] += features.get(run.name, 0) * kept
         kinds["previews"] += row * min(n, PREVIEW_ROWS) * generations
     for weighs, state in firsts.values():
         kinds["weights"] += weighs
         kinds["optimiser states"] += state
     kinds |= {"real data": 0, "classifier": 0}
-    for images in {images.folder: images for images in experiment.images.values()}.values():
+    for images in {images.folder: images for images in experiment.datasets.values()}.values():
         kinds["real data"] += sum(images.about.rows.values()) * (math.prod(images.about.shape) + LABEL)
     for spec in experiment.classifiers.values():
         about = dataset(spec.dataset)

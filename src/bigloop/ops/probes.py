@@ -8,7 +8,7 @@ are the wall clock's; that was never tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, cast
@@ -21,19 +21,20 @@ from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
 from bigloop.data import dataset
 from bigloop.generation.store import new_model
-from bigloop.measures.records import most_rows
+from bigloop.measures.records import most_features, most_rows
 from bigloop.metrics import MEASURES
 from bigloop.models import Critic, family
 from bigloop.models.classifier import Classifier, train_classifier
+from bigloop.models.features import FEATURES, Network
 from bigloop.ops.forecast import Forecast, Pace, forecast, show
-from bigloop.ops.resources import planning_warning, training_batch, training_steps
+from bigloop.ops.resources import FLOAT32, planning_warning, training_batch, training_steps
 from bigloop.ops.simulating import judged, simulation
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
 from bigloop.runtime.job import take_share
 from bigloop.runtime.progress import Report, quiet
 from bigloop.spec.jobs import ClassifierSpec, TrainSpec
-from bigloop.spec.options import Scalar
+from bigloop.spec.options import Scalar, parse
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget, Data, source_of
 from bigloop.training.devices import default_device
@@ -41,7 +42,7 @@ from bigloop.training.devices import default_device
 SECONDS = 8.0  # for all probes; with imports, and what probes need to be ready, an estimate takes twice that
 NUMBERS = 2**23  # of training rows that are made for a probe; more rows make no step longer
 LEARNING = 3  # of the time, where a measure gets 1: trainings and samplings are what takes long
-INCEPTION_SIDE, INCEPTION_FEATURES = 299, 2_048
+INCEPTION_FEATURES = 2_048
 CPU = torch.device("cpu")
 
 
@@ -89,8 +90,11 @@ class Timing:
             classify += start("train") + self.classifier(spec)
         for name, images in experiment.images.items():
             judge = experiment.classifiers.get(name)
-            floor = ((m, o) for m, several in experiment.floor(name).measures.items() for o in several)
-            extra += start("measure") + sum(self.measure(m, o, images.data, judge) for m, o in floor)
+            floor = [(m, o) for m, several in experiment.floor(name).measures.items() for o in several]
+            extra += start("measure") + 2 * self.looking(experiment, floor)
+            extra += sum(
+                self.measure(m, o, images.data, judge, self.numbers(experiment, o)) for m, o in floor
+            )
         for name in experiment.densities:
             run, floors = experiment.runs_on(name)[0], experiment.density_floor(name).measures
             measured = (judged(self.watch, m, o, run) for m, several in floors.items() for o in several)
@@ -108,7 +112,9 @@ class Timing:
         """What each job of a run takes."""
         judge, measures = experiment.classifiers.get(run.dataset), experiment.resolved(run)
         data = run.spec.dataset
-        seconds = sum(self.measure(name, options, data, judge) for name, options in measures.items())
+        seconds = self.looking(experiment, measures.items())
+        for name, options in measures.items():
+            seconds += self.measure(name, options, data, judge, self.numbers(experiment, options))
         if judge:
             for views in ({"features", "probabilities"}, {"adapted"}):
                 seconds += self.judging(judge, most_rows(measures, views))
@@ -116,15 +122,27 @@ class Timing:
             seconds += self.scores(run, dataset(run.spec.dataset).rows["test"])
         start = self.watch.start("train")
         measuring = seconds + self.watch.start("measure") - start
+        features = self.kept(experiment, run)
         if not run.spec.has_model:
-            return Pace(start, 0.0, 0.0, 0.0, measuring, 0)
+            return Pace(start, 0.0, 0.0, 0.0, measuring, 0, features)
         weights = self.watch.once(run.spec.model_folder(1), lambda: _bytes(_fresh(run, CPU)))
         sampling = self.sampling(run)
         if run.spec.elsewhere:
-            return Pace(start, 0.0, 0.0, sampling.unit, measuring, weights)
+            return Pace(start, 0.0, 0.0, sampling.unit, measuring, weights, features)
         batch = training_batch(TrainSpec.of(run.spec, 0, 1))
         training = self.training(run, batch)
-        return Pace(start, training.around, training.unit * batch, sampling.unit, measuring, weights)
+        step = training.unit * batch
+        return Pace(start, training.around, step, sampling.unit, measuring, weights, features)
+
+    def kept(self, experiment: Experiment, run: Run) -> int:
+        """Bytes of the features of one generation."""
+        judge, measures = experiment.classifiers.get(run.dataset), experiment.resolved(run)
+        numbers = most_rows(measures, {"features", "probabilities"}) * (
+            judge.features + len(dataset(run.spec.dataset).classes) if judge else 0
+        )
+        for name, n in most_features(measures.items()).items():
+            numbers += n * (self.numbers(experiment, {"features": name}) or 0)
+        return numbers * FLOAT32
 
     def training(self, run: Run, batch: int) -> Line:
         """Seconds of a training on so many images."""
@@ -209,10 +227,19 @@ class Timing:
         return self.watch.line(("judging", spec), probe).at(n) if n else 0.0
 
     def measure(
-        self, name: str, options: dict[str, Scalar], data: Data, judge: ClassifierSpec | None
+        self,
+        name: str,
+        options: dict[str, Scalar],
+        data: Data,
+        judge: ClassifierSpec | None,
+        numbers: int | None = None,
     ) -> float:
-        """Seconds of one measure of images, of noise."""
-        about, measure, features = dataset(data), MEASURES[name], judge.features if judge else 0
+        """Seconds of one measure of images, of noise, whose features are known.
+
+        numbers: how many each image has, where the features are not those of `judge`.
+        """
+        about, measure = dataset(data), MEASURES[name]
+        features = numbers or (judge.features if judge else 0)
         if not measure.has_rows:  # of weights: no more than reading them
             return 0.0
         shapes: dict[str, tuple[int, ...]] = {
@@ -240,19 +267,51 @@ class Timing:
         )  # two rows of some class, k others in any case
         probe = Probe(f"{name} of {source_of(data)}", prepare, max(n, least), measure.power, least)
         seconds = self.watch.line((name, options, data, features), probe).at(n)
-        return seconds + (self.inception(2 * n) if "inception" in measure.on else 0.0)
+        return seconds + (self.network("inception", {}, 2 * n) if "inception" in measure.on else 0.0)
 
-    def inception(self, n: int) -> float:
-        """Seconds in which an Inception network, without its trained weights, sees n images."""
+    def looking(self, experiment: Experiment, measures: Iterable[tuple[str, dict[str, Scalar]]]) -> float:
+        """Seconds in which the features of one side are computed that these measures name, each once."""
+        seconds = 0.0
+        for name, n in most_features(measures).items():
+            judge, spec = _lent(experiment, name), experiment.compared.specs[name]
+            seconds += self.judging(judge, n) if judge else self.network(spec.kind, spec.options, n)
+        return seconds
+
+    def numbers(self, experiment: Experiment, options: Mapping[str, Scalar]) -> int | None:
+        """How many numbers an image has of the features that a measure's options name; None where they name none."""
+        name = str(options.get("features"))
+        if name not in experiment.compared.specs:
+            return None
+        judge, spec = _lent(experiment, name), experiment.compared.specs[name]
+        if judge:
+            return judge.features
+        seen = self.watch.once(("numbers", name), lambda: self._untrained(spec.kind, spec.options)(_grey(1)))
+        return seen.shape[1]
+
+    def network(self, kind: str, options: Mapping[str, Scalar], n: int) -> float:
+        """Seconds in which a network that gives features, with any weights, sees n images."""
 
         def prepare(n: int) -> Callable[[], object]:
-            import torchvision
+            look, batch = self._untrained(kind, options), FEATURES[kind].batch
+            return lambda: [look(_grey(min(batch, n - start))) for start in range(0, n, batch)]
 
-            net = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False)
-            net, images = net.eval().to(self.device), torch.rand(n, 3, INCEPTION_SIDE, INCEPTION_SIDE)
-            return torch.no_grad()(lambda: net(images.to(self.device)).cpu())
+        words = f"the network of {kind} features"
+        return self.watch.line((kind, options), Probe(words, prepare, n)).at(n) if n else 0.0
 
-        return self.watch.line("inception", Probe("the Inception network", prepare, n)).at(n)
+    def _untrained(self, kind: str, options: Mapping[str, Scalar]) -> Network:
+        return FEATURES[kind].untrained(parse(FEATURES[kind].Options, options, kind), self.device)
+
+
+def _lent(experiment: Experiment, features: str) -> ClassifierSpec | None:
+    """The classifier that gives the features of this name; None where another network does."""
+    spec = experiment.compared.specs[features]
+    folders = {judge.folder: judge for judge in experiment.classifiers.values()}
+    return folders[str(spec.options[spec.kind])] if declared("features")[spec.kind].trained_here else None
+
+
+def _grey(n: int) -> np.ndarray:
+    """Some small images."""
+    return np.zeros((n, 1, 32, 32), np.uint8)
 
 
 def _fresh(run: Run, device: torch.device, **options: Scalar) -> Any:

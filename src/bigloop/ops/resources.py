@@ -25,6 +25,9 @@ COPIES = 3  # of the training rows while they are gathered
 SIMULATING_MINUTES = 240  # of a block; one that is stopped continues from its saved state
 ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
 IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
+NETWORK = 2_500  # MB of a network with features of its own and a batch of images in it
+MOST_FEATURES = 2_048  # numbers an image, of the networks in common use
+LOOKED_A_MINUTE = 200  # images that such a network sees on one core
 PLANNING = 4e-3  # seconds in which Snakemake plans a job: found for 1,500 and for 6,000 jobs, on two cores
 LONG = 60.0  # seconds of planning that are worth a warning
 
@@ -116,12 +119,32 @@ def simulating_memory(run: Run, block: Span) -> int:
     return BASE + pool + _megabytes(seeds, loop.samples, ACTIVATIONS, FLOAT32)
 
 
+def looked_at(measures: dict[str, dict[str, Scalar]]) -> int:
+    """The most images of a side that a network with features of its own sees in a measuring job."""
+    known = declared("measures")
+    return max(
+        (
+            known[m].per_side * cast(int, o["n"])
+            for m, o in measures.items()
+            if "inception" in known[m].on or (known[m].on_features and "features" in o)
+        ),
+        default=0,
+    )
+
+
+def measuring_minutes(measures: dict[str, dict[str, Scalar]]) -> int:
+    """Minutes for a measuring job."""
+    return 20 + math.ceil(2 * looked_at(measures) / LOOKED_A_MINUTE)
+
+
 def measuring_memory(measures: dict[str, dict[str, Scalar]], data: Data) -> int:
-    """MB for a measuring job of a dataset: the largest measure's matrices, and the real rows."""
+    """MB for a measuring job of a dataset: the largest measure's matrices, the real rows, and networks' features."""
     known = declared("measures")
     held = max((known[m].matrices * cast(int, o.get("n", 0)) ** 2 for m, o in measures.items()), default=0)
     about = dataset(data)
-    return BASE + _megabytes(held, FLOAT64) + _megabytes(about.rows["train"], *about.shape, FLOAT64)
+    n = looked_at(measures)
+    seen = (NETWORK if n else 0) + _megabytes(n, MOST_FEATURES, FLOAT64, COPIES)
+    return BASE + _megabytes(held, FLOAT64) + _megabytes(about.rows["train"], *about.shape, FLOAT64) + seen
 
 
 def _megabytes(*factors: int) -> int:

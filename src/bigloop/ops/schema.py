@@ -11,6 +11,7 @@ from bigloop import figures, loops, metrics, models  # noqa: F401  # each fills 
 from bigloop.analysis import claims  # noqa: F401
 from bigloop.config.schema import schema_text
 from bigloop.data import densities  # noqa: F401
+from bigloop.models import features  # noqa: F401
 from bigloop.spec.options import SpecError
 from bigloop.spec.registry import REGISTERED, forget, registered_text
 

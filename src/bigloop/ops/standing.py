@@ -109,7 +109,7 @@ def other_jobs(
     return {
         "data": [
             look("data", results / "data" / images.folder / "fetch.log", splits)
-            for images in {images.folder: images for images in experiment.images.values()}.values()
+            for images in {images.folder: images for images in experiment.datasets.values()}.values()
         ],
         "classifier": [look("classifier", folder / "classify.log", trained) for folder in folders],
         "floor": [

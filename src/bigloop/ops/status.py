@@ -68,6 +68,8 @@ def lines(found: Survey) -> Iterator[str]:
         if jobs:
             yield f"{kind:<12}{words}"
         yield from (f"    {job.log.stem}{_words(job)}" for job in jobs if _active(job))
+    if found.features:
+        yield f"{'features':<12}{size(found.features)} of the disk, kept for further measures; deleted with the samples"
     yield ""
     yield _summary(found)
 

@@ -17,10 +17,11 @@ from bigloop.artifacts import REBUILD, ArtifactError, read_json
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
 from bigloop.data import SOURCES
-from bigloop.ops.disk import disk_use
+from bigloop.ops.disk import use
 from bigloop.ops.forecast import chain
 from bigloop.ops.standing import Job, Lineage, block_jobs, generations, other_jobs, remaining
 from bigloop.runtime import locks
+from bigloop.spec.jobs import FeaturesSpec
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Data
 
@@ -70,7 +71,7 @@ class Survey:
     """A whole experiment. parts: the jobs beside the runs, by kind; jobs: these and all others, each once.
 
     needs: seconds that all generations still take at as many jobs at a time as run now; infinite while unknown.
-    disk: bytes. alive: whether a Snakemake is at work.
+    disk: bytes; features: of these, bytes of side files with features of images. alive: whether a Snakemake is at work.
     """
 
     experiment: Experiment
@@ -80,6 +81,7 @@ class Survey:
     jobs: Collection[Job]
     needs: float
     disk: int
+    features: int
     alive: bool
 
     def count(self, state: str) -> int:
@@ -107,18 +109,20 @@ def load(config: Path) -> Experiment:
         raise SpecError(f"{config}: {' '.join(str(error).split())}") from None
 
 
-def dataset_named(name: str, configfile: Path) -> Data:
-    """A source by its name, or else the dataset that a config calls so; raises SpecError for neither."""
+def dataset_named(name: str, configfile: Path) -> tuple[Data, FeaturesSpec | None]:
+    """A source by its name, or else the dataset that a config calls so, and the features that it is compared on there
+    unless they are its classifier's; raises SpecError for neither."""
     if name in SOURCES:
-        return name
+        return name, None
     if not configfile.is_file():
         raise SpecError(
             f"--dataset: {name} is no source ({', '.join(SOURCES)}), and there is no {configfile}"
         )
-    known = load(configfile).images
+    experiment = load(configfile)
+    known, compared = experiment.images, experiment.compared
     if name not in known:
         raise SpecError(f"--dataset: no dataset {name!r} (of {configfile}: {', '.join(known)})")
-    return known[name].data
+    return known[name].data, compared.specs.get(compared.on("", known[name]))
 
 
 def survey(experiment: Experiment, results: Path) -> Survey:
@@ -128,10 +132,10 @@ def survey(experiment: Experiment, results: Path) -> Survey:
     needs: dict[Path, float] = {}
     places = [
         results / experiment.name,
-        *(results / "data" / images.folder for images in experiment.images.values()),
+        *(results / "data" / images.folder for images in experiment.datasets.values()),
     ]
     places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
-    disk = {place: disk_use(place) for place in places}
+    disk = {place: use(place) for place in places}
     for run in experiment.trained:
         names = (run.spec.folder, run.spec.model_folder(1))
         found = {seed: generations(run, seed, results) for seed in run.seeds}
@@ -140,29 +144,36 @@ def survey(experiment: Experiment, results: Path) -> Survey:
         jobs |= own
         for seed, lineage in found.items():
             folders = {results / "runs" / name / f"seed-{seed}" for name in names}
-            own_disk = {folder: disk_use(folder) for folder in folders}
+            own_disk = {folder: use(folder) for folder in folders}
             disk |= own_disk
             chained = chain(
                 run.spec.loop, {t: [needs[j.log] for j in several] for t, several in lineage.items()}
             )
             standings.append(
-                Standing(run, seed, lineage, last_measures(lineage), sum(own_disk.values()), chained)
+                Standing(
+                    run,
+                    seed,
+                    lineage,
+                    last_measures(lineage),
+                    sum(taken.all for taken in own_disk.values()),
+                    chained,
+                )
             )
     simulated = []
     for run in experiment.simulated:
         blocks, folder = block_jobs(run, results), results / "runs" / run.spec.folder
-        disk[folder] = disk_use(folder)
+        disk[folder] = use(folder)
         own_needs = {job.log: remaining(job, blocks) for job in blocks}
-        simulated.append(Simulated(run, blocks, disk[folder], sum(own_needs.values())))
+        simulated.append(Simulated(run, blocks, disk[folder].all, sum(own_needs.values())))
         needs |= own_needs
         jobs |= {job.log: job for job in blocks}
     parts = other_jobs(experiment, results, jobs.values())
     jobs |= {job.log: job for group in parts.values() for job in group}
     running = sum(job.state == "running" for job in jobs.values())
     total = max([sum(needs.values()) / max(1, running), *(standing.needs for standing in standings)])
-    return Survey(
-        experiment, standings, simulated, parts, jobs.values(), total, sum(disk.values()), is_alive(results)
-    )
+    taken, features = (sum(kind) for kind in zip(*disk.values(), strict=True))
+    done = experiment, standings, simulated, parts, jobs.values(), total
+    return Survey(*done, taken, features, is_alive(results))
 
 
 def last_measures(lineage: Lineage) -> str:

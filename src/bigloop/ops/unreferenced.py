@@ -41,7 +41,7 @@ def folder_names(experiment: Experiment) -> set[str]:
     """Names of an experiment's folders of runs, first generations, classifiers and datasets."""
     specs = [run.spec for run in experiment.runs.values()]
     classifiers = {spec.folder for spec in experiment.classifiers.values()}
-    data = {images.folder for images in experiment.images.values()}
+    data = {images.folder for images in experiment.datasets.values()}
     return data | classifiers | {spec.folder for spec in specs} | {spec.model_folder(1) for spec in specs}
 
 

@@ -100,7 +100,7 @@ def of_survey(found: Survey) -> View:
 def names_of(experiment: Experiment) -> dict[str, str]:
     """What to call the folders below results: runs by their names in the config. Others go without saying."""
     names = dict.fromkeys((experiment.name, "data", "classifier"), "")
-    names |= {images.folder: dataset for dataset, images in experiment.images.items()}
+    names |= {images.folder: dataset for dataset, images in experiment.datasets.items()}
     names |= {spec.folder: dataset for dataset, spec in experiment.classifiers.items()}
     shared: dict[str, list[str]] = {}  # several runs may begin with the same generation
     for run in experiment.runs.values():

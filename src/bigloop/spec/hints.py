@@ -63,7 +63,8 @@ def schema_of(cls: type) -> dict[str, Any]:
             continue
         words = f.metadata["description"]
         entry: dict[str, Any] = {"description": words} if words else {}
-        entry |= schema_of_hint(hint, f.metadata)
+        kind = f.metadata.get("kind")
+        entry |= {"$ref": f"#/$defs/{kind}"} if kind else schema_of_hint(hint, f.metadata)
         if f.default is not dataclasses.MISSING and f.default is not None:
             entry["default"] = list(f.default) if isinstance(f.default, tuple) else f.default
         properties[key_of(f)] = entry

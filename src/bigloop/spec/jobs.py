@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -119,8 +120,36 @@ class ImportSpec:
 
 
 @dataclass(frozen=True)
+class FeaturesSpec:
+    """What images are compared on: a registered kind of features, and every option of it.
+
+    weights: SHA-256 of the file that the option of this name names, None where there is none. A classifier is named by
+    its folder under results/classifier.
+    """
+
+    kind: str
+    revision: int
+    options: dict[str, Scalar]
+    weights: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What tables and files call them: other options or weights have another name."""
+        known, rest = self.options.get(self.kind), {}
+        for key, value in self.options.items():
+            if key not in (self.kind, "weights"):
+                rest[key] = value
+        words = [self.kind, str(known or ""), digest(rest) if rest else "", (self.weights or "")[:8]]
+        return re.sub(r"[^\w.-]", "_", "-".join(filter(None, words)))
+
+
+@dataclass(frozen=True)
 class MeasureSpec:
-    """One measuring job: each measure with its options, n always among them."""
+    """One measuring job: each measure with its options, n always among them.
+
+    A measure that compares images on other features than those of the data's own classifier has their name as its
+    option `features`, and `features` says which they are.
+    """
 
     dataset: str  # name of the data's folder
     measures: dict[str, dict[str, Scalar]]
@@ -128,15 +157,17 @@ class MeasureSpec:
     seed: int = 0
     generation: int = 1
     has_critic: bool = False
+    features: dict[str, FeaturesSpec] | None = None
 
 
 @dataclass(frozen=True)
 class FloorSpec:
-    """The real-against-real floors of one dataset: every measure at every n that some run uses."""
+    """The real-against-real floors of one dataset: every measure at every n that some run uses. Features as above."""
 
     dataset: str  # name of the data's folder
     measures: dict[str, tuple[dict[str, Scalar], ...]]
     classifier: str | None = None
+    features: dict[str, FeaturesSpec] | None = None
 
 
 @dataclass(frozen=True)

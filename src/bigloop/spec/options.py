@@ -37,13 +37,15 @@ def option(
     at_most: str = "",
     where: Mapping[str, Scalar] | None = None,
     sampling: bool = False,
+    kind: str = "",
     neutral: Any = dataclasses.MISSING,
 ) -> Any:
     """A dataclass field with a description and a range: minimum ≤ value ≤ maximum, above < value < below.
 
     Of a list, a mapping or a word, minimum and maximum bound the length, and `each` the numbers in a list. `at_most`
     names another option that this one may not exceed, `where` other options have the given values. `sampling` marks
-    an option of a family that training does not depend on. An option that is younger than finished results declares
+    an option of a family that training does not depend on. `kind`: it names a registered thing of this kind, with its
+    options. An option that is younger than finished results declares
     the value at which it changes nothing, its default, as `neutral`: there it is left out of canonical JSON.
     """
     if neutral is not dataclasses.MISSING and neutral != default:
@@ -53,7 +55,13 @@ def option(
         "description": description,
         "bounds": {k: v for k, v in bounds.items() if v is not None},
     }
-    more = {"each": each, "at_most": at_most, "where": where and dict(where), "sampling": sampling}
+    more = {
+        "each": each,
+        "at_most": at_most,
+        "where": where and dict(where),
+        "sampling": sampling,
+        "kind": kind,
+    }
     metadata |= {k: v for k, v in more.items() if v}
     if neutral is not dataclasses.MISSING:
         metadata["neutral"] = neutral

@@ -4,6 +4,7 @@ FAMILIES = {"pixelwise": "things.pixelwise:Pixelwise"}
 SOURCES = {"stripes": "things.stripes:STRIPES"}
 DENSITIES = {"slope": "things.slope:Slope"}
 MEASURES = {"brightness": "things.brightness:BRIGHTNESS"}
+FEATURES = {"column_means": "things.column_means:COLUMN_MEANS"}
 FIGURES = {"brightness_bars": "things.brightness_bars:PLOT"}
 CLAIMS = {"a_test": "things.claims:CLAIMS"}
 RULES = {"thin": "things.thin:THIN"}
