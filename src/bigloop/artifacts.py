@@ -36,6 +36,8 @@ class ArtifactError(RuntimeError):
 
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "rows.safetensors")  # of one generation
 OPTIMIZER_FILE = "optimizer.safetensors"  # beside them, where a loop continues
+STEPS_FILE = "steps.csv"  # beside them, of families that record their steps
+SNAPSHOTS_FILE = "snapshots.safetensors"  # beside them, where storage.snapshots asks for some
 UNFINISHED = "unfinished.safetensors"  # the state of a simulation that was stopped
 TABLES = ("measures", "runs", "critics", "verdicts", "claims")  # of one experiment
 PREVIEW_ROWS = (
