@@ -35,7 +35,8 @@ def test_snapshots_are_one_file_more_and_change_no_other(
     records = [read_json(folder / "model.json") for folder in (without, watched)]
     assert records[0] == records[1]
     taken, _ = read_tensors(watched / SNAPSHOTS_FILE)
-    assert taken["steps"].tolist() == [0, 6, 10]  # of 3 steps an epoch
+    assert taken["steps"].tolist() == [0, 6, 10]
+    assert taken["epochs"].tolist() == [0, 2, 10 / 3]
     assert taken["images"].shape == (3, 16, 1, 28, 28)
 
 

@@ -23,9 +23,10 @@ def moments(epochs: float, steps: int, epoch_steps: int) -> list[int]:
     snapshots, taken = Snapshots(epochs, 0), []
     for done in range(steps + 1):
         if snapshots.due(done, steps, epoch_steps):
-            snapshots.take(done, lambda n, _: torch.zeros(n, 1, 2, 2), torch.device("cpu"))
+            snapshots.take(done, epoch_steps, lambda n, _: torch.zeros(n, 1, 2, 2), torch.device("cpu"))
             taken.append(done)
     assert taken == snapshots.steps
+    assert snapshots.done_epochs == [done / epoch_steps for done in taken]
     return taken
 
 

@@ -26,6 +26,7 @@ class Snapshots:
     epochs: float
     seed: int
     steps: list[int] = field(default_factory=list)  # done when each was taken
+    done_epochs: list[float] = field(default_factory=list)  # likewise
     images: list[Tensor] = field(default_factory=list)  # of each, uint8 (n, c, h, w)
 
     def due(self, done: int, steps: int, epoch_steps: int) -> bool:
@@ -35,18 +36,21 @@ class Snapshots:
         apart = self.epochs * epoch_steps
         return done in (0, steps) or done == round(round(done / apart) * apart)
 
-    def take(self, done: int, sample: Take, device: torch.device) -> None:
+    def take(self, done: int, epoch_steps: int, sample: Take, device: torch.device) -> None:
         """Keep what `sample` makes of IMAGES and a generator: images (n, c, h, w), clipped to [0, 1]."""
         made = sample(IMAGES, torch.Generator(device).manual_seed(self.seed))
         self.images.append((made.clamp(0, 1) * 255).round().to(torch.uint8).cpu())
         self.steps.append(done)
+        self.done_epochs.append(done / epoch_steps)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """`images`, uint8 (k, n, c, h, w), and after which step each was taken, `steps`, int64 (k,)."""
-        return {"images": torch.stack(self.images).numpy(), "steps": np.array(self.steps, np.int64)}
+        """`images`, uint8 (k, n, c, h, w), and after how many `steps`, int64 (k,), and `epochs`, float64 (k,)."""
+        steps, epochs = np.array(self.steps, np.int64), np.array(self.done_epochs)
+        return {"images": torch.stack(self.images).numpy(), "steps": steps, "epochs": epochs}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"steps": self.steps, "images": self.images}
+        return {"steps": self.steps, "epochs": self.done_epochs, "images": self.images}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.images = list(state["steps"]), list(state["images"])
+        self.steps, self.done_epochs = list(state["steps"]), list(state["epochs"])
+        self.images = list(state["images"])

@@ -168,7 +168,7 @@ class NeuralFamily:
         epoch_steps = steps_an_epoch(rows, self.options.batch_size)
         if self.snapshots and self.snapshots.due(done, steps, epoch_steps):
             self._train(False)
-            self.snapshots.take(done, self._snapshot, self.device)
+            self.snapshots.take(done, epoch_steps, self._snapshot, self.device)
             self._train(True)
 
     @torch.no_grad()

@@ -1,0 +1,114 @@
+"""The figures of a training's course: they show what was taken, and say what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from bigloop.artifacts import SNAPSHOTS_FILE, STEPS_FILE, write_table, write_tensors
+from bigloop.figures import Material, Snapshots, plot
+from bigloop.figures.files import snapshots, steps
+from bigloop.figures.fixed_latents import shown
+from bigloop.figures.gradient_norms import LOWEST
+from bigloop.figures.parts.tiles import mosaic
+
+Make = Callable[..., Material]
+
+
+def drawn(name: str, material: Material, **options: Any) -> Figure:
+    entry = plot(name)
+    return entry.draw(material, entry.Options(**options))
+
+
+# --- fixed_latents ---
+
+
+def test_a_row_is_one_latent_and_a_column_one_epoch_in_every_run(make_material: Make) -> None:
+    material = make_material(generations=2)
+    fig = drawn("fixed_latents", material, latents=2, epochs=(100.0, 0.0, 1_400.0), generation=2)
+    pictures = [image.get_array() for ax in fig.axes for image in ax.images]
+    assert len(pictures) == 3 * 3
+    for place, run in enumerate(material.runs["run"]):
+        taken = material.snapshots[run, 2]
+        for column, k in enumerate((0, 1, 14)):
+            np.testing.assert_array_equal(pictures[3 * place + column], mosaic(taken.images[k], 2, 1))
+    assert [ax.get_title() for ax in fig.axes] == ["epoch 0", "100", "1\u2009400"] * 3
+
+
+def test_without_a_choice_up_to_ten_epochs_are_shown_from_first_to_last() -> None:
+    options = plot("fixed_latents").Options
+    taken = Snapshots(np.arange(0.0, 33), np.zeros((33, 16, 1, 2, 2)))
+    picked = shown(taken, options()).epochs
+    assert (len(picked), picked[0], picked[-1]) == (10, 0, 32)
+    few = Snapshots(taken.epochs[:4], taken.images[:4])
+    assert list(shown(few, options()).epochs) == [0, 1, 2, 3]
+    assert list(shown(few, options(epochs=(2.0, 7.0))).epochs) == [2]
+
+
+def test_runs_without_snapshots_are_left_out_and_none_at_all_is_one_line(make_material: Make) -> None:
+    material = make_material(generations=1)
+    some = {("setup2", 1): material.snapshots["setup2", 1]}
+    fig = drawn("fixed_latents", dataclasses.replace(material, snapshots=some))
+    assert len(fig.axes) == 10
+    with pytest.raises(ValueError, match=r"\Asnapshots of generation 3 are missing; [^\n]+\Z"):
+        drawn("fixed_latents", material, generation=3)
+
+
+# --- gradient_norms ---
+
+
+def test_every_run_has_its_norms_by_step_on_one_logarithmic_scale(make_material: Make) -> None:
+    material = make_material(generations=1, seeds=(0, 1))
+    fig = drawn("gradient_norms", material)
+    assert len(fig.axes) == 3
+    for ax, run in zip(fig.axes, material.runs["run"], strict=True):
+        assert ax.get_yscale() == "log"
+        assert ax.get_ylim() == fig.axes[0].get_ylim()
+        lines = [(line.get_gid(), line) for line in ax.lines]
+        assert [gid for gid, _ in lines] == ["norm:generator", "norm:critic"] * 2
+        for place, (gid, line) in enumerate(lines):
+            table = material.steps[run, place // 2, 1]
+            column = f"gradient_norm_{gid.partition(':')[2]}"
+            np.testing.assert_array_equal(line.get_xdata(), table["step"])
+            np.testing.assert_allclose(line.get_ydata(), table[column].clip(lower=LOWEST))
+
+
+def test_gradients_of_0_are_drawn_at_the_bottom(make_material: Make) -> None:
+    material = make_material(generations=1)
+    table = material.steps["vae", 0, 1].copy()
+    table.loc[table["step"] > 200, [c for c in table if "generator" in c]] = 0.0
+    fig = drawn("gradient_norms", dataclasses.replace(material, steps={("vae", 0, 1): table}))
+    (ax,) = fig.axes
+    assert np.asarray(ax.lines[0].get_ydata())[-1] == LOWEST > ax.get_ylim()[0]
+
+
+def test_without_tables_of_steps_it_says_so(make_material: Make) -> None:
+    with pytest.raises(ValueError, match=r"\Atables of steps of generation 2 are missing\Z"):
+        drawn("gradient_norms", make_material(generations=1), generation=2)
+
+
+# --- what they are drawn from ---
+
+
+def test_files_are_found_where_trainings_left_them(tmp_path: Path, make_material: Make) -> None:
+    runs = pd.DataFrame(
+        {"run": ["a", "b"], "folder": ["fa", "fb"], "seeds": ["4 5", "0"], "generations": [2, 1]}
+    )
+    table = make_material(generations=1).steps["vae", 0, 1]
+    images = np.full((3, 16, 1, 2, 2), 51, np.uint8)
+    for seed, generation in ((4, 1), (5, 2)):
+        folder = tmp_path / "runs" / "fa" / f"seed-{seed}" / f"gen-{generation}"
+        write_table(folder / STEPS_FILE, table)
+        write_tensors(folder / SNAPSHOTS_FILE, {"images": images, "epochs": np.array([0.0, 0.5, 1.0])}, {})
+    assert set(dict(steps(runs, tmp_path))) == {("a", 4, 1), ("a", 5, 2)}
+    (key, taken), *others = snapshots(runs, tmp_path)  # of the first seed alone
+    assert (key, others) == (("a", 1), [])
+    assert list(taken.epochs) == [0, 0.5, 1]
+    np.testing.assert_allclose(taken.images, 0.2)
