@@ -35,6 +35,7 @@ def moments(epochs: float, steps: int, epoch_steps: int) -> list[int]:
     [
         (100, 1_200, 4, [0, 400, 800, 1_200]),
         (2, 10, 3, [0, 6, 10]),
+        (1, 25, 8, [0, 8, 16, 25]),  # 24 would be one step before the end
         (1, 4, 2, [0, 2, 4]),
         (0.5, 6, 3, [0, 2, 3, 4, 6]),  # after 1.5, 3, 4.5 and 6 steps, halves to the even
         (0.01, 3, 10, [0, 1, 2, 3]),

@@ -50,7 +50,7 @@ def draw(material: Material, options: Options) -> Figure:
         for row, (run, block) in enumerate(blocks.items()):
             for column, (epoch, images) in enumerate(zip(block.epochs, block.images, strict=True)):
                 ax = fig.add_subplot(grid[row, column])
-                heading = grouped(float(f"{epoch:.4g}") if epoch < 1_000 else round(epoch))
+                heading = grouped(float(f"{epoch:.3g}") if epoch < 100 else round(epoch))
                 draw_mosaic(ax, images, options.latents, 1, heading if column else f"epoch {heading}")
                 if column == 0:
                     name_row(ax, looks[run].label, LABEL)

@@ -49,6 +49,7 @@ def draw(material: Material, options: Options) -> Figure:
             ax.set_title(style.wrapped(looks[run].label, (style.WIDTH - 1) / columns))
             ax.set_xlabel("step" if place + columns >= len(found) else "")
             ax.set_ylabel("" if place % columns else "norm of the gradient")
+            ax.tick_params(labelleft=not place % columns)
         most = max(map(len, found.values()))
         style.legend(fig, "one seed" if most == 1 else f"a line for each of {most} seeds")
     return fig

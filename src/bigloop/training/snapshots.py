@@ -30,11 +30,12 @@ class Snapshots:
     images: list[Tensor] = field(default_factory=list)  # of each, uint8 (n, c, h, w)
 
     def due(self, done: int, steps: int, epoch_steps: int) -> bool:
-        """Whether one is to be taken after `done` of `steps` steps."""
+        """Whether one is to be taken after `done` of `steps` steps; none just before that at the end."""
         if self.steps and self.steps[-1] >= done:
             return False
         apart = self.epochs * epoch_steps
-        return done in (0, steps) or done == round(round(done / apart) * apart)
+        regular = done == round(round(done / apart) * apart)
+        return done in (0, steps) or (regular and steps - done >= apart / 2)
 
     def take(self, done: int, epoch_steps: int, sample: Take, device: torch.device) -> None:
         """Keep what `sample` makes of IMAGES and a generator: images (n, c, h, w), clipped to [0, 1]."""
