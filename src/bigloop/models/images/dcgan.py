@@ -1,8 +1,9 @@
 """DCGAN and Wasserstein GANs of the same two networks: the image models of Khelifa & Rossa, §3.1.2.
 
 Discriminator: four strided convolutions with LeakyReLU, then a linear layer. Generator: a linear layer, then four
-strided transposed convolutions, with BatchNorm and ReLU between them and a sigmoid at the end. No layer has a norm
-in the discriminator, so that the gradient penalty, which is each image's own, fits it as it is.
+strided transposed convolutions, with BatchNorm and ReLU before each of them and a sigmoid at the end. There is no norm
+in the discriminator, so that the gradient penalty, which is each image's own, fits it as it is. What the paper leaves
+open is ours: kernels of 4, widths, a slope of 0.2, torch's own initialisation, the clipping threshold, critic steps.
 
     bce         D = sigmoid(s): cross entropy, and for the generator log(1 − D) or −log D (ibid., §1.2 and §1.3)
     wgan_clip   the critic's score is s itself: eqs. 3 and 4, weights clipped to [−τ, τ] after each step (Algorithm 1)
@@ -171,7 +172,7 @@ class DCGAN(NeuralFamily):
 
     @property
     def _at_once(self) -> int:
-        """Images that have no more than PIXELS pixels."""
+        """As many images as have PIXELS pixels, and one at least."""
         return max(1, PIXELS // (self.shape[1] * self.shape[2]))
 
 
