@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from bigloop.analysis.ranks import pairs, rank_correlation
 from bigloop.artifacts import SNAPSHOTS_FILE, STEPS_FILE, write_table, write_tensors
 from bigloop.figures import Material, Snapshots, plot
 from bigloop.figures.files import snapshots, steps
@@ -92,6 +93,31 @@ def test_gradients_of_0_are_drawn_at_the_bottom(make_material: Make) -> None:
 def test_without_tables_of_steps_it_says_so(make_material: Make) -> None:
     with pytest.raises(ValueError, match=r"\Atables of steps of generation 2 are missing\Z"):
         drawn("gradient_norms", make_material(generations=1), generation=2)
+
+
+# --- loss_and_quality ---
+
+
+def test_every_generation_is_a_point_and_each_panel_says_its_rank_correlation(make_material: Make) -> None:
+    material = make_material(generations=6, seeds=(0, 1, 2))
+    fig = drawn("loss_and_quality", material, measure="class_entropy")
+    panels = [ax for ax in fig.axes if ax.get_title(loc="left")]
+    assert len(panels) == 2  # the VAE has no generator's loss
+    for ax, run in zip(panels, ("setup1", "setup2"), strict=True):
+        table = pairs(material, run, "loss_generator", "class_entropy")
+        for seed, points in enumerate(ax.collections):
+            own = table[table["seed"] == seed]
+            np.testing.assert_allclose(points.get_offsets(), own[["loss", "value"]])
+        assert ax.get_xlabel() == f"loss generator\n{rank_correlation(table)}"
+        assert "3 seeds" in ax.get_xlabel()
+
+
+def test_a_loss_or_a_measure_that_no_run_has_is_named(make_material: Make) -> None:
+    material = make_material(generations=3)
+    with pytest.raises(ValueError, match=r"\Aloss loss_kll and measure fid: no generation has both\Z"):
+        drawn("loss_and_quality", material, loss="loss_kll")
+    with pytest.raises(ValueError, match=r"\Ameasure energy is missing "):
+        drawn("loss_and_quality", material, measure="energy")
 
 
 # --- what they are drawn from ---

@@ -12,7 +12,7 @@ from bigloop.generation.sample import sample
 from bigloop.generation.train import train
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 
-from .lineage import place, quiet, run_spec
+from .lineage import continuing, place, quiet, run_spec
 
 pytestmark = pytest.mark.long
 
@@ -40,12 +40,29 @@ def test_snapshots_are_one_file_more_and_change_no_other(
     assert taken["images"].shape == (3, 16, 1, 28, 28)
 
 
-def test_another_seed_or_generation_has_other_latents(small_mnist: Path, tmp_path: Path) -> None:
-    run, found = run_spec("dcgan"), []
-    for seed in (0, 1):
-        train(TrainSpec.of(run, seed, 1), small_mnist, (), place(tmp_path, run, seed, 1), quiet, snapshots=9)
-        found.append(read_tensors(place(tmp_path, run, seed, 1) / SNAPSHOTS_FILE)[0]["images"][0])
-    assert not np.array_equal(*found)
+def test_generations_of_a_lineage_show_the_same_latents_and_those_of_another_seed_others(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    run, found = continuing("dcgan"), {}
+    for seed, generation in ((0, 1), (0, 2), (1, 1)):
+        out = place(tmp_path, run, seed, generation)
+        previous = place(tmp_path, run, seed, 1) if generation > 1 else None
+        earlier = [place(tmp_path, run, seed, 1) / "preview.safetensors"] if generation > 1 else []
+        train(
+            TrainSpec.of(run, seed, generation),
+            small_mnist,
+            earlier,
+            out,
+            quiet,
+            snapshots=9,
+            previous=previous,
+            keep_optimizer=True,
+        )
+        sample(SampleSpec.of(run, seed, generation), out, out)
+        found[seed, generation] = read_tensors(out / SNAPSHOTS_FILE)[0]["images"]
+    # the second generation begins with the weights that the first ended with
+    np.testing.assert_array_equal(found[0, 1][-1], found[0, 2][0])
+    assert (found[0, 1][0] != found[1, 1][0]).any()
 
 
 def test_the_table_has_every_steps_losses_outputs_and_gradient_norms(

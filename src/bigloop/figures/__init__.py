@@ -45,6 +45,7 @@ FIGURES = Registry(
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
         "fixed_latents": "bigloop.figures.fixed_latents:PLOT",
         "gradient_norms": "bigloop.figures.gradient_norms:PLOT",
+        "loss_and_quality": "bigloop.figures.loss_and_quality:PLOT",
     },
 )
 

@@ -70,7 +70,9 @@ def train(
     if can.continues:
         cast(Continuing, model).checkpoint = checkpoint
     if can.takes_snapshots and snapshots:
-        seed = torch_generator(spec.seed, spec.generation, "snapshots").initial_seed()
+        seed = torch_generator(
+            spec.seed, 0, "snapshots"
+        ).initial_seed()  # all of a lineage show the same latents
         cast(Observed, model).snapshots = Snapshots(snapshots, seed)
     given = {} if rows.labels is None else {"labels": rows.labels}
     history = model.fit(rows.images, spec.budget, generator, report, **given)
