@@ -18,6 +18,7 @@ from bigloop.figures import Material, Snapshots, plot
 from bigloop.figures.files import snapshots, steps
 from bigloop.figures.fixed_latents import shown
 from bigloop.figures.gradient_norms import LOWEST
+from bigloop.figures.parts.courses import snapshots_of
 from bigloop.figures.parts.tiles import mosaic
 
 Make = Callable[..., Material]
@@ -93,6 +94,46 @@ def test_gradients_of_0_are_drawn_at_the_bottom(make_material: Make) -> None:
 def test_without_tables_of_steps_it_says_so(make_material: Make) -> None:
     with pytest.raises(ValueError, match=r"\Atables of steps of generation 2 are missing\Z"):
         drawn("gradient_norms", make_material(generations=1), generation=2)
+
+
+# --- trainings end to end ---
+
+
+def continuing(material: Material, *runs: str) -> Material:
+    starts = ["continue" if run in runs else "scratch" for run in material.runs["run"]]
+    return dataclasses.replace(material, runs=material.runs.assign(**{"loop.start": starts}))
+
+
+def test_trainings_that_continue_are_shown_as_one(make_material: Make) -> None:
+    material = continuing(make_material(generations=3, seeds=(0, 1)), "setup1")
+    whole, parts = snapshots_of(material, "setup1", 0), [material.snapshots["setup1", t] for t in (1, 2, 3)]
+    assert whole
+    assert list(whole.epochs) == list(range(0, 4_201, 100))
+    np.testing.assert_array_equal(whole.images[:15], parts[0].images)
+    np.testing.assert_array_equal(whole.images[15:29], parts[1].images[1:])
+    assert snapshots_of(material, "vae", 0) is None
+    fig = drawn("gradient_norms", material, generation=0)
+    (ax,) = fig.axes
+    assert len(ax.lines) == 4  # two networks, two seeds
+    assert list(ax.lines[0].get_xdata()) == list(range(50, 1_501, 50))
+    table = material.steps["setup1", 0, 3]
+    last = np.asarray(ax.lines[0].get_ydata())[-len(table) :]
+    np.testing.assert_allclose(last, table["gradient_norm_generator"])
+    assert len(drawn("fixed_latents", material, generation=0).axes) == 10
+
+
+def test_they_end_where_one_is_missing(make_material: Make) -> None:
+    material = continuing(make_material(generations=3), "vae")
+    some = {key: taken for key, taken in material.snapshots.items() if key != ("vae", 2)}
+    whole = snapshots_of(dataclasses.replace(material, snapshots=some), "vae", 0)
+    assert whole
+    assert whole.epochs[-1] == 1_400
+
+
+@pytest.mark.parametrize("name", ["fixed_latents", "gradient_norms"])
+def test_where_no_run_continues_there_is_no_such_course(name: str, make_material: Make) -> None:
+    with pytest.raises(ValueError, match=r"\Ageneration: 0 shows runs that continue [^\n]+\Z"):
+        drawn(name, make_material(generations=2), generation=0)
 
 
 # --- loss_and_quality ---

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bigloop.analysis.series import chosen, run_names
 from bigloop.figures import Material, Plot, Snapshots
 from bigloop.figures.parts import style
+from bigloop.figures.parts.courses import WHICH, snapshots_of
 from bigloop.figures.parts.notes import grouped
 from bigloop.figures.parts.tiles import draw_mosaic, name_row
 from bigloop.spec.options import option
@@ -23,7 +24,7 @@ NARROWEST = 0.45  # inches of a column, for its heading
 
 @dataclass(frozen=True)
 class Options:
-    generation: int = option(1, "generation whose training is shown", minimum=1)
+    generation: int = option(1, WHICH, minimum=0)
     latents: int = option(3, "latents shown, one below another", minimum=1, maximum=16)
     epochs: tuple[float, ...] = option((), "epochs to show; none: up to ten of those taken, evenly spread")
 
@@ -31,15 +32,14 @@ class Options:
 def draw(material: Material, options: Options) -> Figure:
     """A column for each epoch shown: the row of one latent is one image on its way."""
     looks = style.looks(material.runs)
-    blocks = {
-        run: shown(material.snapshots[run, options.generation], options)
-        for run in run_names(material)
-        if (run, options.generation) in material.snapshots
-    }
+    taken = {run: snapshots_of(material, run, options.generation) for run in run_names(material)}
+    blocks = {run: shown(found, options) for run, found in taken.items() if found}
     if not blocks:
         raise ValueError(
             f"snapshots of generation {options.generation} are missing; trainings that were finished before "
             "storage.snapshots asked for some have none: delete their folders under results/runs to repeat them"
+            if options.generation
+            else "generation: 0 shows runs that continue from generation to generation, and none has snapshots"
         )
     columns = max(len(block.epochs) for block in blocks.values())
     lines = max(style.wrapped(looks[run].label, LABEL).count("\n") + 1 for run in blocks)

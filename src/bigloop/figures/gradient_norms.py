@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bigloop.analysis.series import run_names
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
+from bigloop.figures.parts.courses import WHICH, steps_of
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ LOWEST = 1e-12  # smaller norms, 0 among them, are drawn here
 
 @dataclass(frozen=True)
 class Options:
-    generation: int = option(1, "generation whose training is shown", minimum=1)
+    generation: int = option(1, WHICH, minimum=0)
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -30,7 +31,11 @@ def draw(material: Material, options: Options) -> Figure:
     looks = style.looks(material.runs)
     found = tables(material, options.generation)
     if not found:
-        raise ValueError(f"tables of steps of generation {options.generation} are missing")
+        raise ValueError(
+            f"tables of steps of generation {options.generation} are missing"
+            if options.generation
+            else "generation: 0 shows runs that continue from generation to generation, and none records its steps"
+        )
     several = [table for seeds in found.values() for table in seeds]
     networks = {
         name: place for place, name in enumerate(sorted({n for t in several for n in networks_of(t)}))
@@ -57,11 +62,13 @@ def draw(material: Material, options: Options) -> Figure:
 
 def tables(material: Material, generation: int) -> dict[str, list[pd.DataFrame]]:
     """Run → the tables of its seeds' trainings, of those runs that have any, in plotting order."""
-    found: dict[str, list[pd.DataFrame]] = {run: [] for run in run_names(material)}
-    for (run, _, of), table in material.steps.items():
-        if of == generation and run in found and networks_of(table):
-            found[run].append(table)
-    return {run: seeds for run, seeds in found.items() if seeds}
+    found: dict[str, list[pd.DataFrame]] = {}
+    for run in run_names(material):
+        for seed in sorted({of for name, of, _ in material.steps if name == run}):
+            table = steps_of(material, run, seed, generation)
+            if table is not None and networks_of(table):
+                found.setdefault(run, []).append(table)
+    return found
 
 
 def networks_of(table: pd.DataFrame) -> list[str]:
