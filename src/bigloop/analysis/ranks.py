@@ -36,9 +36,10 @@ class RankCorrelation:
     def __str__(self) -> str:
         if math.isnan(self.rho):
             return "no rank correlation"
-        if self.interval is None:
-            return f"ρ = {self.rho:.2f}, one seed"
-        return f"ρ = {self.rho:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}], {self.seeds} seeds"
+        words = f"ρ = {self.rho:.2f}, one seed"
+        if self.interval is not None:
+            words = f"ρ = {self.rho:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}], {self.seeds} seeds"
+        return words.replace("-", "−")
 
 
 def pairs(material: Tables, run: str, loss: str, measure: str) -> pd.DataFrame:

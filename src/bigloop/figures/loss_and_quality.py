@@ -55,6 +55,7 @@ def draw(material: Material, options: Options) -> Figure:
             ax.set_ylabel("" if place % columns else name)
         bar = fig.colorbar(ScalarMappable(ages, AGES), ax=fig.axes, label="generation", aspect=30, shrink=0.8)
         bar.set_ticks(style.generation_ticks(min(generations), max(generations)))
+        bar.ax.set_ylim(min(generations) - 0.5, max(generations))
         if note := sizes_note(material, [options.measure]):
             fig.supxlabel(note, fontsize=style.SMALL)
     return fig

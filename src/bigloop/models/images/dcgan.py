@@ -139,14 +139,6 @@ class DCGAN(NeuralFamily):
             return -fake
         return saturating(fake) if self.options.generator_loss == "saturating" else non_saturating(fake)
 
-    def descend(self, name: str, loss: Tensor) -> None:
-        """One Adam step of one network; the other's gradients are neither computed nor touched."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        # backward, not autograd.grad: see WGANGP.descend.
-        loss.backward(inputs=list(self.networks[name].parameters()))
-        optimizer.step()
-
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
         noise = torch.randn(n, self.options.latent, generator=generator, device=generator.device)
         return bias**0.5 * noise

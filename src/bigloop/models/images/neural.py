@@ -86,6 +86,15 @@ class NeuralFamily:
         """
         raise NotImplementedError
 
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of the optimiser that has a network's name; others' gradients are neither computed nor touched."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
+        # optimiser silently mixes up elements where the two differ.
+        loss.backward(inputs=list(self.networks[name].parameters()))
+        optimizer.step()
+
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
         """n latents with sampling bias λ, Tensor (n, …)."""
         raise NotImplementedError

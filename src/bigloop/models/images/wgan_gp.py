@@ -89,15 +89,6 @@ class WGANGP(NeuralFamily):
         self.descend("critic", loss)
         return loss, penalty
 
-    def descend(self, name: str, loss: Tensor) -> None:
-        """One Adam step of one network; the other's gradients are neither computed nor touched."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
-        # optimiser silently mixes up elements where the two differ.
-        loss.backward(inputs=list(self.networks[name].parameters()))
-        optimizer.step()
-
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
         uniform = torch.rand(n, self.options.latent, generator=generator, device=generator.device)
         return bias * (2 * uniform - 1)
