@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from bigloop.artifacts import SNAPSHOT_ROWS
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.runtime.signals import Interrupted
 from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint
-from bigloop.training.snapshots import IMAGES, Snapshots
+from bigloop.training.snapshots import Snapshots
 
 from .test_recorded import FAMILIES, data, model
 
@@ -67,11 +68,11 @@ def test_they_change_nothing_and_show_the_same_latents_before_and_after(name: st
     assert weights(plain) == weights(watched)
     found = taken.arrays()
     assert found["steps"].tolist() == [0, 4, 8, 10]
-    assert found["images"].shape == (4, IMAGES, 1, 28, 28)
+    assert found["images"].shape == (4, SNAPSHOT_ROWS, 1, 28, 28)
     assert found["images"].dtype == np.uint8
     for place, trained in ((0, model(name)), (-1, watched)):
-        labels = torch.arange(IMAGES) % 3 if name == "ddpm" else None
-        own = trained.sample(IMAGES, 1.0, torch.Generator().manual_seed(5), labels)
+        labels = torch.arange(SNAPSHOT_ROWS) % 3 if name == "ddpm" else None
+        own = trained.sample(SNAPSHOT_ROWS, 1.0, torch.Generator().manual_seed(5), labels)
         expected = own.float().clamp(0, 1) * 255
         # samples are float16, whose digits below 1 are worth up to 2⁻¹¹, and bytes are rounded
         assert np.abs(found["images"][place] - expected.numpy()).max() <= 0.5 + 255 * 2**-11

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bigloop.analysis.series import chosen, run_names
+from bigloop.artifacts import SNAPSHOT_ROWS
 from bigloop.figures import Material, Plot, Snapshots
 from bigloop.figures.parts import style
 from bigloop.figures.parts.courses import WHICH, snapshots_of
@@ -25,7 +26,7 @@ NARROWEST = 0.45  # inches of a column, for its heading
 @dataclass(frozen=True)
 class Options:
     generation: int = option(1, WHICH, minimum=0)
-    latents: int = option(3, "latents shown, one below another", minimum=1, maximum=16)
+    latents: int = option(3, "latents shown, one below another", minimum=1, maximum=SNAPSHOT_ROWS)
     epochs: tuple[float, ...] = option((), "epochs to show; none: up to ten of those taken, evenly spread")
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-IMAGES = 16  # of a snapshot
+from bigloop.artifacts import SNAPSHOT_ROWS
 
 Take = Callable[[int, torch.Generator], Tensor]
 
 
 @dataclass
 class Snapshots:
-    """Takes IMAGES samples before a training, every so many epochs of it, and at its end.
+    """Takes SNAPSHOT_ROWS samples before a training, every so many epochs of it, and at its end.
 
     epochs: between two snapshots. seed: of the stream that latents, and whatever else the sampling draws, come from,
     anew for every snapshot; no other stream is touched, so that a training is the same with and without them.
@@ -38,8 +38,8 @@ class Snapshots:
         return done in (0, steps) or (regular and steps - done >= apart / 2)
 
     def take(self, done: int, epoch_steps: int, sample: Take, device: torch.device) -> None:
-        """Keep what `sample` makes of IMAGES and a generator: images (n, c, h, w), clipped to [0, 1]."""
-        made = sample(IMAGES, torch.Generator(device).manual_seed(self.seed))
+        """Keep what `sample` makes of SNAPSHOT_ROWS and a generator: images (n, c, h, w), clipped to [0, 1]."""
+        made = sample(SNAPSHOT_ROWS, torch.Generator(device).manual_seed(self.seed))
         self.images.append((made.clamp(0, 1) * 255).round().to(torch.uint8).cpu())
         self.steps.append(done)
         self.done_epochs.append(done / epoch_steps)
