@@ -133,8 +133,8 @@ def classify(options: argparse.Namespace) -> None:
     files("previews", "preview.safetensors of each generation that the loop uses"),
     files("previous", "model files of the generation that this one continues from, all in one folder"),
     files("outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"),
-    SAVE_EVERY,
-    KEEP_SAMPLES,
+    *(SAVE_EVERY, KEEP_SAMPLES),
+    option("--snapshots", "epochs between two snapshots", type=float, default=0.0, metavar="EPOCHS"),
     needs=("bigloop.generation.train",),
 )
 def train(options: argparse.Namespace) -> None:
@@ -147,8 +147,8 @@ def train(options: argparse.Namespace) -> None:
     if options.waited and room.is_trained(spec, options.out, keep):
         options.report("another worker has already trained this generation")
         return
-    previews, previous = options.previews, options.previous[0].parent if options.previous else None
-    room.train(spec, options.data, previews, options.out, options.report, options.save_every, previous, keep)
+    previews, state = options.previews, (options.save_every, folder_of(options.previous), keep)
+    room.train(spec, options.data, previews, options.out, options.report, *state, options.snapshots)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)

@@ -37,6 +37,9 @@ class ArtifactError(RuntimeError):
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "rows.safetensors")  # of one generation
 OPTIMIZER_FILE = "optimizer.safetensors"  # beside them, where a loop continues
 FEATURES_FILE = "features"  # beginning of the names of side files with features of a generation's samples
+STEPS_FILE = "steps.csv"  # beside them, of families that record their steps
+SNAPSHOTS_FILE = "snapshots.safetensors"  # beside them, where storage.snapshots asks for some
+SNAPSHOT_ROWS = 16  # images of a snapshot
 UNFINISHED = "unfinished.safetensors"  # the state of a simulation that was stopped
 TABLES = ("measures", "runs", "critics", "verdicts", "claims")  # of one experiment
 PREVIEW_ROWS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
             "wgan": {"family": "wgan_gp"},
             "ddpm": {"family": "ddpm", "patch": 2},
         },
-        "loops": {"synthetic": LOOP, "biased": LOOP | {"bias": 0.5}},
+        "loops": copy.deepcopy({"synthetic": LOOP, "biased": LOOP | {"bias": 0.5}}),
         "runs": {"squares": run("squares", "vae"), "plain": run("plain", "ddpm")},
         "measures": {"fid": None, "pixels": None},
         "figures": {},
@@ -144,6 +145,25 @@ BROKEN: dict[str, tuple[Callable[[Config], object], str]] = {
         ),
         "runs.squares.model: wgan_gp makes images whose sides are multiples of 4, at least 12; those of squares are 30",
     ),
+    "a shape that is too small for four halvings": (
+        lambda c: (
+            c["models"].update(dcgan={"family": "dcgan"}),
+            c["runs"].update(squares=run("squares", "dcgan")),
+        ),
+        "runs.squares.model: dcgan makes images whose sides are multiples of 4, at least 20; those of squares are 16",
+    ),
+    "snapshots that nobody takes": (
+        lambda c: c.update(figures={"fixed_latents": None}),
+        "figures.fixed_latents: shows snapshots; set storage.snapshots to the epochs between two, or leave this",
+    ),
+    "steps that no family records": (
+        lambda c: c.update(figures={"gradient_norms": None}),
+        "figures.gradient_norms: no run's family records its steps; leave this figure out",
+    ),
+    "snapshots of less than none": (
+        lambda c: c.update(storage={"snapshots": -1}),
+        "storage.snapshots: expected at least 0, got -1",
+    ),
     "patches that do not tile": (
         lambda c: (c["models"]["ddpm"].update(patch=3),),
         "runs.plain.model: ddpm makes images whose sides are multiples of 3 (patch), at least 4; those of plain are 16",
@@ -184,6 +204,19 @@ def test_what_a_dataset_cannot_give_is_one_line_at_planning(name: str, pictures:
         planned(pictures)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
+
+
+def test_figures_of_a_trainings_course_are_planned_where_there_is_something_to_show(pictures: Config) -> None:
+    pictures["datasets"]["squares"]["size"] = 32
+    pictures["models"]["dcgan"] = {"family": "dcgan", "width": 2}
+    pictures["runs"]["squares"] = run("squares", "dcgan")
+    without = planned(pictures)
+    pictures["storage"] = {"snapshots": 2.5}
+    pictures["figures"] = {"fixed_latents": {"epochs": [0, 5]}, "gradient_norms": {"generation": 2}}
+    experiment = planned(pictures)
+    assert set(experiment.figures) == {"fixed_latents", "gradient_norms"}
+    for name, one in experiment.runs.items():  # snapshots are no science
+        assert one.spec == without.runs[name].spec
 
 
 def test_points_are_not_handed_over_in_bytes(pictures: Config) -> None:

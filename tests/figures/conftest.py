@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bigloop.figures import Material
+from bigloop.figures import Material, Snapshots
 
 DIGITS = tuple("0123456789")
 RUNS = {
@@ -61,7 +61,32 @@ def material(
         real={"mnist": rng.random((kept, 1, 28, 28))},
         images=images(rng, last, kept),
         classes={"mnist": classes},
+        snapshots={(run, t): snapshots(rng) for run in last for t in range(1, last[run] + 1)},
+        steps={
+            (run, seed, t): steps(rng, place)
+            for place, run in enumerate(last)
+            for seed in seeds
+            for t in range(1, last[run] + 1)
+        },
     )
+
+
+def snapshots(rng: np.random.Generator) -> Snapshots:
+    """Of sixteen latents, after every 100 epochs."""
+    return Snapshots(np.arange(0.0, 1_500, 100), rng.random((15, 16, 1, 28, 28)))
+
+
+def steps(rng: np.random.Generator, place: int) -> pd.DataFrame:
+    """Ten rows of a GAN's training whose generator's gradients vanish, the sooner the later its run."""
+    step = np.arange(50, 501, 50)
+    norms = {
+        "generator": 10.0 ** (-place * step / 100),
+        "critic": 3 + rng.random(len(step)),
+    }
+    columns = {f"gradient_norm_{name}": values for name, values in norms.items()}
+    columns |= {f"gradient_norm_{name}_least": 0.6 * values for name, values in norms.items()}
+    columns |= {f"gradient_norm_{name}_most": 1.7 * values for name, values in norms.items()}
+    return pd.DataFrame({"step": step, **columns})
 
 
 def images(rng: np.random.Generator, last: Mapping[str, int], kept: int) -> dict[tuple[str, int], np.ndarray]:

@@ -440,6 +440,9 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "strips": {"images"},
         "point_clouds": {"points"},
         "mode_seeking": {"curves"},
+        "fixed_latents": {"snapshots"},
+        "gradient_norms": {"steps"},
+        "loss_and_quality": {"losses"},
     }
 
 

@@ -31,7 +31,10 @@ WGAN = {"width": 2, "latent": 4, "critic_iterations": 1, "batch_size": 32}
 DDPM = {"width": 8, "blocks": 1, "patch": 2, "timesteps": 10, "batch_size": 32, "sampling_steps": 5}
 
 
-TINY = {"vae": VAE, "wgan_gp": WGAN, "ddpm": DDPM}
+DCGAN = {"width": 2, "latent": 4, "batch_size": 32, "learning_rate": 1e-3}
+
+
+TINY = {"vae": VAE, "wgan_gp": WGAN, "ddpm": DDPM, "dcgan": DCGAN}
 
 
 SAMPLES = 120

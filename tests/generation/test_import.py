@@ -52,8 +52,14 @@ def test_weights_trained_elsewhere_become_generation_1(
     assert read_table(out / "history.csv").empty
 
 
-def test_an_imported_critic_finds_its_own_threshold(small_mnist: Path, tmp_path: Path) -> None:
-    run = run_spec("wgan_gp", critic_output="linear", generator_norm="batch")
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [("wgan_gp", {"critic_output": "linear", "generator_norm": "batch"}), ("dcgan", {"loss": "wgan_gp"})],
+)
+def test_an_imported_critic_finds_its_own_threshold(
+    family: str, options: dict[str, str], small_mnist: Path, tmp_path: Path
+) -> None:
+    run = run_spec(family, **options)
     trained = place(tmp_path / "there", run, 0, 1)
     train(TrainSpec.of(run, 0, 1), small_mnist, (), trained, quiet)
     weights = tmp_path / "weights.safetensors"

@@ -22,6 +22,7 @@ from bigloop.ops.resources import (
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import parse
 from bigloop.spec.runs import Budget, Budgets, LoopSpec, Synthetic
+from bigloop.training.snapshots import Snapshots
 
 PACE = Pace(start=2.0, around=1.0, step=0.5, row=0.01, measure=7.0, weights=1_000)
 
@@ -124,6 +125,27 @@ def test_disk_is_counted_in_bytes_with_the_samples_that_are_kept(config, keep, k
     assert counted["features"] == 0
     assert disk(Experiment.from_config(config), {"vae": 1_000}, {"vae": 70})["features"] == 2 * kept * 70
     assert counted["real data"] == 70_000 * (28 * 28 + 8)
+
+
+@pytest.mark.parametrize(
+    ("every", "first", "later"), [(0, 0, 0), (0.5, 5, 8), (1, 3, 4), (1.5, 2, 3), (5, 2, 2), (0.001, 21, 31)]
+)
+def test_snapshots_are_counted_as_they_are_taken_and_a_shared_first_training_once(
+    config, every, first, later
+) -> None:
+    config["storage"] = {"snapshots": every}
+    loop = config["loops"]["fully-synthetic"]  # 600 rows: of a batch of 64, 9 steps an epoch
+    loop["budget"] = {"initial": {"images": 20 * 64}, "retrain": {"images": 30 * 64}}
+    config["loops"]["other"] = loop | {"bias": 0.5}
+    config["runs"] = {"vae": config["runs"]["vae"] | {"seeds": [0, 1]}}  # three generations
+    config["runs"]["second"] = config["runs"]["vae"] | {"loop": "other"}
+    config["figures"] = {"losses": None}
+    counted = disk(Experiment.from_config(config), {"vae": 1_000, "second": 1_000})
+    assert counted["snapshots"] == 2 * (first + 2 * 2 * later) * 16 * 28 * 28
+    for steps, expected in ((20, first), (30, later)):
+        taken = Snapshots(every, 0) if every else None
+        moments = [done for done in range(steps + 1) if taken and taken.due(done, steps, 9)]
+        assert len(moments) == expected
 
 
 def test_a_loop_that_continues_keeps_its_optimisers_and_waits_for_the_training_before(config) -> None:

@@ -18,6 +18,7 @@ from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.wgan_gp import WGANGP
 from bigloop.spec.runs import Budget
 from bigloop.training.recorded import GRAPHS
+from bigloop.training.summaries import Summaries
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "vae": {"hidden": 32, "latent": 8, "batch_size": 8},
@@ -29,6 +30,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "critic_output": "linear",
         "batch_size": 8,
     },
+    "dcgan": {"width": 4, "latent": 8, "batch_size": 8, "critic_iterations": 2},
+    "dcgan-clip": {"width": 4, "loss": "wgan_clip", "batch_size": 8},
+    "dcgan-penalty": {"width": 4, "loss": "wgan_gp", "critic_learning_rate": 1e-4, "batch_size": 8},
     "ddpm": {"width": 8, "timesteps": 20, "sampler": "ddim", "sampling_steps": 5, "batch_size": 8},
 }
 READS_A_VALUE = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
@@ -69,10 +73,11 @@ def test_a_step_reads_no_value_and_always_does_the_same_operations(name: str) ->
     made.prepare()
     if isinstance(made, WGANGP):
         made.losses = made.losses_by_autograd  # as on a GPU
+    made.summaries = Summaries(4, generator.device) if made.records_steps else None
     steps = []
     for _ in range(4):
         with Operations() as operations:
-            made.step(*batch, generator)
+            made.noted_step(*batch, generator)
         steps.append(operations.seen)
     assert not READS_A_VALUE & {operation for operation, _ in steps[-1]}
     assert len(steps[-1]) > 10

@@ -30,6 +30,7 @@ MACHINE = "--threads {threads} --gpus {resources.gpu} --attempt {resources.attem
 SAVE = f"--save-every {experiment.storage.save_every}"
 GRES = "--gres={resources.gres:q}"  # for jobs that gain from a GPU: a profile may ask for it as gres, too
 KEEP = f"--keep-samples {experiment.storage.keep_samples}"
+SNAPSHOTS = f"--snapshots {experiment.storage.snapshots} " if experiment.storage.snapshots else ""
 
 
 def folder(file, up=1):

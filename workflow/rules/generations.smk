@@ -49,7 +49,7 @@ for name, folders, outputs in (
             "python -m bigloop train --spec {params.spec:q} --previews {input.previews:q} "
             "--previous {input.previous:q} --outputs {output:q} "
             f"--data {folder('input.data')} --out {folder('output.model')} "
-            f"{SAVE} {KEEP} {MACHINE} {GRES}"
+            f"{SAVE} {KEEP} {SNAPSHOTS}{MACHINE} {GRES}"
 
 
 rule import_weights:

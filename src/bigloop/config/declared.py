@@ -11,7 +11,7 @@ from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.spec.options import Scalar, SpecError, option, without
-from bigloop.spec.runs import MOST_GENERATIONS, MOST_ROWS, LoopSpec
+from bigloop.spec.runs import MOST_EPOCHS, MOST_GENERATIONS, MOST_ROWS, LoopSpec
 
 RESERVED = ("real", "data", "classifier", "runs")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
@@ -45,6 +45,13 @@ class Storage:
     )
     keep_samples: int = option(
         1, "keep the samples of every k-th generation and of the last; 0: of the last only", minimum=0
+    )
+    snapshots: float = option(
+        0.0,
+        "epochs of a training between two snapshots, samples of the same 16 latents; 0: none are taken. A "
+        "training that is finished is not repeated for them",
+        minimum=0,
+        maximum=MOST_EPOCHS,
     )
 
 

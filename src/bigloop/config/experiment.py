@@ -289,6 +289,15 @@ class Experiment:
         ):
             if what in needs and not there:
                 return f"shows {what}, but no run has any; leave this figure out"
+        trained = [declared("families")[run.spec.model.family] for run in self.trained if run.spec.loop]
+        if "snapshots" in needs and not any(family.takes_snapshots for family in trained):
+            return "no run's family takes snapshots; leave this figure out"
+        if "snapshots" in needs and not self.storage.snapshots:
+            return (
+                "shows snapshots; set storage.snapshots to the epochs between two, or leave this figure out"
+            )
+        if "steps" in needs and not any(family.records_steps for family in trained):
+            return "no run's family records its steps; leave this figure out"
         if "losses" in needs and not any(run.spec.loop for run in self.runs.values()):
             return "no run is trained here; leave this figure out"
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):

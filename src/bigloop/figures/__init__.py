@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -43,8 +43,18 @@ FIGURES = Registry(
         "point_clouds": "bigloop.figures.point_clouds:PLOT",
         "sweep": "bigloop.figures.sweep:PLOT",
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
+        "fixed_latents": "bigloop.figures.fixed_latents:PLOT",
+        "gradient_norms": "bigloop.figures.gradient_norms:PLOT",
+        "loss_and_quality": "bigloop.figures.loss_and_quality:PLOT",
     },
 )
+
+
+class Snapshots(NamedTuple):
+    """Samples of n latents after each of k numbers of epochs: epochs (k,); images, float (k, n, c, h, w) in [0, 1]."""
+
+    epochs: np.ndarray
+    images: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,8 @@ class Material:
     points: (run, generation) → float (k, d), points that the first seed generated; (run, None) → points of the
         known density that the run learns.
     curves: run → (x, p(x)), each (m,), of the one-dimensional density that the run learns.
+    snapshots: (run, generation) → samples of the same latents in the course of a training, first seed.
+    steps: (run, seed, generation) → a training's table of its steps, as training.summaries makes it.
     """
 
     measures: pd.DataFrame
@@ -77,6 +89,8 @@ class Material:
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     labels: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
     real_labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    snapshots: Mapping[tuple[str, int], Snapshots] = field(default_factory=dict)
+    steps: Mapping[tuple[str, int, int], pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,8 @@ class Plot:
     """A figure: draw(material, options) with an instance of Options.
 
     `needs`: "images" or "points" (of each generation), "curves" (of known densities), "critics" (some run has
-    one), "losses" (some run is trained here), and keys of metrics.MEASURES.
+    one), "losses" (some run is trained here), "snapshots" or "steps" (of some run's trainings), and keys of
+    metrics.MEASURES.
 
     draw raises ValueError, in one line, when the material lacks what the figure shows. `caption`, one sentence, stands
     below it in the report.

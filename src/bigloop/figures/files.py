@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bigloop.analysis.loops import density_of
-from bigloop.artifacts import read_table, read_tensors, replacing
+from bigloop.artifacts import SNAPSHOTS_FILE, STEPS_FILE, read_table, read_tensors, replacing
 from bigloop.data import as_floats, load
-from bigloop.figures import Material, plot
+from bigloop.figures import Material, Snapshots, plot
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import PlotSpec
 from bigloop.spec.options import SpecError, parse
@@ -60,7 +60,7 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
     classes = {str(run["dataset"]): tuple(json.loads(run["classes"])) for run in of_images.to_dict("records")}
     return Material(
         measures,
-        of_images if "images" in needs else runs,
+        of_images if any(what in needs for what in ("images", "snapshots", "steps")) else runs,
         critics,
         images,
         real,
@@ -70,7 +70,41 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
         curves(of_points) if "curves" in needs else {},
         labels,
         real_labels,
+        dict(snapshots(of_images, results)) if "snapshots" in needs else {},
+        dict(steps(of_images, results)) if "steps" in needs else {},
     )
+
+
+def generation_folders(runs: pd.DataFrame, results: Path) -> Iterator[tuple[str, int, int, Path]]:
+    """Run, seed, generation and folder of every generation of runs on images."""
+    for run in runs.itertuples():
+        for seed in map(int, str(run.seeds).split()):
+            for generation in range(1, int(run.generations) + 1):
+                folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
+                yield str(run.run), seed, generation, folder
+
+
+def first_seed(runs: pd.DataFrame, results: Path) -> Iterator[tuple[str, int, Path]]:
+    """Run, generation and folder of every generation of each run's first seed."""
+    first = {str(run.run): int(str(run.seeds).split()[0]) for run in runs.itertuples()}
+    for name, seed, generation, folder in generation_folders(runs, results):
+        if seed == first[name]:
+            yield name, generation, folder
+
+
+def snapshots(runs: pd.DataFrame, results: Path) -> Iterator[tuple[tuple[str, int], Snapshots]]:
+    """(run, generation) → the snapshots of its training with the first seed, where any were taken."""
+    for name, generation, folder in first_seed(runs, results):
+        if (path := folder / SNAPSHOTS_FILE).is_file():
+            taken, _ = read_tensors(path)
+            yield (name, generation), Snapshots(taken["epochs"], as_floats(taken["images"]))
+
+
+def steps(runs: pd.DataFrame, results: Path) -> Iterator[tuple[tuple[str, int, int], pd.DataFrame]]:
+    """(run, seed, generation) → the table of its training's steps, where there is one."""
+    for name, seed, generation, folder in generation_folders(runs, results):
+        if (path := folder / STEPS_FILE).is_file():
+            yield (name, seed, generation), read_table(path)
 
 
 def points(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np.ndarray]:
@@ -118,12 +152,9 @@ def previews(runs: pd.DataFrame, results: Path) -> tuple[Previews, Previews]:
     """(run, generation) → the first images of its first seed, float32 (k, c, h, w); and the classes asked for, (k,)."""
     images: Previews = {}
     labels: Previews = {}
-    for run in runs.itertuples():
-        seed = str(run.seeds).split()[0]
-        for generation in range(1, int(run.generations) + 1):
-            folder = results / "runs" / str(run.folder) / f"seed-{seed}" / f"gen-{generation}"
-            tensors, _ = read_tensors(folder / "preview.safetensors")
-            images[str(run.run), generation] = as_floats(tensors["images"][:SHOWN])
-            if "labels" in tensors:
-                labels[str(run.run), generation] = tensors["labels"][:SHOWN]
+    for name, generation, folder in first_seed(runs, results):
+        tensors, _ = read_tensors(folder / "preview.safetensors")
+        images[name, generation] = as_floats(tensors["images"][:SHOWN])
+        if "labels" in tensors:
+            labels[name, generation] = tensors["labels"][:SHOWN]
     return images, labels

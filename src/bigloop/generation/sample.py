@@ -12,6 +12,8 @@ import torch
 from bigloop.artifacts import (
     MODEL_FILES,
     PREVIEW_ROWS,
+    SNAPSHOTS_FILE,
+    STEPS_FILE,
     ArtifactError,
     checksum_at,
     link,
@@ -59,7 +61,8 @@ def sample(
     first = {name: array[:PREVIEW_ROWS] for name, array in rows.items()}
     write_tensors(out / "preview.safetensors", first, header | more)
     if model.resolve() != out.resolve():
-        for name in MODEL_FILES:
+        beside = [name for name in (STEPS_FILE, SNAPSHOTS_FILE) if (model / name).is_file()]
+        for name in (*MODEL_FILES, *beside):
             link(out / name, model / name)
     # Only now: a finished training whose end the workflow did not live to see is thus taken up, not repeated.
     (model / STATE).unlink(missing_ok=True)

@@ -14,6 +14,8 @@ import torch
 from bigloop.artifacts import (
     FEATURES_FILE,
     OPTIMIZER_FILE,
+    SNAPSHOTS_FILE,
+    STEPS_FILE,
     ArtifactError,
     read_json,
     read_tensors,
@@ -23,7 +25,7 @@ from bigloop.artifacts import (
 )
 from bigloop.data import dataset
 from bigloop.loops import Composition
-from bigloop.models import Continuing, Family, family
+from bigloop.models import Continuing, Family, Observed, family
 from bigloop.seeding import torch_generator
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import Scalar, SpecError, digest, parse, to_dict
@@ -123,12 +125,18 @@ def write_model(
     out: Path,
     keep_optimizer: bool = False,
 ) -> None:
+    """Write the files of a model, see above, into the folder `out`: those that no job waits for first."""
     tensors, facts = model.state()
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise ArtifactError(f"{out}: the weights are not finite; nothing was written")
     header = {"spec": digest(spec), "family": spec.model.family}
+    can = declared("families")[spec.model.family]
+    if can.records_steps and (summaries := cast(Observed, model).summaries):
+        write_table(out / STEPS_FILE, summaries.table())
+    if can.takes_snapshots and (snapshots := cast(Observed, model).snapshots):
+        write_tensors(out / SNAPSHOTS_FILE, snapshots.arrays(), header)
     checksum = write_tensors(out / "model.safetensors", tensors, header)
-    if keep_optimizer and declared("families")[spec.model.family].continues:
+    if keep_optimizer and can.continues:
         states, tree = pack(cast(Continuing, model).optimizer_state())
         write_tensors(out / OPTIMIZER_FILE, states, {"model": checksum, "tree": tree})
     chosen = {"real": composition.real, **{str(g): rows for g, rows in composition.synthetic.items()}}

@@ -22,7 +22,7 @@ from bigloop.data.elsewhere import CHANGED, foreign_file
 from bigloop.generation.rows import training_set
 from bigloop.generation.store import STATE, check_place, fresh_model, load_model, write_model
 from bigloop.loops import Composition
-from bigloop.models import Continuing, Family
+from bigloop.models import Continuing, Family, Observed
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
@@ -31,6 +31,7 @@ from bigloop.spec.options import SpecError, digest, to_dict
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint, unpack
 from bigloop.training.devices import default_device
+from bigloop.training.snapshots import Snapshots
 
 
 def train(
@@ -42,12 +43,14 @@ def train(
     save_seconds: float = SAVE_SECONDS,
     previous: Path | None = None,
     keep_optimizer: bool = False,
+    snapshots: float = 0,
 ) -> None:
     """Fit the model of `spec` and write the files of a model, see above, into the folder `out`.
 
     data: folder of the real dataset. previews: the preview file of each earlier generation that the loop uses,
     with its samples or its model beside it. previous: folder of the model that this one continues from. The state of
-    the training is kept in `out` every `save_seconds`, and a call that finds it there continues from it. Raises
+    the training is kept in `out` every `save_seconds`, and a call that finds it there continues from it. snapshots:
+    epochs between two snapshots, 0 for none; they change nothing else. Raises
     ArtifactError for a broken input, DivergedError for a loss that is not finite and Interrupted where a signal
     stopped it; then no output is written.
     """
@@ -63,8 +66,14 @@ def train(
     generator = torch_generator(spec.seed, spec.generation, "training", device=device)
     key = digest({"spec": spec, "inputs": rows.inputs, "device": device.type}, digits=64)
     checkpoint = Checkpoint(out / STATE, key, save_seconds, report)
-    if declared("families")[spec.model.family].continues:
+    can = declared("families")[spec.model.family]
+    if can.continues:
         cast(Continuing, model).checkpoint = checkpoint
+    if can.takes_snapshots and snapshots:
+        seed = torch_generator(
+            spec.seed, 0, "snapshots"
+        ).initial_seed()  # all of a lineage show the same latents
+        cast(Observed, model).snapshots = Snapshots(snapshots, seed)
     given = {} if rows.labels is None else {"labels": rows.labels}
     history = model.fit(rows.images, spec.budget, generator, report, **given)
     facts = {"rows": len(rows.images), "inputs": rows.inputs, "resumed_at": checkpoint.resumed_at}

@@ -25,6 +25,7 @@ FAMILIES = Registry(
         "vae": "bigloop.models.images.vae:VAE",
         "wgan_gp": "bigloop.models.images.wgan_gp:WGANGP",
         "ddpm": "bigloop.models.images.ddpm:DDPM",
+        "dcgan": "bigloop.models.images.dcgan:DCGAN",
         "gaussian": "bigloop.models.points.gaussian:Gaussian",
         "projection": "bigloop.models.points.projection:Projection",
         "gmm": "bigloop.models.points.gmm:GMM",
@@ -48,6 +49,7 @@ class Family(Protocol):
     reaches_modes    can be sampled with bias λ = 0; True unless it says otherwise
     has_moments      is a Gaussian, with `mean`, `covariance` and `by_moments`
     takes_bytes      trains on uint8, 0 to 255, as well as on floats in [0, 1]
+    takes_snapshots, records_steps      an `Observed`, of the one or the other
     has_log_density  knows its own density: `log_density(points)`, Tensor (replicates, n, d) to (replicates, n), nats
     sees_density     is fitted to the known density itself, which `fresh` gets
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
@@ -128,6 +130,17 @@ class Continuing(Protocol):
     def parameters(self) -> list[np.ndarray]:
         """All that training moves."""
         ...
+
+
+class Observed(Protocol):
+    """A family whose training can be watched, which changes nothing in it.
+
+    snapshots: training.snapshots.Snapshots, to be taken in the next `fit`, or None. summaries: what the last one's
+    steps were, training.summaries.Summaries, or None.
+    """
+
+    snapshots: Any
+    summaries: Any
 
 
 class Stacked(Protocol):

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bigloop.artifacts import PREVIEW_ROWS
+from bigloop.artifacts import PREVIEW_ROWS, SNAPSHOT_ROWS
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
 from bigloop.data import dataset
-from bigloop.ops.resources import FLOAT16, FLOAT32, LABEL, training_steps
+from bigloop.ops.resources import FLOAT16, FLOAT32, LABEL, training_batch, training_rows, training_steps
 from bigloop.runtime.words import between, size
 from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import LoopSpec
 
 HEADS = ("training", "sampling", "measuring", "longest chain")
@@ -156,15 +157,16 @@ def disk(
     weights, features: bytes of one generation's, by run. While it runs there is more: samples that later generations
     train on, and the saved states of trainings, of about three times their weights.
     """
-    kinds = dict.fromkeys(("weights", "optimiser states", "samples", "features", "previews"), 0)
-    firsts: dict[tuple[str, int], tuple[int, int]] = {}
-    keep = experiment.storage.keep_samples
+    kinds = dict.fromkeys(("weights", "optimiser states", "samples", "features", "previews", "snapshots"), 0)
+    firsts: dict[tuple[str, int], tuple[int, int, int]] = {}
+    keep, every = experiment.storage.keep_samples, experiment.storage.snapshots
     for (_, seed), run in _lineages(experiment).items():
         n, generations, weighs = run.samples, run.generations, weights[run.name]
         row = math.prod(dataset(run.spec.dataset).shape) * (1 if run.spec.handover == "uint8" else FLOAT16)
         state = 2 * weighs * run.spec.continues  # Adam's two moments
-        one = firsts.get((run.spec.model_folder(1), seed), (0, 0))
-        firsts[run.spec.model_folder(1), seed] = (weighs, max(state, one[1]))
+        one = firsts.get((run.spec.model_folder(1), seed), (0, 0, 0))
+        firsts[run.spec.model_folder(1), seed] = (weighs, max(state, one[1]), snapshots(run, seed, 1, every))
+        kinds["snapshots"] += (generations - 1) * snapshots(run, seed, 2, every)
         kinds["weights"] += (generations - 1) * weighs
         kinds["optimiser states"] += (generations - 1) * state
         kept = generations // keep + (generations % keep > 0) if keep else 1
@@ -172,7 +174,8 @@ def disk(
         kinds["samples"] += row * n * kept
         kinds["features"] += features.get(run.name, 0) * kept
         kinds["previews"] += row * min(n, PREVIEW_ROWS) * generations
-    for weighs, state in firsts.values():
+    for weighs, state, taken in firsts.values():
+        kinds["snapshots"] += taken
         kinds["weights"] += weighs
         kinds["optimiser states"] += state
     kinds |= {"real data": 0, "classifier": 0}
@@ -182,6 +185,20 @@ def disk(
         about = dataset(spec.dataset)
         kinds["classifier"] += about.rows["train"] * (spec.features + len(about.classes)) * FLOAT32
     return kinds
+
+
+def snapshots(run: Run, seed: int, generation: int, every: float) -> int:
+    """Bytes of the snapshots of one generation's training, taken `every` so many epochs; 0 where none are taken."""
+    if not every or not run.spec.loop or not declared("families")[run.spec.model.family].takes_snapshots:
+        return 0
+    training = TrainSpec.of(run.spec, seed, generation)
+    if training.imported:
+        return 0
+    steps, batch = training_steps(training), training_batch(training)
+    epochs = steps / max(1, round(training_rows(training) / batch))
+    # before the first step, at the end, and between them no nearer to the end than half the distance
+    count = min(1 + max(1, math.floor(epochs / every + 0.5)), steps + 1)
+    return count * SNAPSHOT_ROWS * math.prod(dataset(run.spec.dataset).shape)
 
 
 def show(

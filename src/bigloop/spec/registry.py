@@ -52,6 +52,8 @@ KINDS = {
             "has_log_density": False,
             "sees_density": False,
             "takes_bytes": False,
+            "takes_snapshots": False,
+            "records_steps": False,
             "multiple": 1,
             "least": 1,
         },

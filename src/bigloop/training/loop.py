@@ -166,7 +166,7 @@ def run(
     where an earlier call stopped. SIGTERM and SIGINT then save at once and raise Interrupted. Raises
     DivergedError when a loss is no longer finite.
     """
-    epoch_steps = max(1, round(len(rows[0]) / batch_size))
+    epoch_steps = steps_an_epoch(len(rows[0]), batch_size)
     watched = {name: list(tensors) for name, tensors in (parameters or {}).items()}
     parts = [part.to(generator.device) for part in rows]
     stream = Batches(len(rows[0]), batch_size, generator)
@@ -232,6 +232,11 @@ def run(
     return tally.history
 
 
+def steps_an_epoch(rows: int, batch_size: int) -> int:
+    """Steps in a pass over so many rows, to the nearest, at least 1."""
+    return max(1, round(rows / batch_size))
+
+
 def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     """L2 norm of all gradients together, shape ()."""
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -253,7 +258,8 @@ def _state(learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> di
 def _restore(state: dict[str, Any], learner: Mapping[str, Stateful], stream: Batches, tally: Tally) -> None:
     device = stream.generator.device
     for name, part in learner.items():
-        part.load_state_dict(state["learner"][name])
+        if name in state["learner"]:  # an onlooker may have been called in since
+            part.load_state_dict(state["learner"][name])
     stream.order = state["order"].to(device)
     stream.generator.set_state(state["generator"])
     torch.set_rng_state(state["default"])

@@ -50,6 +50,13 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+DCGAN = {"width": 2, "latent": 4, "batch_size": 16, "learning_rate": 1e-3}
+OPTIONS |= {
+    "dcgan": ("dcgan", DCGAN),
+    "dcgan, clipped": ("dcgan", {**DCGAN, "loss": "wgan_clip", "critic_iterations": 2, "clip": 0.1}),
+    "dcgan, penalised": ("dcgan", {**DCGAN, "loss": "wgan_gp", "critic_width": 3, "critic_beta1": 0.0}),
+}
+UNMOVED = {"dcgan, penalised": ["critic.9.bias"]}  # it shifts all scores alike, which cancels in a difference
 CLASSES = 10
 KINDS = pytest.mark.parametrize("kind", OPTIONS)
 
@@ -117,7 +124,7 @@ def test_weights_do_not_depend_on_the_global_stream_nor_change_it(kind: str) -> 
 @KINDS
 def test_training_changes_every_weight_tensor(kind: str) -> None:
     before, after = fresh(kind).state()[0], trained(kind).state()[0]
-    assert not [key for key in before if np.array_equal(before[key], after[key])]
+    assert [key for key in before if np.array_equal(before[key], after[key])] == UNMOVED.get(kind, [])
 
 
 @KINDS
@@ -175,7 +182,7 @@ def test_training_goes_on_after_sampling_as_if_there_had_been_none(kind: str) ->
 
 def test_an_unknown_family_is_named() -> None:
     with pytest.raises(
-        SpecError, match=r"^family: unknown family 'gan' \(known: vae, wgan_gp, ddpm, gaussian,"
+        SpecError, match=r"^family: unknown family 'gan' \(known: vae, wgan_gp, ddpm, dcgan, gaussian,"
     ):
         family("gan")
 

@@ -110,7 +110,7 @@ class DDPM(NeuralFamily):
         parameters = self.unet.net.parameters()
         self.optimizers = {"unet": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
 
-    def learning_rate(self, done: int, steps: int) -> float:
+    def learning_rate(self, done: int, steps: int, optimizer: str) -> float:
         falls = self.options.decay == "linear"
         return self.options.learning_rate * (1 - done / steps if falls else 1.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,7 +16,9 @@ from bigloop.runtime.signals import Interrupted, stop_signals
 from bigloop.seeding import default_generator
 from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint, Stateful
-from bigloop.training.loop import History, LearningRate, run
+from bigloop.training.loop import History, LearningRate, gradient_norm, run, steps_an_epoch
+from bigloop.training.snapshots import Snapshots
+from bigloop.training.summaries import Summaries
 
 SAMPLE_CHUNK = 1_000  # rows generated at once: bounds memory, and is part of the result's last bits
 
@@ -27,12 +30,16 @@ class NeuralFamily:
     the networks, the optimisers and the generator's state, and nothing else: these are saved for a resume. A step
     does the same operations every time and reads no value (no `.item()`, no branch on one): on a GPU it is recorded
     once and replayed.
+
+    One that says `records_steps` has after `fit` what each step's losses and gradient norms were, in `summaries`.
     """
 
     Options: ClassVar[type]
     revision: ClassVar[int]
     continues: ClassVar[bool] = True
     takes_bytes: ClassVar[bool] = True
+    takes_snapshots: ClassVar[bool] = True
+    records_steps: ClassVar[bool] = False
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
@@ -43,6 +50,8 @@ class NeuralFamily:
         self.classes = classes  # of a conditional family
         self.facts: dict[str, Any] = {}
         self.checkpoint: Checkpoint | None = None  # where the next `fit` or `sample` keeps its state
+        self.snapshots: Snapshots | None = None  # to be taken in the next `fit`
+        self.summaries: Summaries | None = None
         self.networks: dict[str, nn.Module] = {k: net.to(device) for k, net in self.build().items()}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.optimizer_states: dict[str, Any] = {}  # of `optimizers`, to begin a training with
@@ -66,8 +75,8 @@ class NeuralFamily:
         """Make `self.optimizers`, by name; called once before the first step."""
         raise NotImplementedError
 
-    def learning_rate(self, done: int, steps: int) -> float:
-        """The learning rate of the step after `done` of `steps` steps, for all optimisers; constant by default."""
+    def learning_rate(self, done: int, steps: int, optimizer: str) -> float:
+        """The learning rate of an optimiser in the step after `done` of `steps` steps; constant by default."""
         return self.options.learning_rate
 
     def step(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -76,6 +85,15 @@ class NeuralFamily:
         Of a conditional family: step(batch, labels, generator), with labels (b,).
         """
         raise NotImplementedError
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of the optimiser that has a network's name; others' gradients are neither computed nor touched."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
+        # optimiser silently mixes up elements where the two differ.
+        loss.backward(inputs=list(self.networks[name].parameters()))
+        optimizer.step()
 
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
         """n latents with sampling bias λ, Tensor (n, …)."""
@@ -108,13 +126,26 @@ class NeuralFamily:
         for name, state in self.optimizer_states.items():
             self.optimizers[name].load_state_dict(state)
         steps = budget.steps(len(rows), self.options.batch_size)
+        self.summaries = Summaries(steps, self.device) if self.records_steps else None
+        onlookers: dict[str, Stateful | None] = {"summaries": self.summaries, "snapshots": self.snapshots}
         learner: dict[str, Stateful] = {
             **self.networks,
             **{f"optimizer {name}": part for name, part in self.optimizers.items()},
+            **{name: part for name, part in onlookers.items() if part is not None},
         }
+        rates = [
+            LearningRate([part], partial(self.learning_rate, steps=steps, optimizer=name))
+            for name, part in self.optimizers.items()
+        ]
+
+        def before(done: int) -> None:
+            for rate in rates:
+                rate(done)
+            self._look(done, steps, len(rows))
+
         with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
             history = run(
-                self.step,
+                self.noted_step,
                 *([rows] if labels is None else [rows, labels]),
                 batch_size=self.options.batch_size,
                 steps=steps,
@@ -123,12 +154,37 @@ class NeuralFamily:
                 report=report,
                 learner=learner,
                 checkpoint=self.checkpoint,
-                before=LearningRate(self.optimizers.values(), lambda done: self.learning_rate(done, steps)),
+                before=before,
             )
+            self._look(steps, steps, len(rows))
         self.checkpoint = None
         self._train(False)
         self.finish(rows, generator)
         return history
+
+    def noted_step(self, *given: Any) -> dict[str, Tensor]:
+        """A step as `fit` makes it: its losses and gradient norms are summed up, where they are to be recorded."""
+        losses = self.step(*given)
+        if self.summaries:
+            norms = {name: gradient_norm(net.parameters()) for name, net in self.networks.items()}
+            self.summaries.add(losses | {f"gradient_norm_{name}": norm for name, norm in norms.items()})
+        return losses
+
+    def _look(self, done: int, steps: int, rows: int) -> None:
+        """Look at a training between two steps, and change nothing."""
+        if self.summaries:
+            self.summaries.upto(done, end=done == steps)
+        epoch_steps = steps_an_epoch(rows, self.options.batch_size)
+        if self.snapshots and self.snapshots.due(done, steps, epoch_steps):
+            self._train(False)
+            self.snapshots.take(done, epoch_steps, self._snapshot, self.device)
+            self._train(True)
+
+    @torch.no_grad()
+    def _snapshot(self, n: int, generator: torch.Generator) -> Tensor:
+        conditional = getattr(self, "conditional", False)
+        labels = torch.arange(n, device=self.device) % (self.classes or 1) if conditional else None
+        return self.piece(self.latent(n, 1.0, generator), 1.0, generator, labels)
 
     @torch.no_grad()
     def sample(self, n: int, bias: float, generator: torch.Generator, labels: Tensor | None = None) -> Tensor:

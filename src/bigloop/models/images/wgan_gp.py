@@ -8,19 +8,18 @@ Images of other sizes get the same networks with the kernels that fit: three hal
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.adversarial import gradient_penalty, midway
 from bigloop.models.images.kernels.wgan_gp import Step, fast_step
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.spec.options import option
 from bigloop.training.loop import as_floats
 
-THRESHOLD_ROWS = 10_000
 LOSSES = "loss_critic", "loss_generator", "gradient_penalty"
 
 Kernel = tuple[int, int]
@@ -90,15 +89,6 @@ class WGANGP(NeuralFamily):
         self.descend("critic", loss)
         return loss, penalty
 
-    def descend(self, name: str, loss: Tensor) -> None:
-        """One Adam step of one network; the other's gradients are neither computed nor touched."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
-        # optimiser silently mixes up elements where the two differ.
-        loss.backward(inputs=list(self.networks[name].parameters()))
-        optimizer.step()
-
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
         uniform = torch.rand(n, self.options.latent, generator=generator, device=generator.device)
         return bias * (2 * uniform - 1)
@@ -106,31 +96,15 @@ class WGANGP(NeuralFamily):
     def decode(self, latent: Tensor) -> Tensor:
         return self.networks["generator"](latent[:, :, None, None])
 
-    @torch.no_grad()
     def finish(self, rows: Tensor, generator: torch.Generator) -> None:
-        if self.options.critic_output == "sigmoid":
-            self.facts["threshold"] = 0.5
-            return
-        own = self.sample(min(len(rows), THRESHOLD_ROWS), 1.0, generator)
-        real, fake = (self.scores(some).mean().item() for some in (rows[:THRESHOLD_ROWS], own))
-        self.facts["threshold"] = (real + fake) / 2
+        sigmoid = self.options.critic_output == "sigmoid"
+        self.facts["threshold"] = 0.5 if sigmoid else midway(self, rows, generator)
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
         """The critic's scores of images (n, c, h, w), floats or uint8, Tensor (n,); higher is more real."""
         critic = self.networks["critic"]
         return torch.cat([critic(as_floats(chunk.to(self.device))) for chunk in images.split(1_000)])
-
-
-def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """mean (‖∇f(x)‖₂ - 1)² over points (n, …), shape (), differentiable in the critic's weights.
-
-    Without its weight λ; the third term of Knutsen et al. 2025, eq. 4. `critic` maps (n, …) to (n,) and must
-    treat its rows independently.
-    """
-    points = points.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 def generator(options: WGANGP.Options, shape: tuple[int, ...]) -> nn.Sequential:

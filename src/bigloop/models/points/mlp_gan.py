@@ -6,14 +6,14 @@ each generator step the critic makes `critic_iterations` steps, each on a batch 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
+from bigloop.models.adversarial import cross_entropy, gradient_penalty, non_saturating, saturating
 from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.spec.options import option
 
@@ -101,21 +101,10 @@ class MLPGAN(StackedFamily):
         return loss
 
     def _critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Loss of each pair of scores; the cross entropies of D = 1 for real and 0 for fake, or the difference."""
-        return softplus(-real) + softplus(fake) if self.options.loss == "gan" else fake - real
+        """Loss of each pair of scores: that of the discriminator, or the difference."""
+        return cross_entropy(real, fake) if self.options.loss == "gan" else fake - real
 
     def _generator_loss(self, fake: Tensor) -> Tensor:
         if self.options.loss != "gan":
             return -fake
-        return softplus(-fake) if self.options.generator_loss == "non_saturating" else -softplus(fake)
-
-
-def gradient_penalty(critic: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """Mean of (‖∇f(x)‖₂ − 1)² over each replicate's points, without its weight (Gulrajani et al. 2017, eq. 3).
-
-    points: (replicates, n, d), which `critic` maps to (replicates, n), each by itself; returns (replicates,),
-    differentiable in the critic's weights.
-    """
-    points = points.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return (gradient.norm(dim=2) - 1).square().mean(1)
+        return non_saturating(fake) if self.options.generator_loss == "non_saturating" else saturating(fake)

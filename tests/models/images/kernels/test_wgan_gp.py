@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.adversarial import gradient_penalty
 from bigloop.models.images.kernels.wgan_gp import Norm, Passes, fast_step, images_last
-from bigloop.models.images.wgan_gp import WGANGP, gradient_penalty
+from bigloop.models.images.wgan_gp import WGANGP
 
 N, FACTOR = 4, 10.0
 CASES: dict[str, tuple[dict[str, Any], int]] = {
