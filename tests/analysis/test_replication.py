@@ -42,9 +42,8 @@ def publish(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Publish:
             for t, value in enumerate(values, start=1)
         ]
         pd.DataFrame(rows, columns=list(published.COLUMNS)).to_csv(tmp_path / "some2026.csv", index=False)
-        for paper in list(CLAIMS):
-            monkeypatch.delitem(CLAIMS, paper)
-        monkeypatch.setitem(CLAIMS, "some2026", claims_of("Some 2026", as_published("some2026")))
+        claims_of_it = claims_of("Some 2026", as_published("some2026"))
+        monkeypatch.setattr("bigloop.analysis.claims.CLAIMS", {"some2026": claims_of_it})
 
     return write
 
