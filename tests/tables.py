@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+# Columns of a diffusion of points, beside those of `run`.
+DIFFUSION = {
+    "family": "mlp_ddpm",
+    "dataset": "gaussians8",
+    "density": "gaussians8",
+    "density.dimension": None,
+    "density.scale": 5.0,
+    "density.variance": 0.1,
+    "model.timesteps": 300,
+    "model.beta_first": 3.3e-4,
+    "model.beta_last": 0.067,
+    "model.scale": 2.0,
+}
+
 
 def run(name: str, **more: Any) -> dict[str, Any]:
     """A row of the runs table: the fully synthetic loop of a Gaussian on the standard normal, but for `more`."""

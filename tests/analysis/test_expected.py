@@ -16,20 +16,10 @@ from bigloop.analysis.loops import theory
 from bigloop.analysis.trends import change, difference, number
 from bigloop.analysis.verdicts import verdicts_table
 
+from ..tables import DIFFUSION as BARE
+
 Make = Callable[..., Any]
-DIFFUSION = {
-    "family": "mlp_ddpm",
-    "dataset": "gaussians8",
-    "density": "gaussians8",
-    "density.dimension": None,
-    "density.scale": 5.0,
-    "density.variance": 0.1,
-    "model.timesteps": 300,
-    "model.beta_first": 3.3e-4,
-    "model.beta_last": 0.067,
-    "model.scale": 2.0,
-    "loop.start": "continue",
-}
+DIFFUSION = BARE | {"loop.start": "continue"}
 PERFECT = "sampler alone, perfect network"
 
 

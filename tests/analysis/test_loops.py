@@ -16,6 +16,8 @@ from bigloop.models.points.gmm import GMM
 from bigloop.models.points.stacked import Streams
 from bigloop.spec.runs import Budget
 
+from ..tables import DIFFUSION
+
 Make = Callable[..., dict[str, Any]]
 
 
@@ -129,19 +131,6 @@ def test_theory_of_fixed_real_rows_is_the_mixing_recursion_seen_from_the_true_me
     np.testing.assert_allclose(theory(given, "mean_error", 6), 3 * (off + 1 / 50), rtol=1e-14)
     np.testing.assert_allclose(theory(given, "variance", 6), 0.8 * 3 * variance, rtol=1e-14)
     assert theory(given, "sd", 6) is None
-
-
-DIFFUSION = {
-    "family": "mlp_ddpm",
-    "density": "gaussians8",
-    "density.dimension": None,
-    "density.scale": 5.0,
-    "density.variance": 0.1,
-    "model.timesteps": 300,
-    "model.beta_first": 3.3e-4,
-    "model.beta_last": 0.067,
-    "model.scale": 2.0,
-}
 
 
 @pytest.mark.parametrize("sampler", [{}, {"model.variance": "beta"}, {"model.sampler": "ddim"}])

@@ -22,7 +22,7 @@ from bigloop.measures.images import measure, measure_file, measure_real, real_si
 from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.modes import intra_class_variance
 from bigloop.metrics.neighbours import precision
-from bigloop.models.classifier import Classifier, pixels
+from bigloop.models.classifier import pixels
 from bigloop.models.features import FEATURES, Network
 from bigloop.models.networks import TORCHVISION, NetworkOptions, architecture
 from bigloop.runtime.progress import Progress
@@ -196,16 +196,8 @@ def test_the_last_batch_of_a_generation_may_be_short_and_all_its_rows_are_kept(p
 
 
 def test_the_datas_own_classifier_judges_a_generation_once(
-    classifier: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+    classifier: Path, place: Place, judged: list[int]
 ) -> None:
-    judged: list[int] = []
-    judge = Classifier.judge
-
-    def counted(self: Classifier, images: np.ndarray) -> Any:
-        judged.append(len(images))
-        return judge(self, images)
-
-    monkeypatch.setattr(Classifier, "judge", counted)
     found = []
     for n in (60, 30, 100):
         job = MeasureSpec("mnist", {"fid": {"n": n}, "classes": {"n": n}}, classifier.name, 0, 1)

@@ -15,7 +15,6 @@ from bigloop.measures.classify import load_classifier
 from bigloop.measures.images import measure_images, measure_real, real_side
 from bigloop.measures.records import Side, compare
 from bigloop.metrics import MEASURES
-from bigloop.models.classifier import Classifier
 from bigloop.spec.jobs import FloorSpec
 
 pytestmark = pytest.mark.long
@@ -116,18 +115,10 @@ def test_the_value_is_that_of_the_first_test_rows(classifier: Path, small_mnist:
 
 
 def test_test_rows_are_judged_once(
-    classifier: Path, small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Path, small_mnist: Path, tmp_path: Path, judged: list[int]
 ) -> None:
     own = tmp_path / classifier.parent.name / classifier.name
     shutil.copytree(classifier, own, ignore=shutil.ignore_patterns("statistics"))
-    judged: list[int] = []
-    judge = Classifier.judge
-
-    def counted(self: Classifier, images: np.ndarray) -> Any:
-        judged.append(len(images))
-        return judge(self, images)
-
-    monkeypatch.setattr(Classifier, "judge", counted)
     images = load(small_mnist, "train")[0][:61]
     for n in (61, 61, 40, 61):
         measure_images(images, {"fid": {"n": n} | TEST}, own, small_mnist)

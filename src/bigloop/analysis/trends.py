@@ -190,6 +190,10 @@ def grid(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index="seed", columns="generation", values="value").dropna(axis=1)
 
 
+def in_seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
 def number(value: float, sign: str = "") -> str:
     """Three significant digits, or all before the point: 0.0123, 4.56, 1235."""
     return f"{value:{sign}.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"

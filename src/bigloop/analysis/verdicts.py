@@ -32,7 +32,7 @@ import pandas as pd
 
 from bigloop.analysis.expected import beside
 from bigloop.analysis.series import REAL, against
-from bigloop.analysis.trends import CONFIDENCE, Change, change, holm, number, series
+from bigloop.analysis.trends import CONFIDENCE, Change, change, holm, in_seeds, number, series
 
 GENERATIONS = 3  # the steps of one seed need more
 GENERATIONS_OF_ONE_SEED = 4
@@ -177,7 +177,7 @@ def judge(found: Mapping[str, Quantity]) -> tuple[str, str, float]:
         missing = [name for name, kind in wanted.items() if kind.variety != bool(variety)]
         return NOT_MEASURED, f"none of {', '.join(missing)} is measured", math.nan
     seeds, generations = variety[0].change.seeds, min(len(q.change.generations) for q in found.values())
-    many = "one seed" if seeds == 1 else f"{seeds} seeds"
+    many = in_seeds(seeds)
     if generations < (GENERATIONS if seeds > 1 else GENERATIONS_OF_ONE_SEED):
         least = f"at least {GENERATIONS_OF_ONE_SEED} are needed, or {GENERATIONS} of several seeds"
         return TOO_SHORT, f"{generations} generations of {many}; {least}", math.nan

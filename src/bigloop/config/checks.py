@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from bigloop.config.features import OWN, Compared
+from bigloop.config.features import Compared
 from bigloop.config.runs import Run, by_moments
+from bigloop.spec.jobs import OWN
 from bigloop.spec.options import Scalar, SpecError
 from bigloop.spec.registry import Declared, declared
 

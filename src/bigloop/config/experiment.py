@@ -17,10 +17,11 @@ from typing import Any, Self
 from bigloop.config.checks import check_images, check_rows, default_n, measurable, of_images
 from bigloop.config.datasets import Images
 from bigloop.config.declared import Config, Critics, Storage, check_names
-from bigloop.config.features import OWN, Compared
+from bigloop.config.features import Compared
 from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
 from bigloop.spec.jobs import (
+    OWN,
     ClassifierSpec,
     CollectSpec,
     CriticsSpec,

@@ -20,11 +20,9 @@ from bigloop.config.datasets import Images, images_named
 from bigloop.config.declared import Classifier, Config
 from bigloop.data import SOURCES
 from bigloop.spec.faults import named, shown
-from bigloop.spec.jobs import ClassifierSpec, FeaturesSpec
+from bigloop.spec.jobs import OWN, ClassifierSpec, FeaturesSpec
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import declared
-
-OWN = "classifier"  # the features of the classifier of the data themselves, by name
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,10 @@ from bigloop.measures.classify import load_classifier
 from bigloop.models.classifier import CHUNK
 from bigloop.models.features import FEATURES
 from bigloop.runtime.progress import Report
-from bigloop.spec.jobs import FeaturesSpec
+from bigloop.spec.jobs import OWN, FeaturesSpec
 from bigloop.spec.options import digest, parse
 from bigloop.spec.registry import declared
 
-OWN = "classifier"  # the name of the features of the data's own classifier
 SAY_SECONDS = 30.0  # of features that take long: between two lines, and two times that they are saved
 
 Arrays = dict[str, np.ndarray]  # by name, each with a row an image

@@ -119,6 +119,9 @@ class ImportSpec:
         )
 
 
+OWN = "classifier"  # the name of the features of the classifier of the data themselves
+
+
 @dataclass(frozen=True)
 class FeaturesSpec:
     """What images are compared on: a registered kind of features, and every option of it.

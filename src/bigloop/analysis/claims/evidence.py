@@ -26,7 +26,7 @@ import pandas as pd
 from bigloop.analysis import verdicts as rule
 from bigloop.analysis.expected import Find, beside
 from bigloop.analysis.series import against
-from bigloop.analysis.trends import CONFIDENCE, Change, change, number
+from bigloop.analysis.trends import CONFIDENCE, Change, change, in_seeds, number
 
 VERIFIED, CONTRADICTED = "verified", "contradicted"
 NOT_CLEAR, NOT_TESTED = "not clear at this scale", "not tested"
@@ -177,10 +177,6 @@ def weigh(
     if max(found.generations, default=least) < least:
         why = f"fewer than {least} generations"
     return Evidence(text, None, math.nan, runs, why) if why else Evidence(text, *answer(found), runs)
-
-
-def in_seeds(number: int) -> str:
-    return "one seed" if number == 1 else f"{number} seeds"
 
 
 def moves(found: Change, way: Way) -> tuple[bool, float]:

@@ -26,8 +26,8 @@ import pandas as pd
 
 from bigloop.analysis import published
 from bigloop.analysis import verdicts as rule
-from bigloop.analysis.claims.evidence import SAME, Evidence, Tables, Test, in_seeds
-from bigloop.analysis.trends import Change, difference, grid, number
+from bigloop.analysis.claims.evidence import SAME, Evidence, Tables, Test
+from bigloop.analysis.trends import Change, difference, grid, in_seeds, number
 
 
 def as_published(paper: str) -> list[tuple[str, str, Test]]:
