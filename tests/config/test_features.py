@@ -203,6 +203,47 @@ def test_jobs_with_networks_of_their_own_ask_for_more(horses: Config) -> None:
     assert measuring_memory(looking, "cifar10") > measuring_memory(plain, "cifar10") + features
 
 
+# --- classifiers of their own options ---
+
+
+def test_a_dataset_may_have_a_classifier_of_other_options_than_the_rest(horses: Config) -> None:
+    horses["classifier"] = {"width": 8, "epochs": 2}
+    horses["datasets"]["colours"] = {"source": "cifar10", "classifier": {"network": "resnet", "epochs": 9}}
+    horses["datasets"]["horses"]["features"] = {"classifier": "colours"}
+    for dataset in ("colours", "mnist"):
+        add_run(horses, dataset)
+    classifiers = planned(horses).classifiers
+    assert set(classifiers) == {"colours", "mnist"}  # horses have no classes
+    colours, mnist = classifiers["colours"], classifiers["mnist"]
+    assert (colours.network, colours.width, colours.epochs) == ("resnet", 8, 9)
+    assert (mnist.network, mnist.width, mnist.epochs) == ("cnn", 8, 2)
+    assert told(horses).measures["fid"]["features"] == f"classifier-{colours.folder}"
+
+
+def test_another_classifier_of_the_same_images_is_not_their_own(horses: Config) -> None:
+    horses["datasets"] = {
+        "small": {"source": "cifar10", "classifier": {"width": 2}, "features": {"classifier": "twin"}},
+        "twin": {"source": "cifar10"},
+    }
+    del horses["runs"]["horses"]
+    horses["runs"]["small"] = {"dataset": "small", "model": "vae", "loop": "full", "generations": 2}
+    assert "features" in told(horses, "small").measures["fid"]
+    horses["datasets"]["small"]["classifier"] = {"width": 32}  # the default
+    assert "features" not in told(horses, "small").measures["fid"]
+
+
+def test_what_a_dataset_says_of_its_classifier_is_checked(horses: Config) -> None:
+    horses["datasets"]["horses"]["classifier"] = {"epochs": 2}
+    words = (
+        r"^datasets\.horses\.classifier: horses has fewer than two classes, and so no classifier of its own$"
+    )
+    with pytest.raises(SpecError, match=words):
+        planned(horses)
+    horses["datasets"]["horses"]["classifier"] = {"network": "vit"}
+    with pytest.raises(SpecError, match=r"^datasets\.horses\.classifier\.network: .*cnn.*resnet"):
+        planned(horses)
+
+
 # --- what is refused ---
 
 WRONG: dict[str, tuple[Any, str]] = {
@@ -229,7 +270,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a dataset without classes": (
         {"classifier": "small"},
-        ".classifier: small has fewer than two classes, and so no classifier",
+        ".classifier: small has fewer than two classes, and so no classifier of its own",
     ),
     "a dataset of another shape": (
         {"classifier": "mnist"},

@@ -10,11 +10,20 @@ import pytest
 import torch
 
 from bigloop.data import load
-from bigloop.models.classifier import Classifier, Judgement, accuracy, pixels, shifted, train_classifier
+from bigloop.models.classifier import (
+    Classifier,
+    Judgement,
+    accuracy,
+    mirrored,
+    pixels,
+    shifted,
+    train_classifier,
+)
 from bigloop.spec.jobs import ClassifierSpec
 
 CPU = torch.device("cpu")
 TINY = ClassifierSpec("mnist", width=2, features=16, epochs=1, batch_size=128, learning_rate=1e-2)
+RESNET = replace(TINY, network="resnet")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -52,6 +61,66 @@ def test_without_a_limit_nothing_is_shifted() -> None:
     assert shifted(images, 0, seeded()) is images
 
 
+def test_mirroring_turns_about_half_of_the_images_and_each_as_a_whole() -> None:
+    images = torch.rand(400, 3, 4, 5, generator=seeded())
+    after = mirrored(images, seeded(1))
+    same, turned = ((after == other).flatten(1).all(1) for other in (images, images.flip(3)))
+    assert (same ^ turned).all()
+    assert 150 < turned.sum() < 250
+
+
+@pytest.mark.parametrize("side", [4, 8, 16, 28, 32, 64, 128])
+def test_a_resnet_ends_at_four_pixels_or_fewer_whatever_the_size(side: int) -> None:
+    net = Classifier(RESNET, (3, side, side), 10).eval()
+    maps = net.body[:-2](torch.rand(1, 3, side, side, generator=seeded()))  # before the highest is taken
+    assert maps.shape[1] == RESNET.features
+    assert maps.shape[2] <= 4
+
+
+def test_a_resnets_features_are_the_highest_activations_and_never_below_zero() -> None:
+    net = Classifier(RESNET, (3, 32, 32), 10)
+    images = np.random.default_rng(0).integers(0, 256, size=(5, 3, 32, 32), dtype=np.uint8)
+    judgement = net.judge(images)
+    assert judgement.features.shape == (5, 16)
+    assert (judgement.features >= 0).all()
+    maps = net.body[:-2](pixels(images)).detach().numpy()
+    np.testing.assert_allclose(judgement.features, maps.max(axis=(2, 3)), rtol=1e-5)
+
+
+def test_a_resnet_does_not_depend_on_brightness_and_contrast_of_a_whole_dataset() -> None:
+    images = torch.rand(64, 3, 16, 16, generator=seeded())
+    net = Classifier(RESNET, (3, 16, 16), 10).train()
+    torch.testing.assert_close(net.body(images), net.body(0.1 + 0.3 * images), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("side", "most"), [(28, 1_000), (32, 1_000), (64, 256), (128, 100), (512, 100)])
+def test_larger_images_are_judged_fewer_at_a_time(
+    side: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(RESNET, width=1, features=1)
+    net, seen = Classifier(spec, (1, side, side), 2), []
+    monkeypatch.setattr(
+        net.body, "forward", lambda images: seen.append(len(images)) or torch.zeros(len(images), 1)
+    )
+    net.judge(np.zeros((1_050, 1, side, side), np.uint8))
+    assert max(seen) == most
+    assert sum(seen) == 1_050
+
+
+def test_a_smoothed_label_asks_for_less_than_certainty() -> None:
+    images = np.zeros((32, 1, 8, 8), np.uint8)
+    labels = np.zeros(32, np.int64)
+    sure, unsure = (
+        train_classifier(
+            replace(RESNET, epochs=120, learning_rate=0.2, shift=0, dropout=0.0, label_smoothing=smoothing),
+            *(images, labels, 2, CPU, lambda line: None),
+        )[1][-1]["loss"]
+        for smoothing in (0.0, 0.4)
+    )
+    assert sure < 0.1
+    assert 0.5004 <= unsure < 0.55  # the entropy of 0.8 and 0.2, the shares of the label, is the least
+
+
 def test_features_and_classes_are_as_many_as_asked_for() -> None:
     net = Classifier(ClassifierSpec("mnist"), (1, 28, 28), 10)
     judgement = net.judge(np.zeros((3, 1, 28, 28), np.uint8))
@@ -75,7 +144,10 @@ def test_accuracy_is_the_share_of_labels_that_are_most_probable() -> None:
 
 
 @pytest.mark.long
-def test_one_seed_trains_one_classifier_that_knows_digits(small_mnist: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", [TINY, replace(RESNET, width=8, features=32, epochs=2)], ids=["cnn", "resnet"]
+)
+def test_one_seed_trains_one_classifier_that_knows_digits(kind: ClassifierSpec, small_mnist: Path) -> None:
     images, labels = load(small_mnist, "train")
     test_images, test_labels = load(small_mnist, "test")
 
@@ -84,9 +156,9 @@ def test_one_seed_trains_one_classifier_that_knows_digits(small_mnist: Path) -> 
         assert not net.training
         return accuracy(net.judge(test_images), test_labels), list(net.state_dict().values())
 
-    first_accuracy, first = weights(TINY)
-    _, again = weights(TINY)
-    _, other = weights(ClassifierSpec(**{**vars(TINY), "seed": 1}))
+    first_accuracy, first = weights(kind)
+    _, again = weights(kind)
+    _, other = weights(replace(kind, seed=1))
     assert first_accuracy > 0.5  # chance is 0.1; a pass over 4 000 rows gave 0.8
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])

@@ -72,6 +72,9 @@ class DatasetEntry:
         "there are classes), inception, {classifier: DATASET}, {torchvision: NETWORK}, …; images stay as they are",
         kind="features",
     )
+    classifier: Classifier | None = option(  # type: ignore[valid-type]
+        None, "options of the classifier of this dataset, where they differ from those of the key classifier"
+    )
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,9 @@ class Config:
         None, "What is kept on disk. None of it changes a result or makes a job run again."
     )
     classifier: Classifier | None = option(  # type: ignore[valid-type]
-        None, "The CNN that predicts classes and gives the features of fid, one for each dataset."
+        None,
+        "The network that predicts classes and gives the features of fid; each dataset has one of its own, trained "
+        "with these options.",
     )
     densities: dict[Any, dict[Any, Any]] | None = option(
         None,

@@ -79,7 +79,7 @@ class Experiment:
             images=used,
             lenders=lenders,
             classifiers={
-                name: ClassifierSpec(images.data, **compared.classifier)
+                name: compared.classifier_of(images)
                 for name, images in (used | lenders).items()
                 if images.about.labelled
             },

@@ -71,13 +71,15 @@ def asked(given: Any, where: str) -> Asked | None:
 class Compared:
     """What images are compared on, by what a config says of datasets and of measures; the measure's word goes first.
 
-    known: the config's datasets by name. classifier: options of the classifiers.
+    known: the config's datasets by name. classifier: options of the classifiers; classifiers: by dataset, those that it
+    has instead.
     """
 
     datasets: Mapping[str, Asked]
     measures: dict[str, Asked]
     known: Mapping[str, Images]
     classifier: Mapping[str, Any]
+    classifiers: Mapping[str, Mapping[str, Any]]
     root: Path | None
 
     @classmethod
@@ -97,15 +99,18 @@ class Compared:
             {name: one for name, one in measured.items() if one},
             known,
             vars(config.classifier or Classifier()),
+            {name: _said(entry.get("classifier"), name) for name, entry in (config.datasets or {}).items()},
             root,
         )
         for name, one in compared.datasets.items():
             compared.check(one, known[name])
             if compared._own(one, known[name]) and not known[name].about.labelled:
                 raise SpecError(
-                    f"{one.where}: {name} has fewer than two classes, and so no classifier of its own; "
-                    "write {classifier: DATASET} for another's"
+                    f"{one.where}: {_unlabelled(name)}; write {{classifier: DATASET}} for another's"
                 )
+        for name, options in compared.classifiers.items():
+            if options and not known[name].about.labelled:
+                raise SpecError(f"datasets.{name}.classifier: {_unlabelled(name)}")
         compared.specs  # noqa: B018  # whatever is wrong with one is said now
         return compared
 
@@ -113,6 +118,10 @@ class Compared:
         """The name of what a measure compares images of a dataset on; OWN for the classifier of these themselves."""
         one = self.measures.get(measure) or self.datasets.get(images.name)
         return OWN if one is None or self._own(one, images) else self._names[one.where]
+
+    def classifier_of(self, images: Images) -> ClassifierSpec:
+        """The classifier of a dataset with classes."""
+        return ClassifierSpec(images.data, **{**self.classifier, **self.classifiers.get(images.name, {})})
 
     @cached_property
     def specs(self) -> dict[str, FeaturesSpec]:
@@ -137,7 +146,7 @@ class Compared:
             return
         lender, where = self._lender(given), f"{given.where}.{given.kind}"
         if not lender.about.labelled:
-            raise SpecError(f"{where}: {lender.name} has fewer than two classes, and so no classifier")
+            raise SpecError(f"{where}: {_unlabelled(lender.name)}")
         taken, other = ("×".join(map(str, one.about.shape)) for one in (lender, judged))
         if taken != other:
             raise SpecError(
@@ -154,7 +163,9 @@ class Compared:
         return {one.where: self._spec(one).name for one in self._others}
 
     def _own(self, given: Asked, images: Images) -> bool:
-        return given.own or bool(given.lender and self._lender(given).data == images.data)
+        return given.own or bool(
+            given.lender and self.classifier_of(self._lender(given)) == self.classifier_of(images)
+        )
 
     def _lender(self, given: Asked) -> Images:
         name = given.lender
@@ -166,10 +177,20 @@ class Compared:
     def _spec(self, given: Asked) -> FeaturesSpec:
         options, weights = dict(given.options), None
         if given.lender:
-            options[given.kind] = ClassifierSpec(self._lender(given).data, **self.classifier).folder
+            options[given.kind] = self.classifier_of(self._lender(given)).folder
         elif path := options.get("weights"):
             weights = _checksum(str(path), f"{given.where}.weights")
         return FeaturesSpec(given.kind, declared("features")[given.kind].revision, options, weights)
+
+
+def _unlabelled(dataset: str) -> str:
+    return f"{dataset} has fewer than two classes, and so no classifier of its own"
+
+
+def _said(given: Mapping[str, Any] | None, dataset: str) -> dict[str, Any]:
+    """What an entry of the config's datasets says of its classifier."""
+    options = vars(parse(Classifier, given or {}, f"datasets.{dataset}.classifier"))
+    return {name: options[name] for name in given or {}}
 
 
 def _checksum(name: str, where: str) -> str:

@@ -1,13 +1,17 @@
-"""The CNN that judges generated images: class predictions, and the features that distances use.
+"""The network that judges generated images: class predictions, and the features that distances use.
 
-A small LeNet: two convolution blocks, then a penultimate layer of 84 units whose activations are the
-features, then a linear layer of class scores. Trained on the real training set with one-cycle AdamW and
-random shifts.
+    cnn      a small LeNet for digits and the like: two convolution blocks, then the layer of features
+    resnet   for natural images: after each halving of the picture a residual block; features are the highest
+             activations of the last one's channels
+
+A linear layer makes class scores of the features. Trained on the real training set with one-cycle AdamW and random
+shifts, and mirroring where the options say so.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +26,11 @@ from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.loop import History, as_floats, run
 
 CHUNK = 1_000
+LEAST_CHUNK = 100  # for batch statistics of the images themselves
+PIXELS = (
+    2**20
+)  # of the images that a network has at once outside training, where that is more than LEAST_CHUNK
+SMALLEST = 4  # pixels: resnet halves the picture until its sides are no longer
 
 
 class Judgement(NamedTuple):
@@ -36,16 +45,10 @@ class Classifier(nn.Module):
 
     def __init__(self, spec: ClassifierSpec, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
-        channels, height, width = shape
-        w = spec.width
-        self.body = nn.Sequential(
-            *(nn.Conv2d(channels, w, 5, padding=2), nn.BatchNorm2d(w), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(w, 2 * w, 5, padding=2), nn.BatchNorm2d(2 * w), nn.ReLU(), nn.MaxPool2d(2)),
-            nn.Flatten(),
-            *(nn.Linear(2 * w * (height // 4) * (width // 4), spec.features), nn.ReLU()),
-        )
+        self.body = BODIES[spec.network](spec, shape)
         self.dropout = spec.dropout
         self.head = nn.Linear(spec.features, classes)
+        self.chunk = min(CHUNK, max(LEAST_CHUNK, PIXELS // (shape[1] * shape[2])))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(F.dropout(self.body(images), self.dropout, self.training))
@@ -56,8 +59,8 @@ class Classifier(nn.Module):
         self.eval()
         features, probabilities = [], []
         device = next(self.parameters()).device
-        for start in range(0, len(images), CHUNK):
-            body = self.body(pixels(images[start : start + CHUNK]).to(device))
+        for start in range(0, len(images), self.chunk):
+            body = self.body(pixels(images[start : start + self.chunk]).to(device))
             features.append(body.cpu().numpy())
             probabilities.append(self.head(body).softmax(dim=1).cpu().numpy())
         return Judgement(np.concatenate(features), np.concatenate(probabilities))
@@ -67,7 +70,7 @@ class Classifier(nn.Module):
         """Probabilities, float32 (n, classes), with batch statistics of the images themselves in the normalisations.
 
         Reads dim, blurred or noisy images that `judge` takes for one or two classes (prediction-time batch
-        normalisation, Nado et al. 2020). Batches have CHUNK images or more, if there are as many.
+        normalisation, Nado et al. 2020). Batches have `chunk` images or more, if there are as many.
         """
         self.eval()
         adapting = copy.deepcopy(self)
@@ -75,9 +78,60 @@ class Classifier(nn.Module):
             if isinstance(part, nn.BatchNorm2d):
                 part.train()
         device, found = next(self.parameters()).device, []
-        for batch in np.array_split(images, max(1, len(images) // CHUNK)):
+        for batch in np.array_split(images, max(1, len(images) // self.chunk)):
             found.append(adapting(pixels(batch).to(device)).softmax(dim=1).cpu().numpy())
         return np.concatenate(found)
+
+
+def cnn(spec: ClassifierSpec, shape: tuple[int, ...]) -> nn.Sequential:
+    """Images (n, *shape) to features (n, spec.features), 0 or more."""
+    channels, height, width = shape
+    w = spec.width
+    return nn.Sequential(
+        *(nn.Conv2d(channels, w, 5, padding=2), nn.BatchNorm2d(w), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(w, 2 * w, 5, padding=2), nn.BatchNorm2d(2 * w), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+        *(nn.Linear(2 * w * (height // 4) * (width // 4), spec.features), nn.ReLU()),
+    )
+
+
+def resnet(spec: ClassifierSpec, shape: tuple[int, ...]) -> nn.Sequential:
+    """Images (n, *shape) to features (n, spec.features), 0 or more.
+
+    Pixels are standardised by the training's own statistics. The first convolution has spec.width channels, each stage
+    after it twice as many, the last spec.features.
+    """
+    side, channels = min(shape[1:]) // 2, [spec.width]
+    while side > SMALLEST or len(channels) == 1:
+        side, channels = side // 2, [*channels, 2 * channels[-1]]
+    layers: list[nn.Module] = [
+        nn.BatchNorm2d(shape[0], affine=False),
+        *convolution(shape[0], spec.width, halve=True),
+    ]
+    for inside, outside in zip(channels, [*channels[1:-1], spec.features], strict=False):
+        layers += [*convolution(inside, outside, halve=True), Residual(outside)]
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+
+class Residual(nn.Module):
+    """x + f(x), f a convolution with batch normalisation and ReLU; both sides (n, channels, h, w), 0 or more."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.change = nn.Sequential(*convolution(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.change(x)
+
+
+def convolution(inside: int, outside: int, halve: bool = False) -> list[nn.Module]:
+    """A convolution of 3 × 3, and with `halve` the highest of 2 × 2, then batch normalisation and ReLU."""
+    pool = [nn.MaxPool2d(2)] if halve else []
+    convolve = nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+    return [convolve, *pool, nn.BatchNorm2d(outside), nn.ReLU(inplace=True)]
+
+
+BODIES: dict[str, Callable[[ClassifierSpec, tuple[int, ...]], nn.Sequential]] = {"cnn": cnn, "resnet": resnet}
 
 
 def pixels(images: np.ndarray) -> Tensor:
@@ -107,7 +161,9 @@ def train_classifier(
 
     def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         batch = shifted(as_floats(data[index]), spec.shift, generator)
-        loss = F.cross_entropy(net(batch), target[index])
+        if spec.mirror:
+            batch = mirrored(batch, generator)
+        loss = F.cross_entropy(net(batch), target[index], label_smoothing=spec.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -143,6 +199,12 @@ def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
     columns = offset[1] + torch.arange(width, device=images.device)
     batch = torch.arange(n, device=images.device)[:, None, None]
     return padded[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image as it is or mirrored left to right, with equal chances."""
+    turn = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+    return torch.where(turn, images.flip(3), images)
 
 
 def accuracy(judgement: Judgement, labels: np.ndarray) -> float:

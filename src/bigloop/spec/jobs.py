@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from bigloop.spec.options import Scalar, digest, option
 from bigloop.spec.runs import (
@@ -254,18 +254,32 @@ class PlotSpec:
 
 @dataclass(frozen=True)
 class ClassifierSpec:
-    """The CNN that predicts classes and gives the features of the distances, and its training."""
+    """The network that predicts classes and gives the features of the distances, and its training."""
 
     dataset: Data
+    network: Literal["cnn", "resnet"] = option(
+        "cnn", "a small LeNet, for digits and the like; or a small ResNet, for natural images", neutral="cnn"
+    )
     width: int = option(32, "channels of the first convolution", minimum=1, maximum=4096)
     features: int = option(
-        84, "units of the penultimate layer, the features of fid", minimum=1, maximum=65_536
+        84,
+        "units of the penultimate layer, the features of fid; of resnet the channels of its last stage",
+        minimum=1,
+        maximum=65_536,
     )
     epochs: int = option(12, "passes over the real training set", minimum=1, maximum=MOST_EPOCHS)
     batch_size: int = option(128, "images per step", minimum=1)
     learning_rate: float = option(2e-3, "peak of the one-cycle schedule (AdamW)", above=0, maximum=1e6)
     shift: int = option(2, "training images are shifted by up to this many pixels", minimum=0, maximum=1024)
+    mirror: bool = option(
+        False,
+        "mirror half of the training images left to right; not for classes that this would change",
+        neutral=False,
+    )
     dropout: float = option(0.2, "fraction of features dropped in training", minimum=0, below=1)
+    label_smoothing: float = option(
+        0.0, "share of each label that is spread evenly over all classes", minimum=0, below=1, neutral=0.0
+    )
     seed: int = option(0, "seed of the weights, the order and the shifts", minimum=0, maximum=2**53)
     revision: int = 1  # of the code
 
