@@ -16,9 +16,9 @@ from .conftest import SmallTables
 
 
 def found(*seeds: tuple[list[float], list[float]]) -> pd.DataFrame:
-    """Losses and values of each seed."""
+    """Two values of each generation of each seed."""
     parts = [
-        pd.DataFrame({"seed": s, "generation": range(1, len(x) + 1), "loss": x, "value": y})
+        pd.DataFrame({"seed": s, "generation": range(1, len(x) + 1), "x": x, "y": y})
         for s, (x, y) in enumerate(seeds)
     ]
     return pd.concat(parts, ignore_index=True)
@@ -87,8 +87,8 @@ def test_losses_stand_beside_the_measure_of_the_same_seed_and_generation() -> No
         row(0, 1, "classes", 0.5, "1"),
     ]
     material = SmallTables(pd.DataFrame(rows), pd.DataFrame({"run": ["a"]}))
-    table = pairs(material, "a", "loss_critic", "fid")
+    table = pairs(material, "a", ("final_loss", "loss_critic"), ("fid", ""))
     expected = [(0, 2, -2, 2), (0, 3, -3, 3), (1, 2, -1, 12), (1, 3, -2, 13)]
     assert [tuple(values) for values in table.itertuples(index=False)] == expected
     with pytest.raises(ValueError, match=r"\Ameasure classes has several values in a generation; [^\n]+\Z"):
-        pairs(material, "a", "loss_critic", "classes")
+        pairs(material, "a", ("final_loss", "loss_critic"), ("classes", ""))

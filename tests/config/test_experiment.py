@@ -294,7 +294,10 @@ def test_only_the_chosen_runs_are_there_and_what_none_of_them_has_is_left_out(
     whole = resolved(config)
     chosen = resolved(config | {"only": only})
     assert chosen.runs == {"vae": whole.runs["vae"]}
-    assert set(whole.figures) - set(chosen.figures) == {"critic_on_test", "critic_matrices"}
+    assert set(whole.figures) - set(chosen.figures) == {
+        *("critic_on_test", "critic_matrices", "critic_and_wasserstein")
+    }
+    assert set(whole.measures) - set(chosen.measures) == {"critic_distance"}
     assert chosen.figures.keys() == chosen.kinds.keys()
     assert not chosen.critic_pairs()
 
@@ -303,6 +306,11 @@ def test_a_figure_that_no_chosen_run_can_have_is_an_error_where_all_runs_are_ask
     config: Config,
 ) -> None:
     config["runs"] = {"vae": config["runs"]["vae"]}
+    with pytest.raises(
+        SpecError, match=r"^measures\.critic_distance: needs a critic, and no run has one; leave it out$"
+    ):
+        resolved(config)
+    del config["measures"]["critic_distance"]
     with pytest.raises(SpecError, match="leave this figure out"):
         resolved(config)
 

@@ -160,6 +160,7 @@ def generation_rows(
     if family == "wgan_gp":
         called_real = 0.3 + 0.6 * math.exp(-t / (4 + place)) + rng.normal(0, 0.04)
         rows.append({"measure": "critic_on_test", "value": min(1.0, max(0.0, called_real)), "n": 10000})
+        rows.append({"measure": "critic_distance", "value": (6 + slope * t) * noise[3], "n": 500})
     rows += share_rows(shares)
     rows += density_rows(smooth_density(t, 0.0 if family == "vae" else -0.02))
     for detail, value in LOSSES[family].items():

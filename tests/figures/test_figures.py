@@ -443,6 +443,7 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "fixed_latents": {"snapshots"},
         "gradient_norms": {"steps"},
         "loss_and_quality": {"losses"},
+        "critic_and_wasserstein": {"critics", "critic_distance"},
     }
 
 

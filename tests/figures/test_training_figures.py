@@ -145,10 +145,10 @@ def test_every_generation_is_a_point_and_each_panel_says_its_rank_correlation(ma
     panels = [ax for ax in fig.axes if ax.get_title(loc="left")]
     assert len(panels) == 2  # the VAE has no generator's loss
     for ax, run in zip(panels, ("setup1", "setup2"), strict=True):
-        table = pairs(material, run, "loss_generator", "class_entropy")
+        table = pairs(material, run, ("final_loss", "loss_generator"), ("class_entropy", ""))
         for seed, points in enumerate(ax.collections):
             own = table[table["seed"] == seed]
-            np.testing.assert_allclose(points.get_offsets(), own[["loss", "value"]])
+            np.testing.assert_allclose(points.get_offsets(), own[["x", "y"]])
         assert ax.get_xlabel() == f"loss generator\n{rank_correlation(table)}"
         assert "3 seeds" in ax.get_xlabel()
 
@@ -159,6 +159,33 @@ def test_a_loss_or_a_measure_that_no_run_has_is_named(make_material: Make) -> No
         drawn("loss_and_quality", material, loss="loss_kll")
     with pytest.raises(ValueError, match=r"\Ameasure energy is missing "):
         drawn("loss_and_quality", material, measure="energy")
+
+
+# --- critic_and_wasserstein ---
+
+
+@pytest.mark.parametrize("measure", ["wasserstein1", "wasserstein1_excess"])
+def test_the_critics_distance_stands_over_the_exact_one(measure: str, make_material: Make) -> None:
+    material = make_material(generations=5, seeds=(0, 1))
+    fig = drawn("critic_and_wasserstein", material, measure=measure)
+    panels = [ax for ax in fig.axes if ax.get_title(loc="left")]
+    assert [ax.get_ylabel() for ax in panels] == ["critic's distance", ""]
+    for ax, run in zip(panels, ("setup1", "setup2"), strict=True):  # the VAE has no critic
+        table = pairs(material, run, (measure, ""), ("critic_distance", ""))
+        for seed, points in enumerate(ax.collections):
+            own = table[table["seed"] == seed]
+            np.testing.assert_allclose(points.get_offsets(), own[["x", "y"]])
+        assert ax.get_xlabel().endswith(f"\n{rank_correlation(table)}")
+
+
+def test_where_no_run_has_both_distances_it_says_so(make_material: Make) -> None:
+    material = make_material(generations=3)
+    table = material.measures
+    critics = table["run"].isin(["setup1", "setup2"]) & (table["measure"] == "wasserstein1")
+    with pytest.raises(
+        ValueError, match=r"\Acritic_distance and wasserstein1: no generation of one run has both\Z"
+    ):
+        drawn("critic_and_wasserstein", dataclasses.replace(material, measures=table[~critics]))
 
 
 # --- what they are drawn from ---

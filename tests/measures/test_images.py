@@ -118,6 +118,26 @@ def test_noise_is_further_from_digits_than_digits_are(classifier: Path, small_mn
     assert all(good[name] < bad[name] for name in ("wasserstein1", "wasserstein1_excess", "fid", "class_tv"))
 
 
+class Brightness:
+    """A critic that scores images by their mean."""
+
+    def scores(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().flatten(1).mean(1)
+
+
+@pytest.mark.parametrize("reference", ["training", "test"])
+def test_a_critic_scores_the_rows_that_a_distance_between_images_compares(
+    reference: Any, classifier: Path, small_mnist: Path
+) -> None:
+    images = load(small_mnist, "train")[0][:300]
+    real = real_side(classifier, small_mnist, 200, CPU, floor=False, reference=reference).images
+    options = {"critic_distance": {"n": 200, "reference": reference}}
+    critic: Any = Brightness()
+    (record,) = measure_images(images, options, classifier, small_mnist, critic=critic)
+    assert record["value"] == pytest.approx(real.mean() - images[:200].mean(), rel=1e-4)
+    assert (record["n"], record["reference"]) == (200, reference)
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_too_few_rows_are_named_by_the_key_to_lower(name: str, classifier: Path, small_mnist: Path) -> None:
     images = pixels(load(small_mnist, "test")[0][:20]).numpy()
@@ -147,7 +167,9 @@ def test_a_file_from_elsewhere_has_the_numbers_of_the_same_images_in_the_workflo
     samples = tmp_path / "vae-mnist" / "seed-0" / "gen-3" / "samples.safetensors"
     write_tensors(samples, {"images": images}, {"seed": "0", "generation": "3"})
     np.save(tmp_path / "images.npy", images.astype(np.float32) * 2 - 1)
-    names = [m for m, e in MEASURES.items() if e.of_images and e.has_rows and "inception" not in e.on]
+    names = [
+        m for m, e in MEASURES.items() if e.of_images and e.has_rows and not {"inception", "scores"} & {*e.on}
+    ]
     spec = MeasureSpec("mnist", {name: {"n": 40} for name in names}, classifier.name, 0, 3)
     expected = measure(spec, samples, None, classifier, small_mnist)
     found = measure_file(tmp_path / "images.npy", "mnist", (-1.0, 1.0), classifier, small_mnist, 40)

@@ -1,6 +1,6 @@
 """Whether one value of a run goes with another: rank correlation over its generations, with an interval over seeds.
 
-found = rank_correlation(pairs(material, "wgan", "loss_generator", "fid"))
+found = rank_correlation(pairs(material, "wgan", ("final_loss", "loss_generator"), ("fid", "")))
 str(found)      # "ρ = 0.83 [0.61, 1.00], 3 seeds"
 """
 
@@ -17,9 +17,10 @@ from bigloop.analysis.series import Tables, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
-LOSS = "final_loss"
 LEAST = 3  # generations that a correlation is worth computing of
 CONFIDENCE = 0.95
+
+Value = tuple[str, str]  # a measure and which of its values, empty where it has one
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,38 @@ class RankCorrelation:
         return words.replace("-", "−")
 
 
-def pairs(material: Tables, run: str, loss: str, measure: str) -> pd.DataFrame:
-    """Columns seed, generation, loss and value, of the generations that have both a loss of this name and the measure.
+def pairs(material: Tables, run: str, x: Value, y: Value) -> pd.DataFrame:
+    """Columns seed, generation, x and y, of the generations that have both values.
 
-    Raises ValueError where the measure has several values a generation.
+    Raises ValueError where a measure has several values a generation.
     """
-    losses, values = rows_of(material, run, LOSS), rows_of(material, run, measure)
     key = ["seed", "generation"]
-    if values.duplicated(key).any():
+    found = [_values(material, run, value)[[*key, "value"]] for value in (x, y)]
+    return (
+        found[0]
+        .merge(found[1], on=key, suffixes=("_x", "_y"))
+        .rename(columns={"value_x": "x", "value_y": "y"})
+        .sort_values(key, ignore_index=True)
+    )
+
+
+def _values(material: Tables, run: str, value: Value) -> pd.DataFrame:
+    measure, detail = value
+    rows = rows_of(material, run, measure)
+    rows = rows[rows["detail"].fillna("").astype(str) == detail] if detail else rows
+    if rows.duplicated(["seed", "generation"]).any():
         raise ValueError(f"measure {measure} has several values in a generation; choose one that has one")
-    losses = losses[losses["detail"].astype(str) == loss].rename(columns={"value": "loss"})
-    return losses[[*key, "loss"]].merge(values[[*key, "value"]], on=key).sort_values(key, ignore_index=True)
+    return rows
 
 
 def rank_correlation(found: pd.DataFrame) -> RankCorrelation:
-    """Of the columns loss and value of `pairs`; seeds with constants or fewer than LEAST generations are left out."""
+    """Of the columns x and y of `pairs`; seeds with constants or fewer than LEAST generations are left out."""
     from scipy.stats import spearmanr, t
 
     known = [
-        float(spearmanr(rows["loss"], rows["value"]).statistic)
+        float(spearmanr(rows["x"], rows["y"]).statistic)
         for _, rows in found.groupby("seed")
-        if len(rows) >= LEAST and (np.ptp(rows[["loss", "value"]].to_numpy(), axis=0) > 0).all()
+        if len(rows) >= LEAST and (np.ptp(rows[["x", "y"]].to_numpy(), axis=0) > 0).all()
     ]
     n = len(known)
     if n < 2:

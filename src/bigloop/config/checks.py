@@ -45,7 +45,8 @@ def measurable(name: str, run: Run, compared: Compared) -> bool:
     if run.images:
         classes = measure.needs_classes or (measure.on_features and compared.on(name, run.images) == OWN)
         possible = run.images.about.labelled or not classes
-        return measure.of_images and possible and (measure.has_rows or run.spec.has_model)
+        model = run.has_critic if measure.needs_critic else measure.has_rows or run.spec.has_model
+        return measure.of_images and possible and model
     if density is None or not measure.of_points:
         return False
     about = declared("families")[run.spec.model.family]

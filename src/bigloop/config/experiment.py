@@ -163,7 +163,7 @@ class Experiment:
         several: dict[str, tuple[dict[str, Scalar], ...]] = {}
         for run in self.runs_on(name):
             for measure, options in self.resolved(run).items():
-                if not declared("measures")[measure].has_rows:
+                if not declared("measures")[measure].has_rows or declared("measures")[measure].needs_critic:
                     continue
                 known = several.get(measure, ())
                 several[measure] = known if options in known else (*known, options)
@@ -276,6 +276,8 @@ class Experiment:
     def _unmeasurable(self, name: str) -> str:
         """Why a measure cannot be taken of any run, in words."""
         about = declared("measures")[name]
+        if about.needs_critic:
+            return "needs a critic, and no run has one"
         if about.of_images and (about.needs_classes or about.on_features) and self.images:
             return f"needs two classes or more, and {' and '.join(self.images)} have fewer"
         return "cannot be measured of any of these runs"

@@ -46,6 +46,7 @@ FIGURES = Registry(
         "fixed_latents": "bigloop.figures.fixed_latents:PLOT",
         "gradient_norms": "bigloop.figures.gradient_norms:PLOT",
         "loss_and_quality": "bigloop.figures.loss_and_quality:PLOT",
+        "critic_and_wasserstein": "bigloop.figures.critic_and_wasserstein:PLOT",
     },
 )
 

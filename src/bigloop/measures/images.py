@@ -49,6 +49,7 @@ from bigloop.measures.records import (
     record,
 )
 from bigloop.metrics import MEASURES, Reference
+from bigloop.models import Critic
 from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
@@ -85,7 +86,11 @@ def measure(
     extractors = extractors_of(spec.features, judges)
     rows = Rows.of(drawn["images"], samples.with_name(FEATURES_FILE), {"samples": checksum}, report)
     of_images, labels = of_rows(spec.measures), drawn.get("labels")
-    records = measure_images(drawn["images"], of_images, classifier, data, labels, report, extractors, rows)
+    scored = model is not None and any(MEASURES[name].needs_critic for name in of_images)
+    critic = load_critic(model, default_device())[0] if model is not None and scored else None
+    records = measure_images(
+        drawn["images"], of_images, classifier, data, labels, report, extractors, rows, critic
+    )
     if model is not None and first is not None:
         moved = [name for name in spec.measures if not MEASURES[name].has_rows]
         weights = model_parameters(model, first) if moved else ()
@@ -107,11 +112,13 @@ def measure_images(
     report: Report = lambda line: None,
     extractors: Mapping[str, Extractor] = MappingProxyType({}),
     rows: Rows | None = None,
+    critic: Critic | None = None,
 ) -> list[Record]:
     """Records of images (n, c, h, w), floats in the range of the real data or uint8, against the real reference rows.
 
     labels: the classes (n,) that they were made to be of; adds how often the classifier agrees. extractors: of features
-    other than those of the classifier, by name. rows: the images, with the place where their features are kept.
+    other than those of the classifier, by name. rows: the images, with the place where their features are kept. critic:
+    of the generation, for the measures that need one.
     """
     device, rows = default_device(), rows or Rows.of(images, None, {}, report)
     asked = labels[:LABELLED] if labels is not None and classifier is not None else None
@@ -124,6 +131,8 @@ def measure_images(
     most = most_features(measures.items())
     generated = Side(images, judgement, device, None, classifier, rows, extractors, most)
     sides = real_sides(list(measures.items()), classifier, data, device, report, extractors, floor=False)
+    for side in (generated, *sides.values()):
+        side.critic = critic
     records, begun = [], time.monotonic()
     for done, (name, options) in enumerate(measures.items(), start=1):
         records += compare(name, options, generated, sides[held_against(name, options)])
@@ -166,6 +175,7 @@ def measure_file(
             and entry.of_images
             and entry.has_rows
             and "inception" not in entry.on
+            and not entry.needs_critic
             and rows > (k or 0)
         ):
             measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}

@@ -21,6 +21,7 @@ from bigloop.artifacts import (
 from bigloop.measures.classify import load_classifier
 from bigloop.measures.features import Extractor, Rows, extractor_of
 from bigloop.metrics import MEASURES, Measure, View
+from bigloop.models import Critic
 from bigloop.models.classifier import Judgement, pixels
 from bigloop.models.inception import INCEPTION
 from bigloop.runtime.progress import Report, quiet
@@ -64,7 +65,8 @@ class Side:
     """One side of a comparison, in every view that a measure may ask for.
 
     judgement: by the data's own classifier. rows: the images again, for features of other kinds, with the place where
-    these are kept. most: by name of such features, the most rows that are asked for. seen: those that were asked for.
+    these are kept. most: by name of such features, the most rows that are asked for. critic: of the generation that is
+    measured, for measures that need one. seen: the features that were asked for.
     """
 
     images: np.ndarray
@@ -75,6 +77,7 @@ class Side:
     rows: Rows | None = None
     extractors: Mapping[str, Extractor] = field(default_factory=dict)
     most: Mapping[str, int] = field(default_factory=dict)
+    critic: Critic | None = None
     seen: dict[str, np.ndarray] = field(default_factory=dict)
 
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
@@ -85,6 +88,9 @@ class Side:
             return self._adapted(rows)
         if on == "images":
             return pixels(self.images[:rows]).numpy()
+        if on == "scores":
+            assert self.critic is not None
+            return self.critic.scores(torch.from_numpy(self.images[:rows])).cpu().numpy()
         assert self.judgement is not None
         return getattr(self.judgement, on)[:rows]
 

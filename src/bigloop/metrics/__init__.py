@@ -72,6 +72,7 @@ View = Literal[
     "probabilities",
     "adapted",
     "inception",
+    "scores",
     "parameters",
     "cells",
     "modes",
@@ -80,7 +81,7 @@ View = Literal[
     "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
-OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "parameters"}
+OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "scores", "parameters"}
 OF_POINTS = {"images", "features", "cells", "modes", "log_densities", "moments", "history"}
 
 
@@ -102,6 +103,7 @@ class Measure:
     probabilities  the classifier's, (rows, classes)               likewise
     adapted        likewise, adapted to the images                 likewise
     inception      Inception features, (rows, 64 … 2048)           likewise
+    scores         of the generation's own critic, (rows,)         likewise
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
     modes          points, (rows, d)                               the density's modes (m, d) and their spread
@@ -150,6 +152,11 @@ class Measure:
         return not {"probabilities", "adapted"}.isdisjoint(self.on)
 
     @property
+    def needs_critic(self) -> bool:
+        """Whether it needs the critic of the generation that it measures."""
+        return "scores" in self.on
+
+    @property
     def on_features(self) -> bool:
         """Whether it compares images on features."""
         return "features" in self.on
@@ -185,6 +192,7 @@ MEASURES = Registry(
         "density": "bigloop.metrics.neighbours:DENSITY",
         "coverage": "bigloop.metrics.neighbours:COVERAGE",
         "spacing": "bigloop.metrics.neighbours:SPACING",
+        "critic_distance": "bigloop.metrics.critics:DISTANCE",
         "classes": "bigloop.metrics.classes:CLASSES",
         "effective_classes": "bigloop.metrics.classes:EFFECTIVE",
         "intra_class_variance": "bigloop.metrics.modes:WITHIN_CLASSES",

@@ -119,7 +119,8 @@ class Timing:
             for views in ({"features", "probabilities"}, {"adapted"}):
                 seconds += self.judging(judge, most_rows(measures, views))
         if run.has_critic:
-            seconds += self.scores(run, dataset(run.spec.dataset).rows["test"])
+            asked = 2 * most_rows(measures, {"scores"})
+            seconds += self.scores(run, dataset(run.spec.dataset).rows["test"] + asked)
         start = self.watch.start("train")
         measuring = seconds + self.watch.start("measure") - start
         features = self.kept(experiment, run)
@@ -248,6 +249,7 @@ class Timing:
             "probabilities": (len(about.classes),),
             "adapted": (len(about.classes),),
             "inception": (cast(int, options.get("features", INCEPTION_FEATURES)),),
+            "scores": (),
         }
         n, noise = cast(int, options["n"]), np.random.default_rng(0)
         extra = measure.arguments(options)

@@ -72,6 +72,7 @@ KINDS = {
             "of_images": True,
             "of_points": True,
             "needs_classes": False,
+            "needs_critic": False,
             "on_features": False,
         },
     ),
