@@ -181,6 +181,29 @@ def test_another_classifier_is_another_measuring_job(key: str, config: Config) -
     assert job() != before
 
 
+def test_a_raised_revision_of_a_measure_moves_the_jobs_that_have_it_and_no_others(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def jobs() -> list[Any]:
+        experiment = resolved(config)
+        run = experiment.runs["vae"]
+        return [experiment.measure(run, 0, 1), experiment.floor("mnist"), run.spec.model_folder(1)]
+
+    config["measures"] = {"fid": {"n": 100}, "spacing": {"n": 100}}
+    config["figures"] = {}
+    before = jobs()
+    assert before[0].measures == {"fid": {"n": 100}, "spacing": {"n": 100}}
+    about = declared("measures")["fid"]
+    newer = replace(about, abilities={**about.abilities, "revision": 3})
+    monkeypatch.setitem(declared("measures"), "fid", newer)
+    after = jobs()
+    assert after[0].measures == {"fid": {"n": 100, "revision": 3}, "spacing": {"n": 100}}
+    assert after[1] != before[1]
+    assert after[2] == before[2]
+    del config["measures"]["fid"]
+    assert jobs()[0].measures == {"spacing": {"n": 100}}
+
+
 # --- what the jobs are told ---
 
 

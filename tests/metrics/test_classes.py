@@ -63,3 +63,9 @@ def test_effective_classes_are_as_many_as_are_even_and_fewer_where_one_is_rare()
     assert of(5, 5) == pytest.approx(2)
     assert of(30) == pytest.approx(1)
     assert 1 < of(9, 1) < 2
+
+
+def test_an_image_between_two_classes_counts_half_for_each() -> None:
+    between = np.zeros((60, 10))
+    between[:, [2, 5]] = 0.51, 0.49
+    assert effective_classes(between, EVEN) == pytest.approx(2, abs=1e-3)

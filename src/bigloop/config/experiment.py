@@ -123,15 +123,13 @@ class Experiment:
                 and (on := self.compared.on(name, run.images)) != OWN
             ):
                 known[name] = known[name] | {"features": on}
-        return {
-            name: options
-            | (
-                {"n": options.get("n") or default_n(name, options, run)}
-                if declared("measures")[name].has_rows
-                else {}
-            )
-            for name, options in known.items()
-        }
+        return {name: self._told(name, options, run) for name, options in known.items()}
+
+    def _told(self, name: str, options: dict[str, Scalar], run: Run) -> dict[str, Scalar]:
+        """The options of a measure of a run, with n and, but for the first, the revision of its code."""
+        about = declared("measures")[name]
+        rows = {"n": options.get("n") or default_n(name, options, run)} if about.has_rows else {}
+        return options | rows | ({"revision": about.revision} if about.revision > 1 else {})
 
     def floor(self, name: str) -> FloorSpec:
         """The job that measures real data against real data, at every n in use."""

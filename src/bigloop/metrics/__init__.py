@@ -94,7 +94,7 @@ class Measure:
     real side. `against`: the real side is a subset of as many rows, of the training set or, where the options are
     ComparisonOptions and say so, of the test set; or all of the real training set. What is costly and
     depends on the real side alone, `of_real(*real, **options)`, may be given to the function as its keyword of_real;
-    without it, the function computes it. The views:
+    without it, the function computes it. `revision` is raised when a change of code gives other values. The views:
 
     view           of the generated side                           of the real side
     images         images or points, n × `per_side` rows           likewise
@@ -124,6 +124,7 @@ class Measure:
     only_images: bool = False  # means nothing of points
     power: float = 1.0  # of n, as which its time grows, where both sides have n rows
     matrices: int = 0  # of n × n float64 that it holds at once
+    revision: int = 1
 
     def __post_init__(self) -> None:
         comparing = issubclass(self.Options, ComparisonOptions)
@@ -131,8 +132,8 @@ class Measure:
             raise ValueError(f"{self.Options.__name__}: has an option reference, and is no ComparisonOptions")
 
     def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that its function gets: all but which and how many rows, and those `consumed`."""
-        spent = self.consumed | {"n", "reference"} | ({"features"} if self.on_features else set())
+        """The options that its function gets: all but which and how many rows, its revision, and those `consumed`."""
+        spent = self.consumed | {"n", "reference", "revision"} | ({"features"} if self.on_features else set())
         return {key: value for key, value in options.items() if key not in spent}
 
     def compared_values(self, name: str) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ KINDS = {
     "measures": Kind(
         "measure",
         {
+            "revision": 1,
             "on": (),
             "limit": 0,
             "per_side": 1,

@@ -68,7 +68,7 @@ class DDPM(NeuralFamily):
         batch_size: int = option(128, "images per step", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate", above=0)
         decay: Literal["none", "linear"] = option(
-            "linear", "decay decay decay of the learning rate, to 0 in each training"
+            "linear", "decay of the learning rate, to 0 in each training"
         )
         average_decay: float = option(0.999, "decay of the weights' moving average", minimum=0, below=1)
         sampler: Literal["ddpm", "ddim"] = option("ddpm", "ancestral, or deterministic", sampling=True)
