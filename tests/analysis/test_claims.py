@@ -56,6 +56,9 @@ GMM, GLOW, MLP_DDPM = (
     FULL_ON | {"family": family, "dataset": "grid", "loop.start": start}
     for family, start in (("gmm", "continue"), ("glow", "scratch"), ("mlp_ddpm", "continue"))
 )
+TRAINED = FULL_ON | {"family": "dcgan", "loop.real.fixed": 600, "loop.synthetic.n": 0}
+DCGAN = TRAINED | {"model.loss": "bce", "model.generator_loss": "saturating"}
+DCWGAN = TRAINED | {"model.loss": "wgan_gp", "model.generator_loss": "saturating"}
 RING = FULL_ON | {"family": "mlp_gan", "dataset": "ring", "loop.real.fixed": 600, "loop.synthetic.n": 0}
 FIT = VAE | {"family": "projection", "dataset": "bimodal"}
 
@@ -89,6 +92,7 @@ TRENDS = {
     "flow-tails-biased": (GLOW | {"loop.bias": 0.9}, "variance", -1),
     "points-diverge": (MLP_DDPM, "wasserstein2", 1),
     "points-collapse": (MLP_DDPM, "modal_variance", -1),
+    "gan-gradients-vanish": (DCGAN, "gradient_norm_generator", -1),
 }
 # Claims on two runs: the first should lie above (1) or below (-1) the second.
 PAIRS = {
@@ -115,6 +119,7 @@ PAIRS = {
     "flow-bias": (GLOW | {"loop.bias": 0.9}, GLOW, "variance", -1),
     "gan-clip-modes": (RING | {"model.loss": "gan"}, RING | {"model.loss": "wgan_clip"}, "modes_covered", -1),
     "gan-gp-modes": (RING | {"model.loss": "gan"}, RING | {"model.loss": "wgan_gp"}, "modes_covered", -1),
+    "gan-gradients-small": (DCGAN, DCWGAN, "gradient_norm_generator", -1),
     "forward-covers": (
         FIT | {"model.divergence": "forward_kl"},
         FIT | {"model.divergence": "reverse_kl"},
@@ -255,6 +260,14 @@ def scenario(claim: str, outcome: Outcome) -> Tables:
             near = near * values[measures["generation"] - 1] + (1 - near) * measures["value"]
             alike = {"n": table["n"].iloc[0], "features": table["features"].iloc[0]}
             return measures.assign(value=near, **alike), runs, none
+        case "gan-loss-silent" | "wgan-loss-tells":
+            columns, way = (DCGAN, -1) if claim == "gan-loss-silent" else (DCWGAN, 1)
+            measures, runs, none = run_of("a run", columns, fid=curve(1), loss=curve(sign * way))
+            loss = measures["measure"] == "loss"
+            if not sign:  # some seeds one way, some the other
+                measures.loc[loss, "value"] = measures["generation"] * (-1.0) ** measures["seed"]
+            detail = np.where(loss, "loss_generator", "")
+            return measures.replace({"measure": {"loss": "final_loss"}}).assign(detail=detail), runs, none
         case "ratio-fid":
             ends = {0.0: 0.0, 0.1: sign * 0.2, 1.0: sign * 1.0}
             return join(*(run_of(f"λ = {r}", mixed(r), fid=curve(1 + end)) for r, end in ends.items()))

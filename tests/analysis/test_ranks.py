@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import t
+from scipy.stats import spearmanr, t
 
 from bigloop.analysis.ranks import RankCorrelation, pairs, rank_correlation
 
@@ -26,7 +26,7 @@ def found(*seeds: tuple[list[float], list[float]]) -> pd.DataFrame:
 
 def test_ranks_count_and_distances_do_not() -> None:
     one = found(([1, 2, 3, 4], [0.1, 5, 6, 1e6]))
-    assert rank_correlation(one) == RankCorrelation(pytest.approx(1), None, 1)
+    assert rank_correlation(one) == RankCorrelation(pytest.approx(1), pytest.approx(math.nan, nan_ok=True), 1)
     other = found(([1, 2, 3, 4], [0.1, 6, 5, 1e6]))
     assert rank_correlation(other).rho == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 − 6 Σd² / (n (n² − 1))
 
@@ -39,6 +39,15 @@ def test_the_interval_is_students_over_seeds() -> None:
     assert correlation.rho == pytest.approx(np.mean(each))
     assert correlation.interval == pytest.approx((np.mean(each) - half, np.mean(each) + half))
     assert str(correlation) == "ρ = 0.83 [0.69, 0.98], 3 seeds"
+
+
+def test_seeds_that_agree_exactly_scatter_by_the_rounding_to_steps_of_ranks() -> None:
+    x = [1.0, 2, 3, 4, 5, 6]
+    same = rank_correlation(found((x, x), (x, x), (x, x)))
+    one_step = 1 - spearmanr(x, [1, 2, 3, 4, 6, 5]).statistic
+    assert same.error == pytest.approx(one_step / math.sqrt(12) / math.sqrt(3))
+    assert same.p(0.5) == pytest.approx(2 * t.sf(0.5 / same.error, 2))
+    assert same.p(1.0) == pytest.approx(1)
 
 
 def test_it_never_leaves_what_a_correlation_can_be() -> None:

@@ -606,14 +606,18 @@ def test_copies_of_training_rows_lie_far_nearer_than_unseen_real_ones(
     assert floor["value"] > 5 * 0.02 * 28
 
 
-def test_the_final_losses_are_those_of_the_last_epoch(tmp_path: Path) -> None:
+def test_losses_and_gradient_norms_are_those_of_the_last_epoch(tmp_path: Path) -> None:
     import pandas as pd
 
-    from bigloop.measures.images import final_losses
+    from bigloop.measures.images import last_epoch
 
-    rows = {"epoch": [1.0, 2.0], "loss": [5.0, 3.0], "loss_kl": [2.0, 1.0], "seconds": [9.0, 9.0]}
-    write_table(tmp_path / "history.csv", pd.DataFrame(rows))
-    assert [(r["detail"], r["value"]) for r in final_losses(tmp_path)] == [("loss", 3.0), ("loss_kl", 1.0)]
+    rows = {"epoch": [1.0, 2.0], "loss": [5.0, 3.0], "loss_kl": [2.0, 1.0], "gradient_norm_net": [7.0, 0.5]}
+    write_table(tmp_path / "history.csv", pd.DataFrame(rows | {"seconds": [9.0, 9.0]}))
+    assert [(r["measure"], r["detail"], r["value"]) for r in last_epoch(tmp_path)] == [
+        ("final_loss", "loss", 3.0),
+        ("final_loss", "loss_kl", 1.0),
+        ("gradient_norm_net", "", 0.5),
+    ]
 
 
 # --- the classifier's files ---

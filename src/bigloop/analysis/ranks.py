@@ -13,26 +13,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigloop.analysis.series import Tables, rows_of
+from bigloop.analysis.trends import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LEAST = 3  # generations that a correlation is worth computing of
-CONFIDENCE = 0.95
 
 Value = tuple[str, str]  # a measure and which of its values, empty where it has one
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman's ρ, mean over seeds; the interval of that mean by Student's t, None for one seed.
+    """Spearman's ρ, mean over seeds, and the standard error of that mean, NaN for one seed.
 
-    Generations of a seed are no independent values, so that no interval follows from them.
+    Generations of a seed are no independent values, so that no error follows from them. Seeds that agree exactly are
+    taken to scatter as values do that are rounded to the steps that ρ makes.
     """
 
     rho: float
-    interval: tuple[float, float] | None
+    error: float
     seeds: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The confidence interval of the mean by Student's t, None for one seed."""
+        from scipy.stats import t
+
+        if math.isnan(self.error):
+            return None
+        half = float(t.ppf((1 + CONFIDENCE) / 2, self.seeds - 1)) * self.error
+        return max(-1.0, self.rho - half), min(1.0, self.rho + half)
+
+    def p(self, beyond: float) -> float:
+        """How probable so large a distance from `beyond`, in either direction, is if the true mean is that."""
+        from scipy.stats import t
+
+        return float(2 * t.sf(abs(self.rho - beyond) / self.error, self.seeds - 1))
 
     def __str__(self) -> str:
         if math.isnan(self.rho):
@@ -48,14 +65,16 @@ def pairs(material: Tables, run: str, x: Value, y: Value) -> pd.DataFrame:
 
     Raises ValueError where a measure has several values a generation.
     """
+    return joined(*(_values(material, run, value) for value in (x, y)))
+
+
+def joined(x: pd.DataFrame, y: pd.DataFrame) -> pd.DataFrame:
+    """The values of two tables with seed, generation and value, where they have both, as columns x and y."""
     key = ["seed", "generation"]
-    found = [_values(material, run, value)[[*key, "value"]] for value in (x, y)]
-    return (
-        found[0]
-        .merge(found[1], on=key, suffixes=("_x", "_y"))
-        .rename(columns={"value_x": "x", "value_y": "y"})
-        .sort_values(key, ignore_index=True)
+    left, right = (
+        side[[*key, "value"]].rename(columns={"value": name}) for side, name in ((x, "x"), (y, "y"))
     )
+    return left.merge(right, on=key).sort_values(key, ignore_index=True)
 
 
 def _values(material: Tables, run: str, value: Value) -> pd.DataFrame:
@@ -69,16 +88,17 @@ def _values(material: Tables, run: str, value: Value) -> pd.DataFrame:
 
 def rank_correlation(found: pd.DataFrame) -> RankCorrelation:
     """Of the columns x and y of `pairs`; seeds with constants or fewer than LEAST generations are left out."""
-    from scipy.stats import spearmanr, t
+    from scipy.stats import spearmanr
 
-    known = [
-        float(spearmanr(rows["x"], rows["y"]).statistic)
-        for _, rows in found.groupby("seed")
-        if len(rows) >= LEAST and (np.ptp(rows[["x", "y"]].to_numpy(), axis=0) > 0).all()
-    ]
-    n = len(known)
-    if n < 2:
-        return RankCorrelation(known[0] if known else math.nan, None, n)
-    mean = float(np.mean(known))
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(known, ddof=1) / math.sqrt(n))
-    return RankCorrelation(mean, (max(-1.0, mean - half), min(1.0, mean + half)), n)
+    known, rounding = [], []
+    for _, rows in found.groupby("seed"):
+        n = len(rows)
+        if n >= LEAST and (np.ptp(rows[["x", "y"]].to_numpy(), axis=0) > 0).all():
+            known.append(float(spearmanr(rows["x"], rows["y"]).statistic))
+            step = 12 / (n * (n**2 - 1))  # where two neighbouring ranks change places
+            rounding.append(step / math.sqrt(12))
+    seeds = len(known)
+    if seeds < 2:
+        return RankCorrelation(known[0] if known else math.nan, math.nan, seeds)
+    spread = max(float(np.std(known, ddof=1)), float(np.mean(rounding)))
+    return RankCorrelation(float(np.mean(known)), spread / math.sqrt(seeds), seeds)

@@ -72,7 +72,7 @@ def measure(
     first: Path | None = None,
     judges: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[Record]:
-    """All records of one generation: its samples' measures, and with `model` its losses and its critic's rate.
+    """All records of one generation: its samples' measures; with `model` its losses, gradient norms, critic's rate.
 
     classifier: None where the data have no classes, for measures that need none. first: folder of the model of
     generation 1, for the measures of weights. judges: folders of classifiers of other datasets, by their names.
@@ -97,7 +97,7 @@ def measure(
         for name in moved:
             records += as_records(name, MEASURES[name].function(*weights), {})
     if model is not None:
-        records += final_losses(model)
+        records += last_epoch(model)
         if spec.has_critic:
             records.append(critic_on_test(model, data))
     return records
@@ -319,14 +319,16 @@ def real_side(
     return Side(images[chosen], judgement, device, kept, classifier, seen)
 
 
-def final_losses(model: Path) -> list[Record]:
-    """The losses of the last epoch, from history.csv; none for imported weights."""
+def last_epoch(model: Path) -> list[Record]:
+    """The losses of the last epoch, and its gradient norms where any were taken; none for imported weights."""
     history = read_table(model / "history.csv")
     if history.empty:  # imported weights
         return []
     last = history.iloc[-1]
     names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
-    return [record("final_loss", float(last[name]), None, name) for name in names]
+    norms = [c for c in history if c.startswith("gradient_norm_")]
+    losses = [record("final_loss", float(last[name]), None, name) for name in names]
+    return losses + [record(name, float(last[name])) for name in norms if np.isfinite(last[name])]
 
 
 def critic_on_test(model: Path, data: Path) -> Record:

@@ -46,7 +46,7 @@ def claims_table(
     for row in runs.astype(object).to_dict("records"):
         options[str(row["run"])] = {str(k): v for k, v in row.items() if not pd.isna(v)}
     judged = {str(v["run"]): Judged(v["verdict"], v["reason"], v["p"]) for v in verdicts.to_dict("records")}
-    tables = Tables(series(measures), options, critics, judged)
+    tables = Tables(series(measures) | series(losses(measures)), options, critics, judged)
     claims = [(paper, claim, list(claim.test(tables))) for paper, claim in all_claims()]
     # What several claims rest on is one question.
     asked = {piece.text: piece.p for _, _, evidence in claims for piece in evidence}
@@ -60,3 +60,9 @@ def claims_table(
         found = conclude(evidence, [adjusted[piece.text] for piece in evidence], faithful)
         rows.append((claim.paper, claim.id, claim.sentence, found.verdict, found.numbers, found.reason))
     return pd.DataFrame(rows, columns=["paper", "claim_id", "claim", "verdict", "numbers", "reason"])
+
+
+def losses(measures: pd.DataFrame) -> pd.DataFrame:
+    """The rows of final losses of images, each as a measure of the loss's own name, as those of points are."""
+    rows = measures[measures["measure"] == "final_loss"]
+    return rows.assign(measure=rows["detail"], detail="")

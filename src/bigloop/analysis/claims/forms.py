@@ -1,7 +1,9 @@
-"""The forms that most claims have: where a measure goes, where it lies beside another run's, that it settles."""
+"""The forms that most claims have: where a measure goes, where it lies beside another run's, that it settles, that a
+loss tells it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Literal
@@ -20,8 +22,10 @@ from bigloop.analysis.claims.evidence import (
     trend,
 )
 from bigloop.analysis.claims.runs import both, loop, pairs
+from bigloop.analysis.ranks import LEAST, joined, rank_correlation
 from bigloop.analysis.trends import Change, change, difference
 
+TELLS = 0.5  # of a loss: its rank correlation with a measure of quality, over generations
 SETTLED = 5  # generations: the least whose later half has the three of a trend
 
 
@@ -50,6 +54,27 @@ def settles(mask: Mask, measure: str = "fid", *, may_fall: bool = True) -> Test:
     return lambda tables: [
         compare(tables, (run,), measure, later, answer, SETTLED) for run in tables.like(mask)
     ]
+
+
+def tells(loss: str, measure: str, mask: Mask, *, does: bool = True) -> Test:
+    """A loss tells a measure: over the generations of a run, their rank correlation is above TELLS; or it does not."""
+
+    def test(tables: Tables) -> Iterable[Evidence]:
+        for run in tables.like(mask):
+            sides = [tables.rows.get((run, name)) for name in (loss, measure)]
+            missing = [name for name, rows in zip((loss, measure), sides, strict=True) if rows is None]
+            if missing:
+                why = f"{missing[0]} not measured"
+                yield Evidence(f"{run}: no {missing[0]}", None, math.nan, (run,), why)
+                continue
+            x, y = (rows[["seed", "generation", "value"]] for rows in sides if rows is not None)
+            found = rank_correlation(joined(x, y))
+            text = f"{run}: {loss} and {measure}, {found}"
+            why = "" if found.interval else f"fewer than two seeds with {LEAST} generations"
+            agrees, p = ((found.rho > TELLS) == does, found.p(TELLS)) if not why else (None, math.nan)
+            yield Evidence(text, agrees, p, (run,), why)
+
+    return test
 
 
 def forgets_its_start(measure: str) -> Test:
