@@ -321,6 +321,23 @@ def test_critic_matrices_cover_every_pair_on_one_scale(make_material: Make) -> N
     assert {picture.get_clim() for picture in shown} == {(0.0, 1.0)}
 
 
+def test_runs_of_a_family_that_differ_in_their_kind_of_loss_do_not_share_a_panel(make_material: Make) -> None:
+    material = make_material(generations=2)
+    runs = material.runs.assign(**{"model.loss": ["bce", "wgan_gp", None]})
+    titles = [
+        ax.get_title(loc="left") for ax in drawn("losses", dataclasses.replace(material, runs=runs)).axes
+    ]
+    assert [title for title in titles if title.endswith("loss critic")] == [
+        *("wgan_gp, bce: loss critic", "wgan_gp, wgan_gp: loss critic")
+    ]
+    assert "vae: loss kl" in titles
+    alike = material.runs.assign(**{"model.loss": ["bce", "bce", None]})
+    titles = [
+        ax.get_title(loc="left") for ax in drawn("losses", dataclasses.replace(material, runs=alike)).axes
+    ]
+    assert [title for title in titles if title.endswith("loss critic")] == ["wgan_gp: loss critic"]
+
+
 def test_losses_have_a_panel_for_each_loss_of_each_family(make_material: Make) -> None:
     axes = panels(drawn("losses", make_material(generations=2)))
     assert [(ax.get_title(loc="left"), list(run_lines(ax))) for ax in axes] == [

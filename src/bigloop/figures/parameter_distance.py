@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bigloop.analysis.series import Curve, require, runs_with
+from bigloop.analysis.series import Curve, require, row_of, runs_with
 from bigloop.figures import Material, NoOptions, Plot
-from bigloop.figures.losses import family_of
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_reference
 from bigloop.figures.parts.notes import seeds_note
@@ -24,7 +23,7 @@ def draw(material: Material, options: NoOptions) -> Figure:
     require(material, MEASURE)
     families: dict[str, list[str]] = {}
     for run in runs_with(material, MEASURE):
-        families.setdefault(family_of(material, run), []).append(run)
+        families.setdefault(row_of(material, run)["family"], []).append(run)
     rows, columns = style.panel_grid(len(families))
     drawn = []
     with style.page(0.4 + 2.2 * rows, min(style.WIDTH, 2.4 + 2.3 * columns)) as fig:
