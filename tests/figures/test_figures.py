@@ -323,7 +323,8 @@ def test_critic_matrices_cover_every_pair_on_one_scale(make_material: Make) -> N
 
 def test_runs_of_a_family_that_differ_in_their_kind_of_loss_do_not_share_a_panel(make_material: Make) -> None:
     material = make_material(generations=2)
-    runs = material.runs.assign(**{"model.loss": ["bce", "wgan_gp", None]})
+    named = material.runs["run"].map
+    runs = material.runs.assign(**{"model.loss": named({"setup1": "bce", "setup2": "wgan_gp"})})
     titles = [
         ax.get_title(loc="left") for ax in drawn("losses", dataclasses.replace(material, runs=runs)).axes
     ]
@@ -331,7 +332,7 @@ def test_runs_of_a_family_that_differ_in_their_kind_of_loss_do_not_share_a_panel
         *("wgan_gp, bce: loss critic", "wgan_gp, wgan_gp: loss critic")
     ]
     assert "vae: loss kl" in titles
-    alike = material.runs.assign(**{"model.loss": ["bce", "bce", None]})
+    alike = material.runs.assign(**{"model.loss": named({"setup1": "bce", "setup2": "bce"})})
     titles = [
         ax.get_title(loc="left") for ax in drawn("losses", dataclasses.replace(material, runs=alike)).axes
     ]
