@@ -612,11 +612,13 @@ def test_losses_and_gradient_norms_are_those_of_the_last_epoch(tmp_path: Path) -
     from bigloop.measures.images import last_epoch
 
     rows = {"epoch": [1.0, 2.0], "loss": [5.0, 3.0], "loss_kl": [2.0, 1.0], "gradient_norm_net": [7.0, 0.5]}
+    rows |= {"gradient_norm_other": [4.0, math.nan], "gradient_norm_none": [math.nan, math.nan]}
     write_table(tmp_path / "history.csv", pd.DataFrame(rows | {"seconds": [9.0, 9.0]}))
     assert [(r["measure"], r["detail"], r["value"]) for r in last_epoch(tmp_path)] == [
         ("final_loss", "loss", 3.0),
         ("final_loss", "loss_kl", 1.0),
         ("gradient_norm_net", "", 0.5),
+        ("gradient_norm_other", "", 4.0),
     ]
 
 

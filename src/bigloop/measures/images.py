@@ -320,15 +320,15 @@ def real_side(
 
 
 def last_epoch(model: Path) -> list[Record]:
-    """The losses of the last epoch, and its gradient norms where any were taken; none for imported weights."""
+    """The losses of the last epoch, and the gradient norms of the last that has any; none for imported weights."""
     history = read_table(model / "history.csv")
     if history.empty:  # imported weights
         return []
     last = history.iloc[-1]
     names = [c for c in history if c.startswith("loss") or c == "gradient_penalty"]
-    norms = [c for c in history if c.startswith("gradient_norm_")]
+    norms = {c: history[c].dropna() for c in history if c.startswith("gradient_norm_")}
     losses = [record("final_loss", float(last[name]), None, name) for name in names]
-    return losses + [record(name, float(last[name])) for name in norms if np.isfinite(last[name])]
+    return losses + [record(name, float(taken.iloc[-1])) for name, taken in norms.items() if len(taken)]
 
 
 def critic_on_test(model: Path, data: Path) -> Record:
