@@ -129,7 +129,7 @@ def plan(config: Any) -> str:
         for block in islice(run.blocks(), LISTED):
             to_json(experiment.simulate(run, block))
     assert jobs <= MOST_JOBS
-    for name in experiment.classifiers:
+    for name in experiment.images:
         to_json(experiment.floor(name))
     for name in experiment.densities:
         to_json(experiment.density_floor(name))

@@ -314,6 +314,8 @@ def test_a_family_that_cannot_continue_is_found_while_planning(
 def test_only_the_chosen_runs_are_there_and_what_none_of_them_has_is_left_out(
     only: str | list[str], config: Config
 ) -> None:
+    config["measures"]["critic_distance"] = {"n": 100}
+    config["figures"]["critic_and_wasserstein"] = None
     whole = resolved(config)
     chosen = resolved(config | {"only": only})
     assert chosen.runs == {"vae": whole.runs["vae"]}
@@ -329,6 +331,7 @@ def test_a_figure_that_no_chosen_run_can_have_is_an_error_where_all_runs_are_ask
     config: Config,
 ) -> None:
     config["runs"] = {"vae": config["runs"]["vae"]}
+    config["measures"]["critic_distance"] = {"n": 100}
     with pytest.raises(
         SpecError, match=r"^measures\.critic_distance: needs a critic, and no run has one; leave it out$"
     ):

@@ -76,8 +76,10 @@ def test_measures_on_features_have_the_option_and_no_others() -> None:
     assert with_option == ON_FEATURES
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_config_tells_its_jobs_nothing_of_features(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", [path for path in SHIPPED if "features: {" not in path.read_text()], ids=lambda path: path.stem
+)
+def test_a_shipped_config_that_says_nothing_of_features_tells_its_jobs_nothing(path: Path) -> None:
     experiment = planned(yaml.safe_load(path.read_text()))
     for run in experiment.trained:
         job = experiment.measure(run, run.seeds[0], 1)

@@ -57,6 +57,7 @@ runs:
   reds: {dataset: reds, model: vae, loop: few, generations: 2}
 measures:
   wasserstein1: {n: 18}
+  critic_distance: {n: 18}
   fid: {n: 18}
   classes: {n: 30}
   pixels: {n: 18}
@@ -66,6 +67,7 @@ figures:
   collapse:
   critic_on_test:
   critic_matrices:
+  critic_and_wasserstein:
   embedding: {images: 20}
   pixel_intensities:
   strips:
@@ -109,7 +111,8 @@ def test_pictures_with_and_without_classes_run_through_everything_that_they_can(
     table = read_table(home / "tables" / "measures.csv")
     rows = table[table["generation"].notna()].groupby("run")["measure"].unique()
     assert {"wasserstein1", "fid", "class_entropy", "pixel_intensity"} <= set(rows["squares"])
-    assert "critic_on_test" in set(rows["judged"])
+    assert {"critic_on_test", "critic_distance"} <= set(rows["judged"])
+    assert not any("critic_distance" in set(rows[run]) for run in ("squares", "plain", "real") if run in rows)
     assert {name for name in rows["plain"] if not name.startswith("gradient_norm_")} == {
         *("wasserstein1", "negative_share", "pixel_intensity", "final_loss")
     }

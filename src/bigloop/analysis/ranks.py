@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigloop.analysis.series import Tables, rows_of
-from bigloop.analysis.trends import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +38,8 @@ class RankCorrelation:
     def interval(self) -> tuple[float, float] | None:
         """The confidence interval of the mean by Student's t, None for one seed."""
         from scipy.stats import t
+
+        from bigloop.analysis.trends import CONFIDENCE
 
         if math.isnan(self.error):
             return None
