@@ -68,11 +68,15 @@ def counted(place: Workplace) -> Counter[str]:
 
 
 def values(place: Workplace, experiment: str, run: str) -> pd.DataFrame:
-    """What is measured of the images of a run, by seed, generation and measure, of its first two generations."""
+    """What is measured of the images of a run, by seed, generation and measure, of its first two generations.
+
+    Not of its trainings.
+    """
     table = read_table(
         place.directory / "results" / experiment / "tables" / "measures.csv", dtype={"detail": str}
     )
-    own = table[(table["run"] == run) & (table["generation"] <= 2) & (table["measure"] != "final_loss")]
+    trained = table["measure"].str.contains("^final_loss$|^gradient_norm_")
+    own = table[(table["run"] == run) & (table["generation"] <= 2) & ~trained]
     return own.set_index(["seed", "generation", "measure", "detail"])["value"].sort_index()
 
 
