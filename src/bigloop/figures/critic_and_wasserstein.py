@@ -38,8 +38,7 @@ def draw(material: Material, options: Options) -> Figure:
     found = {run: table for run, table in found.items() if len(table)}
     if not found:
         raise ValueError(f"{CRITIC} and {options.measure}: no generation of one run has both")
-    words = WORDS[options.measure]
-    fig = draw_pairs(material, found, lambda run: words, lambda run: "critic's distance")
+    fig = draw_pairs(material, found, WORDS[options.measure], "critic's distance")
     if note := sizes_note(material, [options.measure, CRITIC]):
         fig.supxlabel(note, fontsize=style.SMALL)
     return fig

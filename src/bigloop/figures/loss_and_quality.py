@@ -38,7 +38,7 @@ def draw(material: Material, options: Options) -> Figure:
     if not found:
         raise ValueError(f"loss {options.loss} and measure {options.measure}: no generation has both")
     name = TITLES.get(options.measure, options.measure.replace("_", " ").capitalize())
-    fig = draw_pairs(material, found, lambda run: options.loss.replace("_", " "), lambda run: name)
+    fig = draw_pairs(material, found, options.loss.replace("_", " "), name)
     if note := sizes_note(material, [options.measure]):
         fig.supxlabel(note, fontsize=style.SMALL)
     return fig

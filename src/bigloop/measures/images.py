@@ -86,7 +86,7 @@ def measure(
     extractors = extractors_of(spec.features, judges)
     rows = Rows.of(drawn["images"], samples.with_name(FEATURES_FILE), {"samples": checksum}, report)
     of_images, labels = of_rows(spec.measures), drawn.get("labels")
-    scored = model is not None and any(MEASURES[name].needs_critic for name in of_images)
+    scored = any(MEASURES[name].needs_critic for name in of_images)
     critic = load_critic(model, default_device())[0] if model is not None and scored else None
     records = measure_images(
         drawn["images"], of_images, classifier, data, labels, report, extractors, rows, critic

@@ -1,7 +1,7 @@
 """The network that judges generated images: class predictions, and the features that distances use.
 
     cnn      a small LeNet for digits and the like: two convolution blocks, then the layer of features
-    resnet   for natural images: after each halving of the picture a residual block; features are the highest
+    resnet   for natural images: after each halving but the first a residual block; features are the highest
              activations of the last one's channels
 
 A linear layer makes class scores of the features. Trained on the real training set with one-cycle AdamW and random

@@ -67,8 +67,7 @@ def tells(loss: str, measure: str, mask: Mask, *, does: bool = True) -> Test:
                 why = f"{missing[0]} not measured"
                 yield Evidence(f"{run}: no {missing[0]}", None, math.nan, (run,), why)
                 continue
-            x, y = (rows[["seed", "generation", "value"]] for rows in sides if rows is not None)
-            found = rank_correlation(joined(x, y))
+            found = rank_correlation(joined(*(rows for rows in sides if rows is not None)))
             text = f"{run}: {loss} and {measure}, {found}"
             why = "" if found.interval else f"fewer than two seeds with {LEAST} generations"
             agrees, p = ((found.rho > TELLS) == does, found.p(TELLS)) if not why else (None, math.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bigloop.analysis.ranks import rank_correlation
@@ -21,13 +21,8 @@ POINTS = "the later the darker, one marker per seed; ρ is Spearman's rank corre
 POINTS += "seeds and the interval of that mean"
 
 
-def draw_pairs(
-    material: Material, found: Mapping[str, pd.DataFrame], x: Callable[[str], str], y: Callable[[str], str]
-) -> Figure:
-    """Points are generations. found: by run, `ranks.pairs` of it, not empty. x, y: the names of both axes, by run.
-
-    An axis name is written where it differs from that of the panel on its left.
-    """
+def draw_pairs(material: Material, found: Mapping[str, pd.DataFrame], x: str, y: str) -> Figure:
+    """Points are generations. found: by run, `ranks.pairs` of it, not empty. x, y: the names of both axes."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -36,14 +31,12 @@ def draw_pairs(
     ages = Normalize(min(generations) - 1, max(generations))
     with style.page(0.4 + 2.3 * rows, min(style.WIDTH, 1.6 + 2.6 * columns)) as fig:
         grid = fig.add_gridspec(rows, columns)
-        before = ""
         for place, (run, table) in enumerate(found.items()):
             ax = fig.add_subplot(grid[place // columns, place % columns])
             draw_points(ax, table, ages)
             ax.set_title(style.wrapped(looks[run].label, (style.WIDTH - 1.5) / columns))
-            ax.set_xlabel(f"{x(run)}\n{rank_correlation(table)}")
-            ax.set_ylabel("" if place % columns and y(run) == before else y(run))
-            before = y(run)
+            ax.set_xlabel(f"{x}\n{rank_correlation(table)}")
+            ax.set_ylabel("" if place % columns else y)
         bar = fig.colorbar(ScalarMappable(ages, AGES), ax=fig.axes, label="generation", aspect=30, shrink=0.8)
         bar.set_ticks(style.generation_ticks(min(generations), max(generations)))
         bar.ax.set_ylim(min(generations) - 0.5, max(generations))
