@@ -12,9 +12,9 @@ FLOORS = (
     {"spec", "artifacts", "seeding", "runtime"},
     {"data", "loops", "training", "metrics"},
     {"models", "analysis"},
-    {"figures", "config", "generation"},
+    {"config", "generation"},
     {"measures"},
-    {"simulation"},
+    {"simulation", "figures"},
     {"ops", "bench"},
     {"__main__"},
 )

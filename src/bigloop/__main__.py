@@ -263,7 +263,7 @@ def plot(options: argparse.Namespace) -> None:
     """Draw one figure from an experiment's tables and previews, as PDF and PNG."""
     from bigloop.figures.files import write_figure
 
-    write_figure(_spec(jobs.PlotSpec, options), options.home.parent)
+    write_figure(_spec(jobs.PlotSpec, options), options.home.parent, options.report)
 
 
 @verb(option("--check", "write nothing; fail where a file is not current", action="store_true"))

@@ -188,6 +188,31 @@ def test_points_of_a_known_density_are_compared_as_they_are(horses: Config) -> N
     assert experiment.resolved(experiment.runs["horses"])["fid"]["features"] == "inception-2048"
 
 
+def test_a_figure_shows_the_features_of_the_dataset_whatever_a_measure_is_told(horses: Config) -> None:
+    horses["figures"] = {"feature_embedding": None, "losses": None}
+    horses["measures"] = {"pixels": {"n": 50}, "fid": {"n": 50, "features": "inception"}}
+    experiment = planned(horses)
+    lender, plot = experiment.classifiers["cifar10"].folder, experiment.plot("feature_embedding")
+    assert plot.classifiers is None
+    assert plot.features == {"horses": FeaturesSpec("classifier", 1, {"classifier": lender})}
+    assert experiment.shown_by("feature_embedding") == [lender]
+    assert set(experiment.datasets) == {"horses", "cifar10"}
+    assert experiment.shown_by("losses") == []
+    assert to_dict(experiment.plot("losses")).keys() == {"experiment", "name", "figure", "options"}
+
+    horses["runs"]["horses"]["dataset"] = "cifar10"
+    experiment = planned(horses)
+    assert experiment.plot("feature_embedding").classifiers == {"cifar10": lender}
+    assert experiment.shown_by("feature_embedding") == [lender]
+
+    horses["datasets"] = {"horses": {"source": "cifar10", "classes": ["horse"]}}
+    horses["runs"]["horses"]["dataset"] = "horses"
+    with pytest.raises(
+        SpecError, match=r"figures.feature_embedding: shows features, and horses has none; give"
+    ):
+        planned(horses)
+
+
 def test_runs_that_are_not_chosen_need_no_features(horses: Config) -> None:
     horses["models"]["gaussian"] = {"family": "gaussian"}
     horses["runs"]["points"] = {"dataset": "gaussian", "model": "gaussian", "loop": "full", "generations": 2}

@@ -61,6 +61,9 @@ def material(
         real={"mnist": rng.random((kept, 1, 28, 28))},
         images=images(rng, last, kept),
         classes={"mnist": classes},
+        features=features(last, kept),
+        real_features={"mnist": np.random.default_rng(1).normal(size=(kept, 6))},
+        features_named={"mnist": "classifier"},
         snapshots={(run, t): snapshots(rng) for run in last for t in range(1, last[run] + 1)},
         steps={
             (run, seed, t): steps(rng, place)
@@ -69,6 +72,11 @@ def material(
             for t in range(1, last[run] + 1)
         },
     )
+
+
+def features(last: Mapping[str, int], kept: int) -> dict[tuple[str, int], np.ndarray]:
+    rng = np.random.default_rng(2)
+    return {(run, t): rng.normal(size=(kept, 6)) for run in last for t in range(1, last[run] + 1)}
 
 
 def snapshots(rng: np.random.Generator) -> Snapshots:

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
 ]
 
-NAMES = ("quality_diversity", "parameter_distance", "bias", "embedding", "strips")
+NAMES = ("quality_diversity", "parameter_distance", "bias", "embedding", "feature_embedding", "strips")
 MORE = ("fid", "precision", "recall", "density", "coverage", "intra_class_variance", "nearest_real")
 LAMBDAS = (1.0, 0.5, 0.8, 0.66)
 LONG = "a DDPM in a loop with a label that goes on for more than a line"
@@ -114,6 +114,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "quality_diversity": [{"measures": MORE}, {"rows": "loop"}],
     "embedding": [{"images": 12}],
+    "feature_embedding": [{"images": 12}],
     "strips": [{}, {"rows": 1}],
 }
 
@@ -152,7 +153,9 @@ def written(fig: Figure) -> list[Text]:
     return [t for t in dict.fromkeys(found) if t.get_text() and t.get_visible()]
 
 
-@pytest.mark.parametrize("name", ["quality_diversity", "parameter_distance", "embedding", "strips"])
+@pytest.mark.parametrize(
+    "name", ["quality_diversity", "parameter_distance", "embedding", "feature_embedding", "strips"]
+)
 def test_every_label_is_written_once(make_loops: Make, name: str) -> None:
     material = make_loops(LOOPS, generations=2)
     texts = [" ".join(text.get_text().split()) for text in written(drawn(name, material))]
@@ -188,6 +191,7 @@ def test_needs_name_what_a_figure_cannot_do_without() -> None:
         "parameter_distance": {"parameter_distance"},
         "bias": {"fid", "precision", "recall"},
         "embedding": {"images"},
+        "feature_embedding": {"images", "features"},
         "strips": {"images"},
     }
 
@@ -395,7 +399,7 @@ def test_each_panel_has_the_points_of_its_own_run_and_generation(make_loops: Mak
     assert shown == [["run:synthetic-1"]] * 2 + [["run:augmentation-1"], []] + [["run:fresh-1"]] * 2
     cells = [("synthetic-1", 1), ("synthetic-1", 2), ("augmentation-1", 1), ("fresh-1", 1), ("fresh-1", 2)]
     images = [material.real["mnist"], *(material.images[cell][:10] for cell in cells)]
-    real, *others = embedded(images, 30.0)
+    real, *others = embedded([np.clip(several, 0, 1) for several in images], 30.0)
     np.testing.assert_array_equal(points(fig.axes[0])["reference"], real)
     own = [points(ax)[names[0]] for ax, names in zip(fig.axes, shown, strict=True) if names]
     np.testing.assert_array_equal(np.concatenate(own), np.concatenate(others))
@@ -427,6 +431,30 @@ def test_images_coloured_by_class_have_the_class_asked_for_or_that_of_the_neares
     unclassed = dataclasses.replace(material, classes={})
     with pytest.raises(ValueError, match="colour: the data of run synthetic-1 have no classes"):
         drawn("embedding", unclassed, images=10, colour="class")
+
+
+def test_features_are_placed_by_themselves_and_named(make_loops: Make) -> None:
+    material = make_loops(SYNTHETIC, generations=2)
+    fig = drawn("feature_embedding", material, images=10)
+    real, *others = embedded(
+        [material.real_features["mnist"], *(material.features["synthetic-1", g][:10] for g in (1, 2))], 30.0
+    )
+    for ax, own in zip(fig.axes, others, strict=True):
+        np.testing.assert_array_equal(points(ax)["reference"], real)
+        np.testing.assert_array_equal(points(ax)["run:synthetic-1"], own)
+    assert note(fig).startswith("t-SNE of features (classifier); 10 generated images")
+    assert note(drawn("embedding", material, images=10)).startswith("t-SNE of pixels; ")
+
+
+def test_the_nearest_real_image_is_that_of_the_nearest_features(make_loops: Make) -> None:
+    material = make_loops(SYNTHETIC, generations=1)
+    of_real = np.random.default_rng(0).integers(10, size=25)
+    copies = {("synthetic-1", 1): material.real_features["mnist"][::-1]}
+    material = dataclasses.replace(material, features=copies, real_labels={"mnist": of_real})
+    fig = drawn("feature_embedding", material, images=25, colour="class")
+    _, generated = (np.asarray(found.get_facecolors())[:, :3] for found in fig.axes[0].collections)
+    expected = np.array([to_rgb(shade(place)) for place in of_real[::-1]])
+    np.testing.assert_allclose(generated, expected, atol=1e-6)
 
 
 def test_embedding_keeps_clusters_apart_and_copies_together() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,9 @@ from bigloop.generation.rows import training_set
 from bigloop.generation.sample import as_bytes, sample
 from bigloop.generation.train import train
 from bigloop.models import resolve
+from bigloop.ops import resources
 from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.options import to_json
 from bigloop.spec.runs import Budget, Budgets, DatasetSpec, Initial, LoopSpec, Real, RunSpec, Synthetic
 from bigloop.training.loop import as_floats
 
@@ -102,10 +108,55 @@ def test_a_training_set_larger_than_memory_is_refused_with_the_figure(
     coloured: tuple[DatasetSpec, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, folder = coloured
-    monkeypatch.setattr(rows, "spare_memory", lambda: 40 * 3 * 8 * 12 * 4 - 1)  # one byte too few
+    monkeypatch.setattr(rows, "spare_memory", lambda: 40 * 3 * 8 * 12 - 1)  # one byte too few
     with pytest.raises(
         ArtifactError, match=r"\Ageneration 1: a training set of 40 images of 3×8×12 takes 0\.0 GB [^\n]+"
     ):
         training_set(TrainSpec.of(run_on(data), 0, 1), folder, (), quiet)
-    monkeypatch.setattr(rows, "spare_memory", lambda: 40 * 3 * 8 * 12 * 4)
+    monkeypatch.setattr(rows, "spare_memory", lambda: 40 * 3 * 8 * 12)
     training_set(TrainSpec.of(run_on(data), 0, 1), folder, (), quiet)
+
+
+MANY = 9_000  # images of 64×64, 110 MB
+
+
+TRAINING = """
+import json, sys
+from pathlib import Path
+from bigloop.bench.setting import peak_gib
+from bigloop.generation.train import train
+from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.options import parse
+
+spec = parse(TrainSpec, json.loads(sys.argv[1]), "")
+train(spec, Path(sys.argv[2]), (), Path(sys.argv[3]), lambda line: None)
+print(peak_gib())
+"""
+
+
+def spec_on(data: DatasetSpec, rows: int, generation: int) -> TrainSpec:
+    """A step of a small DCGAN on so many rows."""
+    budgets = Budgets(Budget(images=16), Budget(images=16))
+    loop = LoopSpec(Initial(rows), rows, Real(0), Synthetic(n=rows), budgets, handover="uint8")
+    return TrainSpec.of(RunSpec(data, resolve("dcgan", {"width": 1}, "model"), loop), 0, generation)
+
+
+def peak_of_training(n: int, place: Path) -> float:
+    """The most GiB of a process that trains on most of n images of 64×64, which are stored first."""
+    np.save(place / f"{n}.npy", np.random.default_rng(0).integers(0, 256, (n, 3, 64, 64), dtype=np.uint8))
+    data, root = configured("arrays", {"root": str(place / f"{n}.npy")}, "datasets.mine")
+    folder, out = place / "results" / "data" / f"of-{n}", place / f"run-{n}" / "gen-1"
+    fetch(data, folder, root)
+    command = [sys.executable, "-c", TRAINING, to_json(spec_on(data, n * 8 // 10, 1)), folder, out]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_training_on_bytes_holds_no_more_than_the_file_and_the_set_and_asks_for_that(tmp_path: Path) -> None:
+    few, many = (peak_of_training(n, tmp_path) for n in (100, MANY))
+    assert (many - few) * 2**30 < resources.HELD * MANY * 3 * 64 * 64
+    data, _ = configured("arrays", {"root": str(tmp_path / f"{MANY}.npy")}, "datasets.mine")
+    whole = dataclasses.replace(data, rows={"train": 70_000, "test": 7_000})
+    spec, held = spec_on(whole, 70_000, 2), 2 * 70_000 * 3 * 64 * 64  # both files; and the set
+    asked, of_floats = (resources.training_memory(spec, handover) for handover in ("uint8", None))
+    assert asked == resources.BASE + math.ceil(resources.HELD * held / 1e6)
+    assert of_floats == resources.BASE + math.ceil(resources.HELD * 4 * held / 1e6)

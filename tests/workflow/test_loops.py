@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from bigloop import measures
 from bigloop.analysis.claims.evidence import AGREES, DISAGREES, NOT_TESTED
 from bigloop.artifacts import read_json, read_table, read_tensors
+from bigloop.config.experiment import Experiment
+from bigloop.figures.files import SHOWN, read_material
 
 pytestmark = pytest.mark.workflow
 
@@ -45,6 +49,27 @@ def test_measures_of_neighbours_carry_their_k_and_have_a_floor(loops):
     distances = table[table["measure"] == "parameter_distance"]
     assert (distances.loc[distances["generation"] == 1, "value"] == 0).all()
     assert (distances.loc[distances["generation"] > 1, "value"] > 0).all()
+
+
+def test_a_figure_shows_features_that_the_measures_have_kept_and_makes_them_where_they_are_gone(
+    loops, monkeypatch
+):
+    results = loops.directory / "results"
+    spec = Experiment.from_config(loops.config).plot("feature_embedding")
+    home, kept = results / "smoke-loops", loops.generation("ddpm", 2) / "features-classifier.safetensors"
+    known = read_tensors(kept)[0]["features"]
+
+    def material():
+        return read_material(home, results, {"images", "features"}, spec)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(measures.features.Rows, "_seen", None)  # computing any would fail
+        shown = material()
+    np.testing.assert_array_equal(shown.features["ddpm", 2], known[:SHOWN])
+    assert shown.features.keys() == shown.images.keys()
+    assert len(shown.real_features["mnist"]) == len(shown.real["mnist"])
+    kept.unlink()
+    np.testing.assert_array_equal(material().features["ddpm", 2], known[:SHOWN])
 
 
 def test_the_optimizer_is_kept_where_a_loop_continues_and_nowhere_else(loops):

@@ -8,8 +8,8 @@ from snakemake.exceptions import WorkflowError
 from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
-from bigloop.spec.jobs import ImportSpec, PlotSpec, SampleSpec, TrainSpec
-from bigloop.spec.options import SpecError, to_dict, to_json
+from bigloop.spec.jobs import ImportSpec, SampleSpec, TrainSpec
+from bigloop.spec.options import SpecError, to_json
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import data_folder
 

@@ -1,6 +1,6 @@
 # One rule for each figure that the config asks for: plot_samples, plot_fid, … They read tables and previews only.
 
-for figure, options in experiment.figures.items():
+for figure in experiment.figures:
 
     rule:
         name:
@@ -10,6 +10,7 @@ for figure, options in experiment.figures.items():
             previews=ancient(
                 previews() if "images" in declared("figures")[experiment.kinds[figure]].needs else []
             ),
+            classifiers=ancient(trained(experiment.shown_by(figure))),
             points=(
                 block_files("points.safetensors")
                 if "points" in declared("figures")[experiment.kinds[figure]].needs
@@ -36,7 +37,7 @@ for figure, options in experiment.figures.items():
             runtime=10,
             attempt=lambda w, attempt: attempt,
         params:
-            spec=to_json(PlotSpec(experiment.name, figure, experiment.kinds[figure], to_dict(options))),
+            spec=to_json(experiment.plot(figure)),
             caption=declared("figures")[experiment.kinds[figure]].caption,  # for the report
         shell:
             "python -m bigloop plot --spec {params.spec:q} " f"--home {folder('output.pdf', up=2)} {MACHINE}"

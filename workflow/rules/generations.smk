@@ -40,7 +40,8 @@ for name, folders, outputs in (
         resources:
             gpu=GPU,
             gres="",
-            mem_mb=lambda w, attempt: attempt * resources.training_memory(train_spec(w)),
+            mem_mb=lambda w, attempt: attempt
+            * resources.training_memory(train_spec(w), trained_run(w).spec.handover),
             runtime=lambda w, attempt: attempt * resources.training_minutes(train_spec(w)),
             attempt=lambda w, attempt: attempt,
         params:
@@ -67,7 +68,8 @@ rule import_weights:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=lambda w, attempt: attempt * resources.training_memory(train_spec(w)),
+        mem_mb=lambda w, attempt: attempt
+        * resources.training_memory(train_spec(w), trained_run(w).spec.handover),
         runtime=10,
         attempt=lambda w, attempt: attempt,
     params:

@@ -29,10 +29,11 @@ from bigloop.spec.jobs import (
     FeaturesSpec,
     FloorSpec,
     MeasureSpec,
+    PlotSpec,
     SimulateSpec,
     TableRun,
 )
-from bigloop.spec.options import Scalar, SpecError, parse
+from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import declared, load_plugins
 from bigloop.spec.runs import DensitySpec, data_folder
 
@@ -70,7 +71,8 @@ class Experiment:
             name: measure_of(name, entry) for name, entry in given.measures.items() if entry is not False
         }
         compared = Compared.of(given, known, root)
-        lenders = compared.lenders(measures, used)
+        shows_features = any("features" in declared("figures")[kind].needs for kind, _ in figures.values())
+        lenders = compared.lenders([*measures, *[None] * shows_features], used)
         experiment = cls(
             name=given.experiment,
             plugins=plugins,
@@ -141,8 +143,12 @@ class Experiment:
     def judges(self, runs: Iterable[Run]) -> list[str]:
         """Folder names of the classifiers that judge these runs' images and are of other datasets."""
         measures = [options for run in runs for options in self.resolved(run).values()]
-        kinds, specs = declared("features"), (self._features(measures) or {}).values()
-        return [str(spec.options[spec.kind]) for spec in specs if kinds[spec.kind].trained_here]
+        return _trained_here((self._features(measures) or {}).values())
+
+    def shown_by(self, figure: str) -> list[str]:
+        """Folder names of the classifiers whose features a figure shows."""
+        spec = self.plot(figure)
+        return [*(spec.classifiers or {}).values(), *_trained_here((spec.features or {}).values())]
 
     def _on(self, run: Run) -> dict[str, Scalar]:
         """By measure, the features that a run's images are compared on, where they are not their classifier's."""
@@ -199,6 +205,16 @@ class Experiment:
         )
         pairs = tuple(f"{c}-judges-{g}-seed-{s}" for c, g, s in self.critic_pairs())
         return CollectSpec(self.name, runs, (*self.images, *self.densities), pairs)
+
+    def plot(self, figure: str) -> PlotSpec:
+        """The job that draws a figure."""
+        kind, options = self.kinds[figure], to_dict(self.figures[figure])
+        if "features" not in declared("figures")[kind].needs:
+            return PlotSpec(self.name, figure, kind, options)
+        on = {name: self.compared.on(None, images) for name, images in self.images.items()}
+        own = {name: self.classifiers[name].folder for name in on if on[name] == OWN}
+        others = {name: self.compared.specs[on[name]] for name in on if on[name] != OWN}
+        return PlotSpec(self.name, figure, kind, options, own or None, others or None)
 
     def critic_pairs(self) -> list[tuple[str, str, int]]:
         """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""
@@ -271,6 +287,9 @@ class Experiment:
     def _measures_any(self, name: str) -> bool:
         return any(measurable(name, run, self.compared) for run in self.runs.values())
 
+    def _has_features(self, dataset: str) -> bool:
+        return dataset in self.classifiers or self.compared.on(None, self.images[dataset]) != OWN
+
     def _unmeasurable(self, name: str) -> str:
         """Why a measure cannot be taken of any run, in words."""
         about = declared("measures")[name]
@@ -299,6 +318,9 @@ class Experiment:
             )
         if "steps" in needs and not any(family.records_steps for family in trained):
             return "no run's family records its steps; leave this figure out"
+        bare = [name for name in self.images if not self._has_features(name)]
+        if "features" in needs and bare:
+            return f"shows features, and {bare[0]} has none; give datasets.{bare[0]}.features, or leave this figure out"
         if "losses" in needs and not any(run.spec.loop for run in self.runs.values()):
             return "no run is trained here; leave this figure out"
         if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
@@ -307,3 +329,9 @@ class Experiment:
         if unmeasured and not self._measures_any(unmeasured[0]):
             return f"shows {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
         return f"needs measures.{unmeasured[0]}; add it, or leave this figure out" if unmeasured else ""
+
+
+def _trained_here(features: Iterable[FeaturesSpec]) -> list[str]:
+    """Folder names of the classifiers among these."""
+    kinds = declared("features")
+    return [str(spec.options[spec.kind]) for spec in features if kinds[spec.kind].trained_here]

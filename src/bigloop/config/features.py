@@ -114,9 +114,10 @@ class Compared:
         compared.specs  # noqa: B018  # whatever is wrong with one is said now
         return compared
 
-    def on(self, measure: str, images: Images) -> str:
-        """The name of what a measure compares images of a dataset on; OWN for the classifier of these themselves."""
-        one = self.measures.get(measure) or self.datasets.get(images.name)
+    def on(self, measure: str | None, images: Images) -> str:
+        """The name of what a measure, or None for a figure, compares images of a dataset on; OWN for the classifier of
+        these themselves."""
+        one = (self.measures.get(measure) if measure else None) or self.datasets.get(images.name)
         return OWN if one is None or self._own(one, images) else self._names[one.where]
 
     def classifier_of(self, images: Images) -> ClassifierSpec:
@@ -128,14 +129,14 @@ class Compared:
         """All features that are asked for, by name, but those of the classifier of the data themselves."""
         return {spec.name: spec for spec in map(self._spec, self._others)}
 
-    def lenders(self, measures: Iterable[str], used: Mapping[str, Images]) -> dict[str, Images]:
-        """The datasets beside those `used` whose classifiers judge these in one of the measures.
+    def lenders(self, measures: Iterable[str | None], used: Mapping[str, Images]) -> dict[str, Images]:
+        """The datasets beside those `used` whose classifiers judge these in one of the measures, or (None) in a figure.
 
         Raises SpecError where one is to judge images that it cannot.
         """
         for one, images in product(self.measures.values(), used.values()):
             self.check(one, images)
-        on_features = [name for name in measures if declared("measures")[name].on_features]
+        on_features = [name for name in measures if name is None or declared("measures")[name].on_features]
         names = {self.on(name, images) for name, images in product(on_features, used.values())}
         lending = (one for one in self._others if one.lender and self._names[one.where] in names)
         return {one.lender: self._lender(one) for one in lending if one.lender not in used}

@@ -38,6 +38,7 @@ FIGURES = Registry(
         "parameter_distance": "bigloop.figures.parameter_distance:PLOT",
         "bias": "bigloop.figures.bias:PLOT",
         "embedding": "bigloop.figures.embedding:PLOT",
+        "feature_embedding": "bigloop.figures.embedding:OF_FEATURES",
         "strips": "bigloop.figures.strips:PLOT",
         "trajectories": "bigloop.figures.trajectories:PLOT",
         "point_clouds": "bigloop.figures.point_clouds:PLOT",
@@ -75,6 +76,8 @@ class Material:
     points: (run, generation) → float (k, d), points that the first seed generated; (run, None) → points of the
         known density that the run learns.
     curves: run → (x, p(x)), each (m,), of the one-dimensional density that the run learns.
+    features: (run, generation) → float (k, d), of the first of these images, as the measures compare them; of real
+        ones, likewise: real_features. features_named: dataset → what they are.
     snapshots: (run, generation) → samples of the same latents in the course of a training, first seed.
     steps: (run, seed, generation) → a training's table of its steps, as training.summaries makes it.
     """
@@ -90,6 +93,9 @@ class Material:
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     labels: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
     real_labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    features: Mapping[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    real_features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    features_named: Mapping[str, str] = field(default_factory=dict)
     snapshots: Mapping[tuple[str, int], Snapshots] = field(default_factory=dict)
     steps: Mapping[tuple[str, int, int], pd.DataFrame] = field(default_factory=dict)
 
@@ -104,8 +110,8 @@ class Plot:
     """A figure: draw(material, options) with an instance of Options.
 
     `needs`: "images" or "points" (of each generation), "curves" (of known densities), "critics" (some run has
-    one), "losses" (some run is trained here), "snapshots" or "steps" (of some run's trainings), and keys of
-    metrics.MEASURES.
+    one), "losses" (some run is trained here), "features" (of the images), "snapshots" or "steps" (of some run's
+    trainings), and keys of metrics.MEASURES.
 
     draw raises ValueError, in one line, when the material lacks what the figure shows. `caption`, one sentence, stands
     below it in the report.

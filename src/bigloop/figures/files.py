@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from bigloop.analysis.loops import density_of
-from bigloop.artifacts import SNAPSHOTS_FILE, STEPS_FILE, read_table, read_tensors, replacing
-from bigloop.data import as_floats, load
+from bigloop.artifacts import FEATURES_FILE, SNAPSHOTS_FILE, STEPS_FILE, read_table, read_tensors, replacing
+from bigloop.data import as_floats, load, load_verified
 from bigloop.figures import Material, Snapshots, plot
+from bigloop.runtime.progress import Report
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import PlotSpec
 from bigloop.spec.options import SpecError, parse
@@ -24,7 +25,7 @@ REAL_SHOWN = 1_000
 CURVE_POINTS = 400
 
 
-def write_figure(spec: PlotSpec, results: Path) -> None:
+def write_figure(spec: PlotSpec, results: Path, report: Report = lambda line: None) -> None:
     """Draw `spec.figure` of an experiment as figures/{name}.pdf and .png.
 
     Reads tables/*.csv and, where the figure shows images, the previews of each run's first seed. Raises
@@ -34,7 +35,7 @@ def write_figure(spec: PlotSpec, results: Path) -> None:
     entry = plot(spec.figure)
     options: Any = parse(entry.Options, spec.options, f"figures.{spec.name}")
     try:
-        figure = entry.draw(read_material(home, results, entry.needs), options)
+        figure = entry.draw(read_material(home, results, entry.needs, spec, report), options)
     except ValueError as error:
         raise SpecError(f"figures.{spec.name}: {error}") from None
     formats: dict[str, dict[str, Any]] = {
@@ -46,8 +47,17 @@ def write_figure(spec: PlotSpec, results: Path) -> None:
             figure.savefig(temporary, format=suffix, **extra)
 
 
-def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
-    """The tables of the experiment in `home`, and of images, points and curves what a figure `needs`."""
+def read_material(
+    home: Path,
+    results: Path,
+    needs: Container[str],
+    spec: PlotSpec | None = None,
+    report: Report = lambda line: None,
+) -> Material:
+    """The tables of the experiment in `home`, and of images, points, curves and features what a figure `needs`.
+
+    spec: says which features.
+    """
     words = {"detail": str, "seeds": str}
     measures, runs, critics, verdicts = (
         read_table(home / "tables" / f"{name}.csv", dtype=words)
@@ -56,6 +66,7 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
     known = runs["density"].notna() if "density" in runs else pd.Series(False, index=runs.index)
     of_images, of_points = runs[~known], runs[known]
     images, labels = previews(of_images, results) if "images" in needs else ({}, {})
+    shown = features(of_images, results, spec, report) if "features" in needs and spec else ({}, {}, {})
     real, real_labels = real_images(of_images, results) if "images" in needs else ({}, {})
     classes = {str(run["dataset"]): tuple(json.loads(run["classes"])) for run in of_images.to_dict("records")}
     return Material(
@@ -70,6 +81,7 @@ def read_material(home: Path, results: Path, needs: Container[str]) -> Material:
         curves(of_points) if "curves" in needs else {},
         labels,
         real_labels,
+        *shown,
         dict(snapshots(of_images, results)) if "snapshots" in needs else {},
         dict(steps(of_images, results)) if "steps" in needs else {},
     )
@@ -143,6 +155,38 @@ def real_images(runs: pd.DataFrame, results: Path) -> tuple[dict[str, np.ndarray
         shown, classes = load(folder, "test")
         images[name], labels[name] = as_floats(shown[:REAL_SHOWN]), classes[:REAL_SHOWN]
     return images, labels
+
+
+def features(
+    runs: pd.DataFrame, results: Path, spec: PlotSpec, report: Report
+) -> tuple[dict[tuple[str, int], np.ndarray], dict[str, np.ndarray], dict[str, str]]:
+    """Features, (k, d), of the images of `previews` and of `real_images`; and, by dataset, the name of these features.
+
+    Those that a measuring job has kept are read; others are computed, and kept.
+    """
+    from bigloop.measures.features import Rows, extractor_of, of_classifier
+    from bigloop.measures.images import KEPT
+    from bigloop.training.devices import default_device
+
+    device, classifiers = default_device(), results / "classifier"
+    extractors = {
+        name: of_classifier(classifiers / folder, device) for name, folder in (spec.classifiers or {}).items()
+    }
+    trained = {folder.name: folder for folder in classifiers.glob("*")}
+    for name, asked in (spec.features or {}).items():
+        extractors[name] = extractor_of(asked, trained, device)
+    generated, real = {}, {}
+    datasets = {str(run.run): str(run.dataset) for run in runs.itertuples()}
+    for run, generation, folder in first_seed(runs, results):
+        tensors, header = read_tensors(folder / "preview.safetensors")
+        rows = Rows.of(tensors["images"], folder / FEATURES_FILE, {"samples": header["samples"]}, report)
+        generated[run, generation] = rows.seen_by(extractors[datasets[run]], SHOWN)["features"]
+    for name, data in {str(run.dataset): str(run.data) for run in runs.itertuples()}.items():
+        images, _, checksum = load_verified(results / "data" / data, "test")
+        place = results / "data" / data / KEPT / f"{FEATURES_FILE}-test-shown"
+        rows = Rows.of(images[:REAL_SHOWN], place, {"data": checksum, "subset": "shown"}, report)
+        real[name] = rows.seen_by(extractors[name], REAL_SHOWN)["features"]
+    return generated, real, {name: extractor.name for name, extractor in extractors.items()}
 
 
 Previews = dict[tuple[str, int], np.ndarray]

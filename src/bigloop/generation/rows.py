@@ -24,6 +24,8 @@ from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.registry import declared
 from bigloop.training.loop import as_floats
 
+CHUNK = 1_000  # images that are copied at a time
+
 
 class TrainingSet(NamedTuple):
     """What a generation trains on, and where it comes from.
@@ -60,28 +62,45 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
                 f"the samples of generation {g} hold {len(files[g][0]['images'])} rows, {wanted} are needed; {REBUILD}"
             )
     used = [(files[g][0], rows) for g, rows in composition.synthetic.items()]
-    _check_memory(spec, len(composition), about.shape)
-    parts = [torch.from_numpy(tensors["images"][rows]) for tensors, rows in used]
+    parts = [(tensors["images"], rows) for tensors, rows in used]
     inputs = {str(g): checksum for g, (_, checksum) in files.items()}
     if len(composition.real):
-        parts = [torch.from_numpy(images[composition.real]), *parts]
+        parts = [(images, composition.real), *parts]
         inputs["data"] = data_checksum
     can = declared("families")[spec.model.family]
-    kinds = {part.dtype for part in parts}
+    kinds = {array.dtype for array, _ in parts}
     # Of a grey source's rows floats are made here, as ever: a GPU divides otherwise in the last bit.
     grey = len(composition.real) and source(about.source).handover == "float16"
-    if torch.uint8 in kinds and (len(kinds) > 1 or grey or not can.takes_bytes):
-        parts = [as_floats(part) for part in parts]
+    floats = np.dtype(np.uint8) in kinds and (len(kinds) > 1 or grey or not can.takes_bytes)
+    dtype = np.dtype(np.float32) if floats else np.result_type(*kinds)
+    _check_memory(spec, len(composition), about.shape, dtype.itemsize)
     classes = None
     if can.conditional:
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
-    return TrainingSet(torch.cat(parts), classes, composition, inputs)
+    return TrainingSet(torch.from_numpy(gathered(parts, dtype)), classes, composition, inputs)
 
 
-def _check_memory(spec: TrainSpec, rows: int, shape: tuple[int, ...]) -> None:
-    """Raise ArtifactError where the training set, as floats, does not fit beside the files that it is taken from."""
-    wanted, spare = 4 * rows * math.prod(shape), spare_memory()
+def gathered(parts: list[tuple[np.ndarray, np.ndarray]], dtype: np.dtype) -> np.ndarray:
+    """Of each array of images (n, c, h, w) these rows, one after another, of one kind: bytes, or floats in [0, 1].
+
+    Takes no memory beside that of the result.
+    """
+    images = np.empty((sum(len(rows) for _, rows in parts), *parts[0][0].shape[1:]), dtype)
+    done = 0
+    for array, rows in parts:
+        for start in range(0, len(rows), CHUNK):
+            some = array[rows[start : start + CHUNK]]
+            images[done : done + len(some)] = (
+                as_floats(torch.from_numpy(some)) if dtype == np.float32 else some
+            )
+            done += len(some)
+    return images
+
+
+def _check_memory(spec: TrainSpec, rows: int, shape: tuple[int, ...], itemsize: int) -> None:
+    """Raise ArtifactError where the training set does not fit beside the files that it is taken from."""
+    wanted, spare = itemsize * rows * math.prod(shape), spare_memory()
     if wanted > spare:
         raise ArtifactError(
             f"generation {spec.generation}: a training set of {rows:,} images of {'×'.join(map(str, shape))} takes "

@@ -11,17 +11,18 @@ from typing import cast
 
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run, Span
-from bigloop.data import dataset
+from bigloop.data import dataset, source
 from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
 from bigloop.spec.jobs import ClassifierSpec, ImportSpec, SampleSpec, TrainSpec
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Data
+from bigloop.spec.runs import Data, Handover
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
-COPIES = 3  # of the training rows while they are gathered
+COPIES = 3  # of what a job takes from one file and writes to another
+HELD = 2  # of training rows: their files', and the training set
 SIMULATING_MINUTES = 240  # of a block; one that is stopped continues from its saved state
 ACTIVATIONS = 64 * 8  # floats of a hidden layer, times those that a step holds
 IMAGES_A_MINUTE = 15_000  # trained; the WGAN of Knutsen et al. on a GPU is faster, on two cores slower
@@ -73,11 +74,14 @@ def training_steps(spec: TrainSpec) -> int:
     return spec.budget.steps(training_rows(spec), training_batch(spec))
 
 
-def training_memory(spec: TrainSpec) -> int:
-    """MB for a training job."""
+def training_memory(spec: TrainSpec, handover: Handover | None = None) -> int:
+    """MB for a training job, whose generated rows are handed over like that; None for float16."""
     about = dataset(spec.dataset)
     rows = training_rows(spec) + about.rows["train"]
-    return BASE + _megabytes(rows, *about.shape, FLOAT32, COPIES)
+    takes_bytes = declared("families")[spec.model.family].takes_bytes
+    bytes_only = takes_bytes and source(about.source).handover == handover == "uint8"
+    size = 1 if bytes_only else FLOAT32
+    return BASE + _megabytes(rows, *about.shape, size, HELD)
 
 
 def classifying_memory(spec: ClassifierSpec) -> int:

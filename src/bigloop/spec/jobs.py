@@ -244,12 +244,17 @@ class CollectSpec:
 
 @dataclass(frozen=True)
 class PlotSpec:
-    """One figure of an experiment, with its own options; `name` is that of its files."""
+    """One figure of an experiment, with its own options; `name` is that of its files.
+
+    Where it shows features, by dataset, the folder of its own classifier, or which other ones they are.
+    """
 
     experiment: str
     name: str
     figure: str
     options: dict[str, Any]
+    classifiers: dict[str, str] | None = None
+    features: dict[str, FeaturesSpec] | None = None
 
 
 @dataclass(frozen=True)
