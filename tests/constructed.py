@@ -2,6 +2,7 @@
 
     python tests/constructed.py                         the table of docs/concepts/verdicts.md; half an hour
     python tests/constructed.py --datasets mnist --widths 8 --seeds 1 --epochs 1
+    python tests/constructed.py --datasets cifar10 --root FOLDER --widths 16 32 --epochs 4      two minutes an epoch
 
 Some lose variety from generation to generation, others keep all of it while their images get worse, and one stays.
 What makes images worse ends where a classifier of full width still reads at least 60 % of them.
@@ -23,17 +24,19 @@ import torch
 from scipy import ndimage
 
 from bigloop.analysis.verdicts import COLLAPSE, DRIFT, STABLE, verdicts_table
-from bigloop.data import load
+from bigloop.data import configured, load
 from bigloop.data.store import fetch
 from bigloop.metrics import MEASURES
 from bigloop.models.classifier import Classifier, train_classifier
 from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.runs import Data
 
 GENERATIONS = 5
 SEEDS = 3  # of each lineage
 ROWS = 600
 READABLE = 0.6
 FULL_WIDTH = 32
+RESNET = {"network": "resnet", "features": 128, "mirror": True}  # the classifier of natural images
 QUANTITIES = ("effective_classes", "spacing", "fid", "precision", "recall", "coverage")
 
 
@@ -191,15 +194,28 @@ def pools(folder: Path) -> tuple[Pool, np.ndarray]:
 
 
 def classifier(
-    dataset: str, images: np.ndarray, labels: np.ndarray, epochs: int, width: int, seed: int
+    data: Data, images: np.ndarray, labels: np.ndarray, epochs: int, width: int, seed: int
 ) -> Classifier:
-    spec = ClassifierSpec(dataset, width=width, epochs=epochs, learning_rate=5e-3, seed=seed)
+    network = RESNET if images.shape[1] == 3 else {}
+    spec = ClassifierSpec(data, width=width, epochs=epochs, learning_rate=5e-3, seed=seed, **network)
     return train_classifier(spec, images, labels, 10, torch.device("cpu"), lambda line: None)[0]
+
+
+def source(name: str, root: str | None) -> tuple[Data, Path | None]:
+    """What a source's name stands for; of `cifar10`, its archive or a folder of its pictures."""
+    if name != "cifar10":
+        return name, None
+    pictures = root is not None and any(Path(root).glob("train/*/"))
+    options = {"root": root, **({"labels": "folders"} if pictures else {})}
+    return configured("images" if pictures else name, options, "datasets.pictures")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--datasets", nargs="+", default=["mnist", "fashion_mnist"])
+    parser.add_argument(
+        "--root", help="where the files of cifar10 are, or a folder of pictures, in sub-folders by class"
+    )
     parser.add_argument("--widths", nargs="+", type=int, default=[8, 16, 32], help="of the classifiers")
     parser.add_argument("--seeds", type=int, default=3, help="classifiers of each width")
     parser.add_argument("--epochs", type=int, default=2, help="of the classifiers")
@@ -208,9 +224,10 @@ def main() -> None:
     right = total = 0
     for dataset in options.datasets:
         with tempfile.TemporaryDirectory() as scratch:
-            fetch(dataset, Path(scratch), None)
+            data, root = source(dataset, options.root)
+            fetch(data, Path(scratch), root)
             pool, real = pools(Path(scratch))
-            trained = partial(classifier, dataset, *load(Path(scratch), "train"), options.epochs)
+            trained = partial(classifier, data, *load(Path(scratch), "train"), options.epochs)
         ends = readable_ends(trained(FULL_WIDTH, options.seeds), pool)
         print(dataset, *(f"{maker.__name__} to {far}" for maker, far in ends.items()), sep="; ", flush=True)
         made = lineages(pool, ends)

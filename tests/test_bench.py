@@ -20,10 +20,12 @@ import yaml
 from bigloop import bench
 from bigloop.__main__ import main
 from bigloop.artifacts import read_json
-from bigloop.bench import growth, jobs, loop, measures, steps, table, together
+from bigloop.bench import growth, jobs, loop, measures, pictures, steps, table, together
 from bigloop.bench.plain import (
     BATCH,
     Contest,
+    PlainDCGAN,
+    PlainDDPM,
     PlainVAE,
     PlainWGANGP,
     checked,
@@ -32,7 +34,7 @@ from bigloop.bench.plain import (
     plain_loader,
     timed,
 )
-from bigloop.bench.setting import CPU, Setting, alone, peak_gib
+from bigloop.bench.setting import CPU, Setting, alone, image_model, peak_gib
 from bigloop.bench.table import Section, head, line, time_text
 from bigloop.config.experiment import Experiment
 from bigloop.data import load
@@ -61,6 +63,12 @@ CONTESTS = {
     "wgan_gp": Contest("WGAN-GP", small_wgan, PlainWGANGP, 2),
     "vae": Contest("VAE", lambda: fresh(VAE), PlainVAE, 2),
 }
+COLOURED = {
+    "dcgan": ("dcgan", {"width": 4, "learning_rate": 1e-3, "generator_loss": "non_saturating"}, PlainDCGAN),
+    "wgan_gp": ("dcgan", {"width": 4, "loss": "wgan_gp", "critic_iterations": 2}, PlainWGANGP),
+    "vae": ("vae", {"hidden": 32, "latent": 4}, PlainVAE),
+    "ddpm": ("ddpm", {"width": 8, "blocks": 1}, PlainDDPM),
+}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,20 @@ def test_both_loops_have_the_same_losses_on_real_digits(name: str, images: np.nd
     assert 0 < checked(CONTESTS[name], images, CPU) < 1e-2  # in float32 never quite the same
     assert loss_difference(CONTESTS[name], images[:BATCH], CPU, torch.float64) < 1e-12  # before any update
     assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize("name", COLOURED)
+def test_both_loops_have_the_same_losses_on_colours(name: str) -> None:
+    kind, options, plain = COLOURED[name]
+    classes = 10 if kind == "ddpm" else None
+    random = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
+
+    def make() -> Any:
+        return image_model(kind, options, CPU, classes, (3, 32, 32))[0]
+
+    contest = Contest(name, make, plain, 2, batch=16, labelled=kind == "ddpm")
+    assert checked(contest, random, CPU) < 1e-2
+    assert loss_difference(contest, random[:16], CPU, torch.float64) < 1e-10  # before any update
 
 
 def test_a_loop_that_learns_something_else_is_not_timed(images: np.ndarray) -> None:
@@ -122,8 +144,17 @@ def test_the_plain_loader_gives_the_same_pixels_as_rows_in_memory(images: np.nda
     )
 
 
+def test_the_plain_loader_gives_colours_as_they_are_and_labels() -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+    batch, index = next(iter(plain_loader(colours, np.arange(20), 16)))
+    assert batch.shape == (16, 3, 32, 32)
+    torch.testing.assert_close(
+        batch, torch.from_numpy(colours[index.numpy()]).float() / 255, rtol=0, atol=1e-7
+    )
+
+
 def test_plain_batches_begin_another_pass_where_one_ends(images: np.ndarray) -> None:
-    batches = plain_batches(images[:100], np.zeros(100, np.int64))
+    batches = (images for images, _ in plain_batches(images[:100], np.zeros(100, np.int64)))
     assert [len(batch) for batch in islice(batches, 3)] == [64, 36, 64]
     assert [len(batch) for batch in islice(batches, 2)] == [36, 64]
 
@@ -231,6 +262,16 @@ def test_steps_has_every_family_that_learns_by_gradients(setting: Setting) -> No
     assert limit.share == pytest.approx(1, rel=1e-12)
     for row in rows.values():
         assert row.share == pytest.approx(row.gflop / limit.gflops / row.seconds, rel=1e-9)
+
+
+def test_pictures_has_steps_sampling_and_features(setting: Setting) -> None:
+    rows = {row.name: row for row in found(pictures.SECTION, setting)}
+    for name in pictures.MODELS:
+        step = rows[f"{name}, a step"]
+        assert step.loss_difference < 1e-2
+        assert step.rate == pytest.approx(step.images / step.seconds, rel=1e-9)
+    assert sum("sampling" in name for name in rows) == len(pictures.MODELS) - 1
+    assert {"features of the ResNet of width 32", "features of Inception"} <= rows.keys()
 
 
 def test_jobs_has_every_verb_once_with_those_that_import_the_same_together(
@@ -348,7 +389,7 @@ def test_the_experiments_that_are_derived_are_valid(quick: bool) -> None:
 def test_an_unknown_section_is_one_line_that_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "step"]) == 1
     assert capsys.readouterr().err == (
-        "error: bench: unknown section 'step' (known: steps, jobs, loop, together, measures, growth)\n"
+        "error: bench: unknown section 'step' (known: steps, pictures, jobs, loop, together, measures, growth)\n"
     )
 
 
@@ -380,7 +421,15 @@ def test_the_json_has_all_sections_with_what_the_screen_shows(
     assert main(["bench", "--quick", "--data", str(mnist), "--out", str(tmp_path / "b.json")]) == 0
     keys = ("date", "device", "cpu", "cores", "threads", "memory_gib", "versions", "sections")
     written = read_json(tmp_path / "b.json", keys)
-    assert list(written["sections"]) == ["steps", "jobs", "loop", "together", "measures", "growth"]
+    assert list(written["sections"]) == [
+        "steps",
+        "pictures",
+        "jobs",
+        "loop",
+        "together",
+        "measures",
+        "growth",
+    ]
     assert written["sections"]["loop"]["rows"] == [{"name": "something", "seconds": 0.0123}]
     assert "12.3 ms" in capsys.readouterr().err
 

@@ -82,6 +82,7 @@ SAVE_EVERY = option(
 KEEP_SAMPLES = option("--keep-samples", "of every K-th generation", type=int, default=1, metavar="K")
 BLACK_WHITE = {"type": float, "nargs": 2, "default": (0.0, 1.0), "metavar": ("LOW", "HIGH")}
 DATA, OUT = path("data", "folder of the stored dataset"), path("out", "folder to write to")
+BENCHED = "steps, pictures, jobs, loop, together, measures, growth"
 HOME = path("home", "folder of the experiment")
 
 
@@ -276,9 +277,7 @@ def schema(options: argparse.Namespace) -> None:
 
 
 @verb(
-    option(
-        "sections", "steps, jobs, loop, together, measures, growth (default: all)", nargs="*", metavar="NAME"
-    ),
+    option("sections", f"{BENCHED} (default: all)", nargs="*", metavar="NAME"),
     option("--quick", "small sizes, once each: a first look", action="store_true"),
     path("out", "write the figures as JSON, too", False, metavar="FILE"),
     path("data", "folder of the stored MNIST (default: results/data/mnist)", False, metavar="DATA"),

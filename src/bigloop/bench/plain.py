@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bigloop.bench.setting import seconds, trainer
+from bigloop.models.images.dcgan import DCGAN
+from bigloop.models.images.ddpm import DDPM
 from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
 
@@ -28,13 +30,21 @@ WARM_UP = 20  # steps, at most, before a round is timed
 CHECKS = {torch.float64: (2, 1e-4), torch.float32: (3, 1e-2)}
 
 
+PlainStep = Callable[..., dict[str, float]]  # of a batch, its labels where the family has any, and noise
+
+
 class Contest(NamedTuple):
-    """One family: how to make a model, the plain step, and how many steps a round takes."""
+    """One family: how to make a model, the plain step, and how many steps a round takes.
+
+    labelled: whether steps get the images' classes.
+    """
 
     name: str
     make: Callable[[], Any]
-    plain: Callable[[Any], Callable[[Tensor, torch.Generator], dict[str, float]]]
+    plain: Callable[[Any], PlainStep]
     steps: int
+    batch: int = BATCH
+    labelled: bool = False
 
 
 def checked(contest: Contest, images: np.ndarray, device: torch.device) -> float:
@@ -46,7 +56,7 @@ def checked(contest: Contest, images: np.ndarray, device: torch.device) -> float
     """
     found = {}
     for dtype, (steps, tolerance) in CHECKS.items():
-        found[dtype] = worst = loss_difference(contest, images[: BATCH * steps], device, dtype)
+        found[dtype] = worst = loss_difference(contest, images[: contest.batch * steps], device, dtype)
         assert worst < tolerance, (
             f"{contest.name}: losses differ by {worst:.1e} in {dtype}; the two loops do not learn the same"
         )
@@ -64,9 +74,10 @@ def loss_difference(contest: Contest, images: np.ndarray, device: torch.device, 
         plain = contest.plain(theirs)
         noise, same_noise = (torch.Generator(device).manual_seed(1) for _ in range(2))
         worst = 0.0
-        for batch in rows.split(BATCH):
-            expected = plain(batch, same_noise)
-            for name, loss in ours.step(batch, noise).items():
+        for batch in rows.split(contest.batch):
+            given = (batch, torch.zeros(len(batch), dtype=torch.int64, device=device))[: 1 + contest.labelled]
+            expected = plain(*given, same_noise)
+            for name, loss in ours.step(*given, noise).items():
                 if name in expected:
                     worst = max(worst, abs(float(loss) - expected[name]) / max(abs(expected[name]), 1e-3))
         return worst
@@ -78,14 +89,17 @@ def timed(
     contest: Contest, images: np.ndarray, labels: np.ndarray, device: torch.device, rounds: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of a round's steps, plain and ours in turn, for each round."""
-    rows = torch.from_numpy(images).to(device).float() / 255
-    plain, batches = contest.plain(contest.make()), plain_batches(images, labels)
+    rows, classes = torch.from_numpy(images), torch.from_numpy(labels)
+    if images.shape[1] == 1:  # as the workflow does, see generation.rows
+        rows = rows.float() / 255
+    plain, batches = contest.plain(contest.make()), plain_batches(images, labels, contest.batch)
     generator = torch.Generator(device).manual_seed(0)
-    our_round = trainer(contest.make(), rows, generator)
+    our_round = trainer(contest.make(), rows, generator, labels=classes if contest.labelled else None)
 
     def plain_round(steps: int) -> None:
-        for batch in islice(batches, steps):
-            plain(batch.to(device), generator)
+        for batch, targets in islice(batches, steps):
+            given = (batch.to(device), targets.to(device))[: 1 + contest.labelled]
+            plain(*given, generator)
 
     found: tuple[list[float], list[float]] = ([], [])
     for one in (plain_round, our_round):
@@ -99,11 +113,13 @@ def timed(
 class PlainWGANGP:
     """The plain WGAN-GP step on a model's networks."""
 
-    def __init__(self, model: WGANGP) -> None:
+    def __init__(self, model: WGANGP | DCGAN) -> None:
         self.model = model
-        self.critic, rate = model.networks["critic"], model.options.learning_rate
-        self.generator_optimizer = torch.optim.Adam(model.networks["generator"].parameters(), lr=rate)
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=rate)
+        self.critic, o = model.networks["critic"], model.options
+        self.generator_optimizer, self.critic_optimizer = (
+            torch.optim.Adam(net.parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2))
+            for net in (model.networks["generator"], self.critic)
+        )
 
     def __call__(self, real: Tensor, noise: torch.Generator) -> dict[str, float]:
         for _ in range(self.model.options.critic_iterations):
@@ -152,19 +168,83 @@ class PlainVAE:
         return {"loss": loss.item() / len(batch)}
 
 
-def plain_batches(images: np.ndarray, labels: np.ndarray) -> Iterator[Tensor]:
-    """The plain loop's batches, pass after pass: Tensor (BATCH, 1, 28, 28), the last of a pass what is left."""
-    loader = plain_loader(images, labels)
+class PlainDCGAN:
+    """The plain step of a DCGAN with cross entropy on a model's networks."""
+
+    def __init__(self, model: DCGAN) -> None:
+        o = model.options
+        self.model, self.critic = model, model.networks["critic"]
+        self.critic_optimizer, self.generator_optimizer = (
+            torch.optim.Adam(model.networks[name].parameters(), lr=o.learning_rate, betas=(o.beta1, o.beta2))
+            for name in ("critic", "generator")
+        )
+
+    def __call__(self, real: Tensor, noise: torch.Generator) -> dict[str, float]:
+        ones, zeros = torch.ones(len(real), device=real.device), torch.zeros(len(real), device=real.device)
+        entropy = F.binary_cross_entropy_with_logits
+        loss = entropy(self.critic(real), ones) + entropy(self.critic(self._fake(len(real), noise)), zeros)
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        self.critic_optimizer.step()
+        critic_loss = loss.item()
+        loss = entropy(self.critic(self._fake(len(real), noise)), ones)
+        self.generator_optimizer.zero_grad()
+        loss.backward()
+        self.generator_optimizer.step()
+        return {"loss_critic": critic_loss, "loss_generator": loss.item()}
+
+    def _fake(self, n: int, noise: torch.Generator) -> Tensor:
+        latent = torch.randn(n, self.model.options.latent, generator=noise, device=noise.device)
+        return self.model.networks["generator"](latent)
+
+
+class PlainDDPM:
+    """The plain step of a DDPM on a model's network, with the weights' moving average."""
+
+    def __init__(self, model: DDPM) -> None:
+        self.options, self.nothing = model.options, model.unet.net.nothing
+        self.net, self.average = model.unet.net, model.unet.average
+        self.alpha_bar = model.alpha_bar_on_device
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=model.options.learning_rate)
+
+    def __call__(self, batch: Tensor, labels: Tensor, noise: torch.Generator) -> dict[str, float]:
+        o, x0 = self.options, 2 * batch - 1
+        t = torch.randint(o.timesteps, (len(x0),), generator=noise, device=x0.device)
+        epsilon = torch.randn(x0.shape, generator=noise, device=x0.device)
+        dropped = torch.rand(labels.shape, generator=noise, device=x0.device) < o.label_dropout
+        a = self.alpha_bar[t].view(-1, 1, 1, 1)
+        xt = a.sqrt() * x0 + (1 - a).sqrt() * epsilon
+        velocity = self.net(xt, t, torch.where(dropped, self.nothing, labels))
+        loss = F.mse_loss((1 - a).sqrt() * xt + a.sqrt() * velocity, epsilon)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.net.parameters(), strict=True):
+                mean.mul_(o.average_decay).add_(value, alpha=1 - o.average_decay)
+        return {"loss": loss.item()}
+
+
+def plain_batches(
+    images: np.ndarray, labels: np.ndarray, size: int = BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The plain loop's batches, pass after pass: images (size, c, h, w), and labels; the last has what is left."""
+    loader = plain_loader(images, labels, size)
     while True:
-        for batch, _ in loader:
-            yield batch
+        yield from loader
 
 
-def plain_loader(images: np.ndarray, labels: np.ndarray) -> torch.utils.data.DataLoader:
-    """torchvision's dataset with its own item access, over arrays that are in memory already, in batches."""
+def plain_loader(images: np.ndarray, labels: np.ndarray, size: int = BATCH) -> torch.utils.data.DataLoader:
+    """torchvision's datasets with their own item access, over arrays that are in memory already, in batches.
+
+    images: grey ones as its MNIST has them, others as its CIFAR10.
+    """
     import torchvision  # here, not above: a process that measures something else need not load it
 
-    stored = torchvision.datasets.MNIST.__new__(torchvision.datasets.MNIST)
-    stored.data, stored.targets = torch.from_numpy(images[:, 0]), torch.from_numpy(labels)
+    grey = images.shape[1] == 1
+    kind = torchvision.datasets.MNIST if grey else torchvision.datasets.CIFAR10
+    stored = kind.__new__(kind)
+    stored.data = torch.from_numpy(images[:, 0]) if grey else images.transpose(0, 2, 3, 1).copy()
+    stored.targets = torch.from_numpy(labels) if grey else labels.tolist()
     stored.transform, stored.target_transform = torchvision.transforms.ToTensor(), None
-    return torch.utils.data.DataLoader(stored, batch_size=BATCH, shuffle=True)
+    return torch.utils.data.DataLoader(stored, batch_size=size, shuffle=True)

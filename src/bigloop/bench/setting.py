@@ -98,12 +98,16 @@ def processor() -> str:
 
 
 def image_model(
-    name: str, options: Mapping[str, Any], device: torch.device, classes: int | None = None
+    name: str,
+    options: Mapping[str, Any],
+    device: torch.device,
+    classes: int | None = None,
+    shape: tuple[int, ...] = (1, 28, 28),
 ) -> tuple[Any, torch.Generator]:
-    """An untrained model of a family, for images of MNIST's shape, and the generator that it was made with."""
+    """An untrained model of a family, for images of a shape, and the generator that it was made with."""
     cls: Any = family(name)
     generator = torch.Generator(device).manual_seed(0)
-    return cls.fresh(cls.Options(**options), (1, 28, 28), generator, classes), generator
+    return cls.fresh(cls.Options(**options), shape, generator, classes), generator
 
 
 def trainer(
