@@ -67,6 +67,25 @@ def test_no_more_is_done_than_patience_allows_beside_the_least_parts(unit: float
     assert len(work.parts) <= 3 + math.log(10**9, GROWTH)
 
 
+@pytest.mark.parametrize("patience", [0.01, 0.5, 8.0])
+def test_what_a_training_takes_once_does_not_stand_for_every_batch(patience: float) -> None:
+    def training(n: int) -> float:  # in batches of 64, or one smaller batch
+        return 0.35 + 0.25 * math.ceil(n / 64) + 0.005 * n
+
+    work = Work(training)
+    low, high, done = timed(work.probe(64 * 10**5, batch=64), patience, work.clock)
+    assert done >= 128
+    whole = training(64 * 10**5)
+    assert 0.6 < low.at(64 * 10**5) / whole < high.at(64 * 10**5) / whole < 1.6
+    assert work.now < patience + 7
+
+
+def test_a_batch_that_takes_long_is_not_waited_for() -> None:
+    work = Work(lambda n: 5.0 * n)
+    assert timed(work.probe(6_400, batch=64), 1.0, work.clock).done == 1
+    assert work.parts == [1, 1]
+
+
 def test_the_least_part_is_what_a_work_can_be_tried_with() -> None:
     work = Work(lambda n: 5.0)
     assert timed(work.probe(100, least=7), 1.0, work.clock).done == 7

@@ -24,6 +24,9 @@ from bigloop.spec.options import digest
 VERBS = ("plot", "train", "simulate", "measure")  # each imports what those before it do, and more
 GROWTH = 4  # from one part to the next
 NOISE = 1.1  # two timings of the same differ by this factor and its inverse
+STRETCH = (
+    3.0  # seconds a part that may be spent beyond the patience to get from less than a batch to two of them
+)
 SCALED = 1.1  # and a row of a large work from one of a small part, by this: caches
 
 
@@ -159,6 +162,8 @@ def timed(probe: Probe, patience: float, clock: Callable[[], float]) -> Timed:
         affordable = n * ((end - now) / max(now - begun, 1e-7)) ** (1 / probe.power) if end > now else 0
         if n == probe.size:
             break
+        if n < 2 * probe.batch and _next(points) < STRETCH:  # what less takes is not for images alone
+            affordable = max(affordable, n * GROWTH)
         larger = min(probe.size, n * GROWTH, int(affordable))
         larger = max(1, larger // probe.batch) * probe.batch if larger > probe.batch else larger
         if larger < min(1.5 * n, probe.size):
@@ -167,6 +172,14 @@ def timed(probe: Probe, patience: float, clock: Callable[[], float]) -> Timed:
     if affordable >= n:
         points.append((n, part(n)))
     return _through(points, probe)
+
+
+def _next(points: Sequence[tuple[int, float]]) -> float:
+    """Seconds that the next part takes, as far as the last two tell."""
+    (m, before), (n, seconds) = (0, 0.0), points[-1]
+    if len(points) > 1:
+        m, before = points[-2]
+    return seconds + max(0.0, seconds - before) / (n - m) * n * (GROWTH - 1)
 
 
 def _through(points: Sequence[tuple[int, float]], probe: Probe) -> Timed:
