@@ -286,11 +286,23 @@ def test_jobs_has_every_verb_once_with_those_that_import_the_same_together(
     ]
 
 
-def test_together_compares_with_one_process(setting: Setting) -> None:
+def test_together_compares_with_one_process_and_with_the_plain_loop(setting: Setting) -> None:
     rows = found(together.SECTION, setting)
-    assert [(row.name, row.processes) for row in rows] == [("VAE", 1), ("VAE", 2)]
-    assert rows[0].relative == 1
-    assert rows[1].relative == rows[1].per_second / rows[0].per_second
+    plain, one, two = rows
+    assert [(row.name, row.processes) for row in (one, two)] == [("VAE", 1), ("VAE", 2)]
+    assert plain.name == "VAE: plain loop, all threads"
+    assert one.relative == 1
+    assert two.relative == two.per_second / one.per_second
+    assert two.against == two.per_second / plain.per_second
+
+
+@pytest.mark.parametrize("one", together.FAMILIES, ids=lambda one: one.name)
+def test_every_family_that_is_trained_together_learns_as_its_plain_loop(
+    one: together.Trained, setting: Setting
+) -> None:
+    images, contest = one.images(setting), one.contest(setting)
+    assert images.shape[1:] == one.shape
+    assert loss_difference(contest, images[: contest.batch], CPU, torch.float64) < 1e-10
 
 
 def test_measures_has_every_measure_and_sampling_of_every_image_family(

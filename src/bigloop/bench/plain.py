@@ -92,15 +92,9 @@ def timed(
     rows, classes = torch.from_numpy(images), torch.from_numpy(labels)
     if images.shape[1] == 1:  # as the workflow does, see generation.rows
         rows = rows.float() / 255
-    plain, batches = contest.plain(contest.make()), plain_batches(images, labels, contest.batch)
+    plain_round = plain_trainer(contest, images, labels, device)
     generator = torch.Generator(device).manual_seed(0)
     our_round = trainer(contest.make(), rows, generator, labels=classes if contest.labelled else None)
-
-    def plain_round(steps: int) -> None:
-        for batch, targets in islice(batches, steps):
-            given = (batch.to(device), targets.to(device))[: 1 + contest.labelled]
-            plain(*given, generator)
-
     found: tuple[list[float], list[float]] = ([], [])
     for one in (plain_round, our_round):
         one(min(contest.steps, WARM_UP))
@@ -108,6 +102,21 @@ def timed(
         for done, one in zip(found, (plain_round, our_round), strict=True):
             done.append(seconds(lambda one=one: one(contest.steps), device))  # type: ignore[misc]
     return found
+
+
+def plain_trainer(
+    contest: Contest, images: np.ndarray, labels: np.ndarray, device: torch.device
+) -> Callable[[int], None]:
+    """A call that trains a new model for so many steps of the plain loop, batches from its DataLoader included."""
+    plain, batches = contest.plain(contest.make()), plain_batches(images, labels, contest.batch)
+    generator = torch.Generator(device).manual_seed(0)
+
+    def train(steps: int) -> None:
+        for batch, targets in islice(batches, steps):
+            given = (batch.to(device), targets.to(device))[: 1 + contest.labelled]
+            plain(*given, generator)
+
+    return train
 
 
 class PlainWGANGP:

@@ -1,70 +1,123 @@
-"""Throughput of several trainings at the same time on this device."""
+"""Throughput of several trainings at the same time on this device, and of a plain loop that has all of it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from threading import Barrier
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
 
+from bigloop.bench import pictures
+from bigloop.bench.plain import Contest, PlainVAE, PlainWGANGP, plain_trainer
 from bigloop.bench.setting import Setting, image_model, seconds, trainer
 from bigloop.bench.table import Column, Section, doing, number
 
 ROWS = 10_000
-BATCH = 64
 PATIENCE = 300.0  # seconds that one process waits for the others
-# Family: its name here, and the steps that are timed, on a CPU and on a GPU.
-FAMILIES = {"vae": ("VAE", 400, 20_000), "wgan_gp": ("WGAN-GP, 5 critic steps", 4, 1_000)}
+
+
+class Trained(NamedTuple):
+    """A family, and the steps that are timed on a CPU and on a GPU."""
+
+    name: str
+    family: str
+    options: dict[str, Any]
+    plain: Callable[[Any], Any]
+    cpu_steps: int
+    gpu_steps: int
+    shape: tuple[int, ...] = (1, 28, 28)
+
+    @property
+    def classes(self) -> int | None:
+        return pictures.CLASSES if self.family == "ddpm" else None
+
+    def images(self, setting: Setting) -> np.ndarray:
+        """Digits, or noise where colours are learnt, uint8 (n, *shape)."""
+        if self.shape[0] == 1:
+            return setting.digits[0][:ROWS]
+        return np.random.default_rng(0).integers(0, 256, (ROWS, *self.shape), dtype=np.uint8)
+
+    def contest(self, setting: Setting) -> Contest:
+        def make() -> Any:
+            return image_model(self.family, self.options, setting.device, self.classes, self.shape)[0]
+
+        batch = make().options.batch_size
+        return Contest(self.name, make, self.plain, self.cpu_steps, batch, self.classes is not None)
+
+
+FAMILIES = [
+    Trained("VAE", "vae", {"batch_size": 64}, PlainVAE, 400, 20_000),
+    Trained("WGAN-GP, 5 critic steps", "wgan_gp", {"batch_size": 64}, PlainWGANGP, 4, 1_000),
+    *(
+        Trained(f"{name}, 32×32×3", family, options, plain, max(1, steps // 2), 100 * steps, pictures.SHAPE)
+        for name, (family, options, plain, steps, _) in pictures.MODELS.items()
+    ),
+]
 
 
 class Row(NamedTuple):
     """So many processes of one family, with the steps of each.
 
-    per_second: images trained on, by all together; relative: to one process.
+    per_second: images trained on, by all together; relative: to one process; against: to the plain loop.
     """
 
     name: str
     steps: Annotated[int, Column("steps each", number(0))]
     processes: Annotated[int, Column("processes", number(0))]
     per_second: Annotated[float, Column("images/s", number(0))]
-    relative: Annotated[float, Column("relative", number(2))]
+    relative: Annotated[float | None, Column("relative", number(2))]
+    against: Annotated[float | None, Column("× plain loop", number(2))]
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """One, two and three processes of each family; quick: one and two of the first."""
+    """The plain loop, and one, two and three processes of each family; quick: one and two of the first."""
     on_gpu = setting.device.type == "cuda"
-    for name, (words, cpu_steps, gpu_steps) in list(FAMILIES.items())[: 1 if setting.quick else None]:
-        steps = 1 if setting.quick else gpu_steps if on_gpu else cpu_steps
-        one = 0.0
+    for one in FAMILIES[: 1 if setting.quick else None]:
+        steps = 1 if setting.quick else one.gpu_steps if on_gpu else one.cpu_steps
+        doing(f"{one.name}, the plain loop")
+        plain = plain_throughput(one, steps, setting)
+        yield Row(f"{one.name}: plain loop, all threads", steps, 1, plain, None, None)
+        alone = 0.0
         for count in (1, 2) if setting.quick else (1, 2, 3):
-            doing(f"{words}, {count} at a time")
-            found = throughput(name, count, steps, setting)
-            one = one or found
-            yield Row(words, steps, count, found, found / one)
+            doing(f"{one.name}, {count} at a time")
+            found = throughput(one, count, steps, setting)
+            alone = alone or found
+            yield Row(one.name, steps, count, found, found / alone, found / plain)
 
 
-def throughput(name: str, count: int, steps: int, setting: Setting) -> float:
+def plain_throughput(one: Trained, steps: int, setting: Setting) -> float:
+    """Images a second that the plain loop trains on in this process, with as many threads as it has."""
+    images, contest = one.images(setting), one.contest(setting)
+    train = plain_trainer(contest, images, np.zeros(len(images), np.int64), setting.device)
+    train(2)
+    return steps * contest.batch / seconds(lambda: train(steps), setting.device)
+
+
+def throughput(one: Trained, count: int, steps: int, setting: Setting) -> float:
     """Images a second that so many processes train on together, from the first one's start to the last one's end."""
     spawn = multiprocessing.get_context("spawn")
     with spawn.Manager() as manager, ProcessPoolExecutor(count, spawn) as pool:
         barrier = manager.Barrier(count)
         given = replace(setting, given=setting.data)
-        done = [pool.submit(_train, name, steps, barrier, given) for _ in range(count)]
-        times = [one.result() for one in done]
+        done = [pool.submit(_train, one, steps, barrier, given) for _ in range(count)]
+        times = [future.result() for future in done]
     begun, ended = min(start for start, _ in times), max(end for _, end in times)
-    return count * steps * BATCH / (ended - begun)
+    return count * steps * one.contest(setting).batch / (ended - begun)
 
 
-def _train(name: str, steps: int, barrier: Barrier, setting: Setting) -> tuple[float, float]:
+def _train(one: Trained, steps: int, barrier: Barrier, setting: Setting) -> tuple[float, float]:
     """When this process began and ended its steps, on the clock that all processes share."""
     torch.set_num_threads(1)
-    model, generator = image_model(name, {"batch_size": BATCH}, setting.device)
-    train = trainer(model, setting.pixels(ROWS), generator)
+    model, generator = image_model(one.family, one.options, setting.device, one.classes, one.shape)
+    images = torch.from_numpy(one.images(setting)).to(setting.device)
+    labels = torch.zeros(len(images), dtype=torch.int64) if one.classes else None
+    train = trainer(model, images.float() / 255 if one.shape[0] == 1 else images, generator, labels=labels)
     train(2)
     barrier.wait(PATIENCE)
     begun = time.monotonic()
@@ -74,7 +127,8 @@ def _train(name: str, steps: int, barrier: Barrier, setting: Setting) -> tuple[f
 SECTION = Section(
     "together",
     "images per second that 1, 2 and 3 trainings at the same time see in all (on a CPU with one thread each), and\n"
-    "relative to one alone: how many jobs should share this machine",
+    "relative to one alone: how many jobs should share this machine; and to the plain PyTorch loop, which has all\n"
+    "threads to itself",
     Row,
     rows,
 )
