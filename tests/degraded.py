@@ -23,7 +23,7 @@ from bigloop.artifacts import read_tensors
 from bigloop.data import load
 from bigloop.figures.parts import style
 from bigloop.measures.classify import load_classifier
-from bigloop.metrics import MEASURES
+from bigloop.metrics.frechet import frechet_distance
 
 ROWS = 10_000
 SHOWN = 6  # pictures of each strip
@@ -54,21 +54,23 @@ def compressed(images: np.ndarray, quality: float) -> np.ndarray:
 
 
 CHANGES: dict[str, tuple[Change, tuple[float, ...], str]] = {
-    "blur": (blurred, (0.5, 0.75, 1.0, 1.5, 2.0), "standard deviation, pixels"),
-    "noise": (noisy, (0.01, 0.03, 0.06, 0.12, 0.25), "standard deviation, of the range"),
-    "JPEG": (compressed, (75, 50, 25, 12, 5), "quality"),
+    "blur": (blurred, (0.5, 0.75, 1.0, 1.5, 2.0), "σ in pixels"),
+    "noise": (noisy, (0.01, 0.03, 0.06, 0.12, 0.25), "σ, of the range"),
+    # Not 50 or 25: the steps of these are twice and four times those of 75, with which the pictures were compressed
+    # before, and half of all odd values would be rounded up.
+    "JPEG": (compressed, (60, 40, 20, 10, 5), "quality"),
 }
 
 
 def fids(classifier: Path, data: Path, rows: int = ROWS) -> pd.DataFrame:
     """Columns change, amount, fid; the first row is of pictures as they are."""
-    net, fid = load_classifier(classifier, torch.device("cpu")), MEASURES["fid"].function
+    net = load_classifier(classifier, torch.device("cpu"))
     real = read_tensors(classifier / "reference.safetensors")[0]["features"]
     real = real[np.random.default_rng(0).permutation(len(real))[:rows]]
     images = load(data, "test")[0][:rows]
 
     def away(changed: np.ndarray) -> float:
-        return fid(net.judge(changed).features, real)
+        return frechet_distance(net.judge(changed).features, real)
 
     found = [("none", 0.0, away(images))]
     for name, (change, amounts, _) in CHANGES.items():
@@ -96,6 +98,7 @@ def draw(table: pd.DataFrame, images: np.ndarray, path: Path) -> None:
                 )
                 ax.set(xticks=[], yticks=[])
                 ax.grid(visible=False)
+                ax.spines[:].set_visible(False)
                 value = none if amount is None else own[amount]
                 ax.set_xlabel(f"FID {value:.{1 if value < 100 else 0}f}", fontsize=style.SMALL)
                 title = "as they are" if amount is None else f"{amount:g}"
