@@ -455,6 +455,7 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "parameter_distance": {"parameter_distance"},
         "bias": {"fid", "precision", "recall"},
         "embedding": {"images"},
+        "feature_embedding": {"images", "features"},
         "strips": {"images"},
         "point_clouds": {"points"},
         "mode_seeking": {"curves"},

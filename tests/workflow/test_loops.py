@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bigloop import measures
 from bigloop.analysis.claims.evidence import AGREES, DISAGREES, NOT_TESTED
 from bigloop.artifacts import read_json, read_table, read_tensors
 from bigloop.config.experiment import Experiment
 from bigloop.figures.files import SHOWN, read_material
+from bigloop.measures.features import Rows
 
 pytestmark = pytest.mark.workflow
 
@@ -63,7 +63,7 @@ def test_a_figure_shows_features_that_the_measures_have_kept_and_makes_them_wher
         return read_material(home, results, {"images", "features"}, spec)
 
     with monkeypatch.context() as patched:
-        patched.setattr(measures.features.Rows, "_seen", None)  # computing any would fail
+        patched.setattr(Rows, "_seen", None)  # computing any would fail
         shown = material()
     np.testing.assert_array_equal(shown.features["ddpm", 2], known[:SHOWN])
     assert shown.features.keys() == shown.images.keys()

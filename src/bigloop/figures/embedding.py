@@ -110,10 +110,8 @@ def draw(material: Material, seen: Seen, options: Options) -> Figure:
                 fig.axes[0].plot([], [], "o", color=shade(place), label=name)
         grey = f"{real} real images{', pale' if options.colour == 'class' else ''}"
         fig.axes[0].plot([], [], "o", color=GREY, label=grey, gid="reference")
-        style.legend(
-            fig,
-            f"t-SNE of {seen.words}; {most} generated images a panel{words_of_classes(material, options)}",
-        )
+        words = f"t-SNE of {seen.words}; {most} generated images a panel{words_of_classes(material, options)}"
+        style.legend(fig, style.wrapped(words, width - 0.3))
     return fig
 
 
