@@ -426,7 +426,7 @@ def test_images_coloured_by_class_have_the_class_asked_for_or_that_of_the_neares
         np.testing.assert_allclose(real, 1 - 0.35 * (1 - shades[of_real]), atol=1e-6)
     legend = [text.get_text() for text in fig.legends[0].get_texts()]
     assert legend == [*"0123456789", "25 real images, pale"]
-    title = fig.legends[0].get_title().get_text()
+    title = note(fig)
     assert title.endswith("colour: the class asked for or the class of the nearest real image")
     unclassed = dataclasses.replace(material, classes={})
     with pytest.raises(ValueError, match="colour: the data of run synthetic-1 have no classes"):
