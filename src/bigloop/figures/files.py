@@ -164,17 +164,15 @@ def features(
 
     Those that a measuring job has kept are read; others are computed, and kept.
     """
-    from bigloop.measures.features import Rows, extractor_of, of_classifier
-    from bigloop.measures.images import KEPT
+    from bigloop.measures.features import Rows, of_classifier
+    from bigloop.measures.images import KEPT, by_name, extractors_of
     from bigloop.training.devices import default_device
 
     device, classifiers = default_device(), results / "classifier"
     extractors = {
         name: of_classifier(classifiers / folder, device) for name, folder in (spec.classifiers or {}).items()
     }
-    trained = {folder.name: folder for folder in classifiers.glob("*")}
-    for name, asked in (spec.features or {}).items():
-        extractors[name] = extractor_of(asked, trained, device)
+    extractors |= extractors_of(spec.features, by_name(classifiers.glob("*")))
     generated, real = {}, {}
     datasets = {str(run.run): str(run.dataset) for run in runs.itertuples()}
     for run, generation, folder in first_seed(runs, results):
