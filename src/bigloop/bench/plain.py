@@ -17,13 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bigloop.bench.setting import seconds, trainer
+from bigloop.bench.setting import image_model, seconds, trainer
 from bigloop.models.images.dcgan import DCGAN
 from bigloop.models.images.ddpm import DDPM
 from bigloop.models.images.vae import VAE
 from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.spec.registry import declared
 
 BATCH = 64
+CLASSES = 10
 WARM_UP = 20  # steps, at most, before a round is timed
 # How many steps are compared, and to what relative difference of the losses. The VAEs' losses differ by a factor, which
 # Adam's ε does not.
@@ -45,6 +47,31 @@ class Contest(NamedTuple):
     steps: int
     batch: int = BATCH
     labelled: bool = False
+
+
+class Trained(NamedTuple):
+    """A family on images of a shape, its options, and the plain loop that learns the same."""
+
+    name: str
+    family: str
+    options: dict[str, Any]
+    plain: Callable[[Any], PlainStep]
+    shape: tuple[int, ...] = (1, 28, 28)
+
+    @property
+    def classes(self) -> int | None:
+        """How many it learns, where it learns labels."""
+        return CLASSES if declared("families")[self.family].conditional else None
+
+    def model(self, device: torch.device) -> tuple[Any, torch.Generator]:
+        """An untrained one, and the generator that it was made with."""
+        return image_model(self.family, self.options, device, self.classes, self.shape)
+
+    def contest(self, device: torch.device, steps: int) -> Contest:
+        """Against the plain loop, so many steps a round."""
+        batch = self.model(device)[0].options.batch_size
+        labelled = self.classes is not None
+        return Contest(self.name, lambda: self.model(device)[0], self.plain, steps, batch, labelled)
 
 
 def checked(contest: Contest, images: np.ndarray, device: torch.device) -> float:

@@ -4,60 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from threading import Barrier
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 
 from bigloop.bench import pictures
-from bigloop.bench.plain import Contest, PlainVAE, PlainWGANGP, plain_trainer
-from bigloop.bench.setting import Setting, image_model, seconds, trainer
+from bigloop.bench.plain import PlainVAE, PlainWGANGP, Trained, plain_trainer
+from bigloop.bench.setting import Setting, seconds, trainer
 from bigloop.bench.table import Column, Section, doing, number
 
 ROWS = 10_000
 PATIENCE = 300.0  # seconds that one process waits for the others
 
 
-class Trained(NamedTuple):
-    """A family, and the steps that are timed on a CPU and on a GPU."""
-
-    name: str
-    family: str
-    options: dict[str, Any]
-    plain: Callable[[Any], Any]
-    cpu_steps: int
-    gpu_steps: int
-    shape: tuple[int, ...] = (1, 28, 28)
-
-    @property
-    def classes(self) -> int | None:
-        return pictures.CLASSES if self.family == "ddpm" else None
-
-    def images(self, setting: Setting) -> np.ndarray:
-        """Digits, or noise where colours are learnt, uint8 (n, *shape)."""
-        if self.shape[0] == 1:
-            return setting.digits[0][:ROWS]
-        return np.random.default_rng(0).integers(0, 256, (ROWS, *self.shape), dtype=np.uint8)
-
-    def contest(self, setting: Setting) -> Contest:
-        def make() -> Any:
-            return image_model(self.family, self.options, setting.device, self.classes, self.shape)[0]
-
-        batch = make().options.batch_size
-        return Contest(self.name, make, self.plain, self.cpu_steps, batch, self.classes is not None)
-
-
+# And the steps that are timed, on a CPU and on a GPU.
 FAMILIES = [
-    Trained("VAE", "vae", {"batch_size": 64}, PlainVAE, 400, 20_000),
-    Trained("WGAN-GP, 5 critic steps", "wgan_gp", {"batch_size": 64}, PlainWGANGP, 4, 1_000),
-    *(
-        Trained(f"{name}, 32×32×3", family, options, plain, max(1, steps // 2), 100 * steps, pictures.SHAPE)
-        for name, (family, options, plain, steps, _) in pictures.MODELS.items()
-    ),
+    (Trained("VAE", "vae", {"batch_size": 64}, PlainVAE), 400, 20_000),
+    (Trained("WGAN-GP, 5 critic steps", "wgan_gp", {"batch_size": 64}, PlainWGANGP), 4, 1_000),
+    *((one._replace(name=f"{one.name}, 32×32×3"), steps // 2, 100 * steps) for one, steps in pictures.MODELS),
 ]
 
 
@@ -78,8 +47,8 @@ class Row(NamedTuple):
 def rows(setting: Setting) -> Iterator[Row]:
     """The plain loop, and one, two and three processes of each family; quick: one and two of the first."""
     on_gpu = setting.device.type == "cuda"
-    for one in FAMILIES[: 1 if setting.quick else None]:
-        steps = 1 if setting.quick else one.gpu_steps if on_gpu else one.cpu_steps
+    for one, cpu_steps, gpu_steps in FAMILIES[: 1 if setting.quick else None]:
+        steps = 1 if setting.quick else gpu_steps if on_gpu else cpu_steps
         doing(f"{one.name}, the plain loop")
         plain = plain_throughput(one, steps, setting)
         yield Row(f"{one.name}: plain loop, all threads", steps, 1, plain, None, None)
@@ -91,9 +60,16 @@ def rows(setting: Setting) -> Iterator[Row]:
             yield Row(one.name, steps, count, found, found / alone, found / plain)
 
 
+def images_of(one: Trained, setting: Setting) -> np.ndarray:
+    """Digits, or noise where colours are learnt, uint8 (n, *shape)."""
+    if one.shape[0] == 1:
+        return setting.digits[0][:ROWS]
+    return np.random.default_rng(0).integers(0, 256, (ROWS, *one.shape), dtype=np.uint8)
+
+
 def plain_throughput(one: Trained, steps: int, setting: Setting) -> float:
     """Images a second that the plain loop trains on in this process, with as many threads as it has."""
-    images, contest = one.images(setting), one.contest(setting)
+    images, contest = images_of(one, setting), one.contest(setting.device, steps)
     train = plain_trainer(contest, images, np.zeros(len(images), np.int64), setting.device)
     train(2)
     return steps * contest.batch / seconds(lambda: train(steps), setting.device)
@@ -108,14 +84,14 @@ def throughput(one: Trained, count: int, steps: int, setting: Setting) -> float:
         done = [pool.submit(_train, one, steps, barrier, given) for _ in range(count)]
         times = [future.result() for future in done]
     begun, ended = min(start for start, _ in times), max(end for _, end in times)
-    return count * steps * one.contest(setting).batch / (ended - begun)
+    return count * steps * one.contest(setting.device, steps).batch / (ended - begun)
 
 
 def _train(one: Trained, steps: int, barrier: Barrier, setting: Setting) -> tuple[float, float]:
     """When this process began and ended its steps, on the clock that all processes share."""
     torch.set_num_threads(1)
-    model, generator = image_model(one.family, one.options, setting.device, one.classes, one.shape)
-    images = torch.from_numpy(one.images(setting)).to(setting.device)
+    model, generator = one.model(setting.device)
+    images = torch.from_numpy(images_of(one, setting)).to(setting.device)
     labels = torch.zeros(len(images), dtype=torch.int64) if one.classes else None
     train = trainer(model, images.float() / 255 if one.shape[0] == 1 else images, generator, labels=labels)
     train(2)
