@@ -51,7 +51,20 @@ def test_without_a_choice_up_to_ten_epochs_are_shown_from_first_to_last() -> Non
     assert (len(picked), picked[0], picked[-1]) == (10, 0, 32)
     few = Snapshots(taken.epochs[:4], taken.images[:4])
     assert list(shown(few, options()).epochs) == [0, 1, 2, 3]
-    assert list(shown(few, options(epochs=(2.0, 7.0))).epochs) == [2]
+
+
+def test_an_epoch_that_was_not_taken_is_shown_by_the_one_next_to_it() -> None:
+    """Batches of 16 of 5 400 rows: half an epoch is no whole number of steps."""
+    options = plot("fixed_latents").Options
+    taken = Snapshots(np.array([0.0, 2.4976, 4.9994, 7.4970]), np.zeros((4, 16, 1, 2, 2)))
+    assert list(shown(taken, options(epochs=(2.5, 7.5))).epochs) == [2.4976, 7.4970]
+
+
+def test_epochs_are_labelled_as_one_says_them(make_material: Make) -> None:
+    material = make_material(generations=1)
+    taken = Snapshots(np.array([0.0, 0.05, 2.4976, 9.9941, 123.4]), np.zeros((5, 16, 1, 2, 2)))
+    fig = drawn("fixed_latents", dataclasses.replace(material, snapshots={("setup2", 1): taken}))
+    assert [ax.get_title() for ax in fig.axes] == ["epoch 0", "0.05", "2.5", "10", "123.4"]
 
 
 def test_runs_without_snapshots_are_left_out_and_none_at_all_is_one_line(make_material: Make) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bigloop.analysis.series import chosen, run_names
 from bigloop.artifacts import SNAPSHOT_ROWS
 from bigloop.figures import Material, Plot, Snapshots
@@ -27,7 +29,9 @@ NARROWEST = 0.45  # inches of a column, for its heading
 class Options:
     generation: int = option(1, WHICH, minimum=0)
     latents: int = option(3, "latents shown, one below another", minimum=1, maximum=SNAPSHOT_ROWS)
-    epochs: tuple[float, ...] = option((), "epochs to show; none: up to ten of those taken, evenly spread")
+    epochs: tuple[float, ...] = option(
+        (), "epochs to show, or those taken next to them; none: up to ten of those taken, evenly spread"
+    )
 
 
 def draw(material: Material, options: Options) -> Figure:
@@ -51,7 +55,7 @@ def draw(material: Material, options: Options) -> Figure:
         for row, (run, block) in enumerate(blocks.items()):
             for column, (epoch, images) in enumerate(zip(block.epochs, block.images, strict=True)):
                 ax = fig.add_subplot(grid[row, column])
-                heading = grouped(float(f"{epoch:.3g}") if epoch < 100 else round(epoch))
+                heading = grouped(round(epoch, 1 if epoch >= 1 else 3))
                 draw_mosaic(ax, images, options.latents, 1, heading if column else f"epoch {heading}")
                 if column == 0:
                     name_row(ax, looks[run].label, LABEL)
@@ -59,10 +63,9 @@ def draw(material: Material, options: Options) -> Figure:
 
 
 def shown(taken: Snapshots, options: Options) -> Snapshots:
-    """The snapshots of the wanted epochs that were taken, else up to ten."""
-    places = {float(epoch): place for place, epoch in enumerate(taken.epochs)}
-    wanted = [places[epoch] for epoch in options.epochs if epoch in places]
-    picked = chosen(wanted, places.values(), most=10)
+    """The snapshots next to the wanted epochs, or up to ten; a whole number of steps is seldom a round epoch."""
+    wanted = [int(np.abs(taken.epochs - epoch).argmin()) for epoch in options.epochs]
+    picked = chosen(wanted, range(len(taken.epochs)), most=10)
     return Snapshots(taken.epochs[picked], taken.images[picked])
 
 
