@@ -25,6 +25,8 @@ FAMILIES = Registry(
         "vae": "bigloop.models.images.vae:VAE",
         "wgan_gp": "bigloop.models.images.wgan_gp:WGANGP",
         "ddpm": "bigloop.models.images.ddpm:DDPM",
+        "edm": "bigloop.models.images.edm:EDM",
+        "otcfm_unet": "bigloop.models.images.otcfm_unet:OTCFMUNet",
         "dcgan": "bigloop.models.images.dcgan:DCGAN",
         "gaussian": "bigloop.models.points.gaussian:Gaussian",
         "projection": "bigloop.models.points.projection:Projection",

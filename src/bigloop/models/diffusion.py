@@ -41,19 +41,6 @@ def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
 
 
-def guidance(conditional: Eps, unconditional: Eps, bias: float) -> Eps:
-    """(1 + w) ε_cond − w ε_uncond with w = 1/λ − 1 (Ho & Salimans 2021, eq. 6; Alemohammad et al. 2024, §2).
-
-    At λ = `bias` = 1 only the conditional one is evaluated. Raises SpecError for λ = 0.
-    """
-    if bias <= 0:
-        raise SpecError(f"bias: {bias} means infinite guidance (w = 1/λ − 1); ddpm needs λ above 0")
-    if bias == 1:
-        return conditional
-    w = 1 / bias - 1
-    return lambda x, t: (1 + w) * conditional(x, t) - w * unconditional(x, t)
-
-
 def ancestral(
     eps: Eps,
     x: Tensor,
@@ -107,6 +94,13 @@ def posterior(x: Tensor, eps: Tensor, now: float, then: float, clip: bool) -> tu
 def trailing(timesteps: int, steps: int) -> list[int]:
     """`steps` of the T steps, evenly spaced downwards from the last, T − 1 (Lin et al. 2024, "trailing")."""
     return [round(timesteps * k / steps) - 1 for k in range(steps, 0, -1)]
+
+
+def quadratic(timesteps: int, steps: int) -> list[int]:
+    """At most `steps` of the T steps, downwards, whose square roots are evenly spaced up to that of 0.8 T (Song et al.
+    2021, app. D.2); two that coincide are one."""
+    roots = [math.sqrt(0.8 * timesteps) * k / max(1, steps - 1) for k in range(steps)]
+    return sorted({int(root**2) for root in roots}, reverse=True)
 
 
 def ddim(eps: Eps, x: Tensor, alpha_bar: Tensor, times: list[int], clip: bool) -> Tensor:

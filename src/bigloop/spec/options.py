@@ -38,6 +38,7 @@ def option(
     where: Mapping[str, Scalar] | None = None,
     sampling: bool = False,
     kind: str = "",
+    only: Mapping[str, tuple[Scalar, ...]] | None = None,
     neutral: Any = dataclasses.MISSING,
 ) -> Any:
     """A dataclass field with a description and a range: minimum ≤ value ≤ maximum, above < value < below.
@@ -45,7 +46,7 @@ def option(
     Of a list, a mapping or a word, minimum and maximum bound the length, and `each` the numbers in a list. `at_most`
     names another option that this one may not exceed, `where` other options have the given values. `sampling` marks
     an option of a family that training does not depend on. `kind`: it names a registered thing of this kind, with its
-    options. An option that is younger than finished results declares
+    options. `only`: where another option has none of these values, this one has no effect, and must have its default. An option that is younger than finished results declares
     the value at which it changes nothing, its default, as `neutral`: there it is left out of canonical JSON.
     """
     if neutral is not dataclasses.MISSING and neutral != default:
@@ -61,11 +62,18 @@ def option(
         "where": where and dict(where),
         "sampling": sampling,
         "kind": kind,
+        "only": only and {name: list(values) for name, values in only.items()},
     }
     metadata |= {k: v for k, v in more.items() if v}
     if neutral is not dataclasses.MISSING:
         metadata["neutral"] = neutral
     return field(default=default, metadata=metadata)
+
+
+def again(cls: type, name: str, default: Any) -> Any:
+    """An option of `cls` as a dataclass derived from it declares it anew, with another default."""
+    inherited = next(f for f in dataclasses.fields(cls) if f.name == name)
+    return field(default=default, metadata=inherited.metadata)
 
 
 def parse(cls: type[T], data: Any, where: str) -> T:
@@ -78,6 +86,7 @@ def parse(cls: type[T], data: Any, where: str) -> T:
     except ValidationError as error:
         raise SpecError(in_words(error, where)) from None
     _check_order(spec, where)
+    _check_effect(spec, where)
     return spec
 
 
@@ -133,3 +142,14 @@ def _check_order(spec: Any, where: str) -> None:
             value, most = getattr(spec, f.name), getattr(spec, limit)
             if value > most:
                 raise SpecError(f"{where}.{key_of(f)}: expected at most {limit}, {most}, got {shown(value)}")
+
+
+def _check_effect(spec: Any, where: str) -> None:
+    """Refuse options that have no effect beside the others, see `only`."""
+    for f in dataclasses.fields(spec):
+        for name, values in (f.metadata.get("only") or {}).items():
+            if getattr(spec, name) not in values and getattr(spec, f.name) != f.default:
+                raise SpecError(
+                    f"{where}.{key_of(f)}: has no effect with {name}: {getattr(spec, name)}, only with "
+                    f"{' or '.join(map(str, values))}"
+                )

@@ -34,10 +34,28 @@ class Averaged(nn.Module, Generic[Net]):
     @torch.no_grad()
     def update(self) -> None:
         """Move the average towards the network's weights, once after every optimiser step."""
-        share = 1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
+        share = 1 - self.decay_now()
         averages: list[Tensor] = list(self.average.parameters())
         weights: list[Tensor] = list(self.net.parameters())
         moves = torch._foreach_sub(weights, averages)
         torch._foreach_mul_(moves, share)
         torch._foreach_add_(averages, moves)
         self.updates += 1
+
+    def decay_now(self) -> Tensor:
+        """The decay of the next update."""
+        return ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)
+
+
+class HalfLife(Averaged[Net]):
+    """An average in which weights count half after so many updates, or after RAMP of those made so far, if these are less
+    (Karras et al. 2022, app. F, and their training code)."""
+
+    RAMP = 0.05
+
+    def __init__(self, net: Net, updates: float) -> None:
+        super().__init__(net, 1.0)
+        self.halflife = updates
+
+    def decay_now(self) -> Tensor:
+        return torch.exp2(-1 / (self.RAMP * self.updates).clamp(min=1e-8, max=self.halflife))

@@ -11,7 +11,8 @@ import torch
 from sklearn.datasets import make_moons
 from torch import Tensor
 
-from bigloop.models.points.otcfm import OTCFM, couplings
+from bigloop.models.flow import couplings
+from bigloop.models.points.otcfm import OTCFM
 from bigloop.models.points.stacked import Streams
 from bigloop.spec.runs import Budget
 

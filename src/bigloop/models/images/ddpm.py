@@ -8,48 +8,45 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.diffusion import (
-    Eps,
-    alpha_bar,
-    ancestral,
-    ddim,
-    guidance,
-    noise_from,
-    noised,
-    trailing,
-    velocity,
-)
-from bigloop.models.images.neural import NeuralFamily
+from bigloop.models.diffusion import alpha_bar, ancestral, ddim, noise_from, noised, quadratic, trailing, velocity
+from bigloop.models.images.denoising import DenoisingFamily, Lesson, NetworkOptions, Output
 from bigloop.models.images.unet import UNet
-from bigloop.spec.options import SpecError, option
-from bigloop.training.average import Averaged
+from bigloop.spec.options import again, option
 
 LOGIT_MEAN, LOGIT_SPREAD = -0.6, 1.0  # for the default β: the median is at ᾱ = 0.28
+COMPACT = {"network": ("compact",)}
 
 
-class DDPM(NeuralFamily):
-    """Rows in [0, 1], which the network sees in [-1, 1]. Sampling bias λ is in (0, 1]; 1 is without guidance.
+class DDPM(DenoisingFamily):
+    """Images by a Markov chain from noise. Sampling bias λ is in (0, 1]: guidance, or a temperature without classes.
 
-    The network's output is v, from which ε follows: where almost all is noise, it need not be copied through
-    the network. Errors of v weigh all steps alike, those of ε the first ones more.
+    The network's output is v, from which ε follows, unless it is to predict ε itself, as published ones do: where
+    almost all is noise, v need not be copied through the network. Errors of v weigh all steps alike, those of ε the
+    first ones more.
     """
 
     revision = 1
-    conditional = True
-    reaches_modes = False
     multiple, least = "patch", 4
 
     @dataclass(frozen=True)
-    class Options:
-        width: int = option(128, "channels at full resolution", minimum=1)
-        multiplier: int = option(2, "factor of channels at lower resolutions", minimum=1)
-        blocks: int = option(2, "residual blocks on each side at each of the three resolutions", minimum=1)
-        patch: int = option(1, "side of the pixel patches folded into channels", minimum=1)
+    class Options(NetworkOptions):
+        network: Literal["compact", "ho", "adm", "ddpmpp"] = option(
+            "compact",
+            "the U-Net: a small one, or in the layout of Ho et al., of Dhariwal & Nichol, or of Karras et al.",
+            neutral="compact",
+        )
+        multiplier: int = option(
+            2, "factor of channels at the two lower resolutions", minimum=1, only=COMPACT
+        )
+        patch: int = option(1, "side of the pixel patches folded into channels", minimum=1, only=COMPACT)
+        predicts: Literal["velocity", "noise"] = option(
+            "velocity", "what the network says of a noisy image: v, or the noise ε", neutral="velocity"
+        )
         timesteps: int = option(500, "steps T from data to noise", minimum=2)
         beta_first: float = option(1e-4, "variance β of the first step's noise", above=0, below=1)
         # Ho et al. have 0.02 at T = 1 000; half the steps need twice that, or x_T is not yet noise.
@@ -59,14 +56,7 @@ class DDPM(NeuralFamily):
             "uniform",
             "how training draws its steps; logit_normal prefers the middle, where shapes are decided",
         )
-        label_dropout: float = option(
-            0.1,
-            "fraction of labels dropped in training; 1: unconditional, no label is used in sampling either",
-            minimum=0,
-            maximum=1,
-        )
-        batch_size: int = option(128, "images per step", minimum=1)
-        learning_rate: float = option(2e-4, "Adam's learning rate", above=0)
+        label_dropout: float = again(NetworkOptions, "label_dropout", 0.1)
         decay: Literal["none", "linear"] = option(
             "linear", "decay of the learning rate, to 0 in each training"
         )
@@ -80,13 +70,19 @@ class DDPM(NeuralFamily):
             where={"sampler": "ddim"},
             sampling=True,
         )
+        spacing: Literal["trailing", "quadratic"] = option(
+            "trailing",
+            "which steps ddim takes: evenly spaced ones from the last, or ever denser ones towards the data",
+            sampling=True,
+            only={"sampler": ("ddim",)},
+            neutral="trailing",
+        )
         clip: bool = option(True, "clip the predicted image to the data's range at every step", sampling=True)
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
     ) -> None:
         super().__init__(options, shape, device, classes)
-        self.unet = cast(Averaged[UNet], self.networks["unet"])
         self.alpha_bar = alpha_bar(options.timesteps, options.beta_first, options.beta_last)
         self.alpha_bar_on_device = self.alpha_bar.to(device, torch.get_default_dtype())
 
@@ -96,61 +92,48 @@ class DDPM(NeuralFamily):
         key = "timesteps" if options["sampler"] == "ddpm" else "sampling_steps"
         return options | {key: 2}, options[key] / 2
 
-    def build(self) -> dict[str, nn.Module]:
-        o = self.options
-        if self.classes is None:
-            raise SpecError("ddpm: learns images of given classes, but got no classes")
-        return {
-            "unet": Averaged(
-                UNet(self.shape, self.classes, o.width, o.blocks, o.patch, o.multiplier), o.average_decay
-            )
-        }
+    @property
+    def network_has_labels(self) -> bool:
+        return self.has_labels or self.options.network == "compact"
 
-    def prepare(self) -> None:
-        parameters = self.unet.net.parameters()
-        self.optimizers = {"unet": torch.optim.Adam(parameters, lr=self.options.learning_rate, fused=True)}
+    def network(self) -> nn.Module:
+        o = self.options
+        if o.network != "compact":
+            return super().network()
+        return UNet(self.shape, self.classes or 0, o.width, o.blocks, o.patch, o.multiplier)
 
     def learning_rate(self, done: int, steps: int, optimizer: str) -> float:
         falls = self.options.decay == "linear"
-        return self.options.learning_rate * (1 - done / steps if falls else 1.0)
+        return super().learning_rate(done, steps, optimizer) * (1 - done / steps if falls else 1.0)
 
-    def step(self, batch: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        o, x0, device = self.options, 2 * batch - 1, batch.device
+    def lesson(self, x0: Tensor, generator: torch.Generator) -> Lesson:
+        o = self.options
         t = steps_drawn(len(x0), o.timesteps, o.times, generator)
-        noise = torch.randn(x0.shape, generator=generator, device=device)
-        kept = dropped(labels, o.label_dropout, self.unet.net.nothing, generator)
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
         a = self.alpha_bar_on_device[t].view(-1, 1, 1, 1)
-        error = self.unet.net(noised(x0, noise, a), t, kept) - velocity(x0, noise, a)
+        target = noise if o.predicts == "noise" else velocity(x0, noise, a)
         # at one x_t, the error of the noise is √ᾱ times that of the velocity
-        loss = (error * a.sqrt() if o.loss == "noise" else error).square().mean()
-        self.optimizers["unet"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers["unet"].step()
-        self.unet.update()
-        return {"loss": loss.detach()}
+        scale = None if o.predicts == o.loss else a.sqrt() if o.loss == "noise" else a.rsqrt()
+        return Lesson(noised(x0, noise, a), t, target, scale)
 
-    def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, *self.shape, generator=generator, device=generator.device)
+    def said(self, labels: Tensor | None) -> Output:
+        """The noise that the averaged network finds in x at step t."""
+        output = super().said(labels)
+        if self.options.predicts == "noise":
+            return output
 
-    def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
-        if labels is None:
-            raise ValueError("labels: a ddpm samples images of given classes")
-        o, nothing = self.options, self._eps(torch.full_like(labels, self.unet.net.nothing))
-        if o.label_dropout == 1 and bias != 1:
-            raise SpecError(f"bias: {bias} is guidance by labels, which label_dropout: 1 drops; needs λ = 1")
-        eps = guidance(self._eps(labels) if o.label_dropout < 1 else nothing, nothing, bias)
-        if o.sampler == "ddpm":
-            x = ancestral(eps, latent, self.alpha_bar, o.clip, noise_from(generator))
-        else:
-            x = ddim(eps, latent, self.alpha_bar, trailing(o.timesteps, o.sampling_steps), o.clip)
-        return (x + 1) / 2
-
-    def _eps(self, labels: Tensor) -> Eps:
-        def eps(x: Tensor, t: int) -> Tensor:
-            a, times = self.alpha_bar[t].item(), torch.full_like(labels, t)
-            return math.sqrt(1 - a) * x + math.sqrt(a) * self.unet.average(x, times, labels)
+        def eps(x: Tensor, t: float) -> Tensor:
+            a = self.alpha_bar[int(t)].item()
+            return math.sqrt(1 - a) * x + math.sqrt(a) * output(x, t)
 
         return eps
+
+    def descend(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
+        o = self.options
+        if o.sampler == "ddpm":
+            return ancestral(said, noise, self.alpha_bar, o.clip, noise_from(generator), spread)
+        spaced = {"trailing": trailing, "quadratic": quadratic}[o.spacing]
+        return ddim(said, noise, self.alpha_bar, spaced(o.timesteps, o.sampling_steps), o.clip)
 
 
 def steps_drawn(n: int, timesteps: int, law: str, generator: torch.Generator) -> Tensor:
@@ -161,9 +144,3 @@ def steps_drawn(n: int, timesteps: int, law: str, generator: torch.Generator) ->
     normal = torch.randn(n, generator=generator, device=device)
     share = torch.sigmoid(LOGIT_MEAN + LOGIT_SPREAD * normal)
     return (timesteps * share).long().clamp(max=timesteps - 1)
-
-
-def dropped(labels: Tensor, rate: float, nothing: int, generator: torch.Generator) -> Tensor:
-    """Labels (n,) of which each is `nothing` with probability `rate` (Ho & Salimans 2021, alg. 1)."""
-    chance = torch.rand(labels.shape, generator=generator, device=labels.device)
-    return torch.where(chance < rate, nothing, labels)

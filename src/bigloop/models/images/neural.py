@@ -17,6 +17,7 @@ from bigloop.seeding import default_generator
 from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint, Stateful
 from bigloop.training.loop import History, LearningRate, gradient_norm, run, steps_an_epoch
+from bigloop.training.parallel import team
 from bigloop.training.snapshots import Snapshots
 from bigloop.training.summaries import Summaries
 
@@ -40,6 +41,8 @@ class NeuralFamily:
     takes_bytes: ClassVar[bool] = True
     takes_snapshots: ClassVar[bool] = True
     records_steps: ClassVar[bool] = False
+    recordable: ClassVar[bool] = True  # as a CUDA graph
+    parallel: ClassVar[bool] = False
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
@@ -155,6 +158,7 @@ class NeuralFamily:
                 learner=learner,
                 checkpoint=self.checkpoint,
                 before=before,
+                record=self.recordable and team().size == 1,
             )
             self._look(steps, steps, len(rows))
         self.checkpoint = None

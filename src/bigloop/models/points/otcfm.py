@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.flow import couplings, midpoint
 from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.spec.options import option
 
@@ -59,21 +59,5 @@ class OTCFM(StackedFamily):
 
     def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
         x = streams.normal(n, self.dimension) * bias**0.5
-        steps = self.options.sampling_steps
         time = torch.zeros(len(streams), n, 1)
-        for k in range(steps):
-            middle = x + self.velocity(x, time + k / steps) / (2 * steps)
-            x = x + self.velocity(middle, time + (k + 0.5) / steps) / steps
-        return x
-
-
-def couplings(noise: Tensor, data: Tensor) -> Tensor:
-    """For each data point the noise point that the exact assignment of least squared distance gives it.
-
-    noise, data: (replicates, n, d); returns int64 (replicates, n), a permutation in each replicate.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    # ‖x − y‖² without the squares, which every assignment has in common
-    costs = (data @ noise.transpose(1, 2)).double().numpy()
-    return torch.from_numpy(np.stack([linear_sum_assignment(cost, maximize=True)[1] for cost in costs]))
+        return midpoint(lambda x, t: self.velocity(x, time + t), x, self.options.sampling_steps)
