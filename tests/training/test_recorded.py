@@ -16,10 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bigloop.models import family
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Budget
 from bigloop.training.recorded import GRAPHS
 from bigloop.training.summaries import Summaries
 
+DEEP: dict[str, Any] = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (14,), "batch_size": 8}
 FAMILIES: dict[str, dict[str, Any]] = {
     "vae": {"hidden": 32, "latent": 8, "batch_size": 8},
     "wgan_gp": {"width": 4, "latent": 8, "critic_iterations": 2, "batch_size": 8},
@@ -34,6 +36,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "dcgan-clip": {"width": 4, "loss": "wgan_clip", "batch_size": 8},
     "dcgan-penalty": {"width": 4, "loss": "wgan_gp", "critic_learning_rate": 1e-4, "batch_size": 8},
     "ddpm": {"width": 8, "timesteps": 20, "sampler": "ddim", "sampling_steps": 5, "batch_size": 8},
+    "ddpm-ho": {"network": "ho", "predicts": "noise", "dropout": 0.1, "mirror": True, **DEEP},
+    "edm": {"augmentation": 0.12, "label_dropout": 0.1, "warm_up": 64, **DEEP},
+    "edm-bf16": {"precision": "bf16", "clip_gradient": 1.0, **DEEP},
 }
 READS_A_VALUE = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
 
@@ -53,7 +58,7 @@ class Operations(TorchDispatchMode):
 
 def model(name: str, device: str = "cpu") -> NeuralFamily:
     cls = family(name.partition("-")[0])
-    classes = 3 if name == "ddpm" else None
+    classes = 3 if declared("families")[name.partition("-")[0]].conditional else None
     made = cls.fresh(
         cls.Options(**FAMILIES[name]), (1, 28, 28), torch.Generator(device).manual_seed(0), classes
     )
@@ -64,7 +69,8 @@ def model(name: str, device: str = "cpu") -> NeuralFamily:
 def data(name: str, n: int) -> list[Tensor]:
     stream = torch.Generator().manual_seed(1)
     images = torch.rand(n, 1, 28, 28, generator=stream)
-    return [images, torch.arange(n) % 3] if name == "ddpm" else [images]
+    conditional = declared("families")[name.partition("-")[0]].conditional
+    return [images, torch.arange(n) % 3] if conditional else [images]
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -8,8 +8,6 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-import safetensors
-import safetensors.numpy
 import torch
 
 from bigloop.artifacts import (
@@ -23,6 +21,7 @@ from bigloop.generation.rows import training_set
 from bigloop.generation.store import STATE, check_place, fresh_model, load_model, write_model
 from bigloop.loops import Composition
 from bigloop.models import Continuing, Family, Observed
+from bigloop.models.weights import loaded
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
@@ -83,20 +82,19 @@ def train(
 def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report: Report) -> None:
     """Write the model of `spec`, a first generation or one of a lineage, with the weights in a file from elsewhere.
 
-    weights: safetensors with the family's own names, NETWORK.PARAMETER, as in a model.safetensors of bigloop. Never
-    a pickle. Raises ArtifactError where it is not the file that was planned, or does not fit the family.
+    weights: a file with a state dict, safetensors or torch's own, which is read for tensors alone; with the family's
+    own names, NETWORK.PARAMETER, as in a model.safetensors of bigloop, or with published ones that the family knows.
+    Raises ArtifactError where it is not the file that was planned, or does not fit the family.
     """
     file = foreign_file(weights, spec.file_bytes)
     if spec.weights not in (None, file["sha256"]):
         raise ArtifactError(f"{weights}: {CHANGED}")
-    try:
-        tensors = safetensors.numpy.load_file(weights)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(f"{weights}: not a safetensors file ({' '.join(str(error).split())})") from None
     device = default_device()
     model = fresh_model(spec, device)
     if not declared("families")[spec.model.family].continues:
         raise SpecError(f"{spec.model.family}: only families that continue can take over imported weights")
+    remedy = f"give weights of a {spec.model.family} with these options"
+    tensors = loaded(weights, "this run", remedy, cast(Continuing, model).own_names)
     expected, _ = model.state()
     for name in sorted(expected.keys() | tensors.keys()):
         wanted, found = (side[name].shape if name in side else "none" for side in (expected, tensors))

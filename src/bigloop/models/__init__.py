@@ -125,6 +125,11 @@ class Continuing(Protocol):
         """Begin the next `fit` with these weights and states of the optimisers, those of another model's end."""
         ...
 
+    def own_names(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The tensors in a file of weights by the names that `state` gives; raises ValueError for a layout that it
+        does not know."""
+        ...
+
     def adopt(self, tensors: dict[str, np.ndarray], rows: Any, generator: Any) -> None:
         """Take over weights that were trained elsewhere, and note what there is to note of the training rows."""
         ...

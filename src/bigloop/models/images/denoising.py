@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -22,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bigloop.models.images.augmentation import augmented
 from bigloop.models.images.deep_unet import LAYOUTS, DeepUNet, LayoutName, Sizes
 from bigloop.models.images.neural import NeuralFamily
+from bigloop.models.images.published import renamed
 from bigloop.spec.options import SpecError, option
 from bigloop.training.average import Averaged
 from bigloop.training.devices import tf32
@@ -43,6 +45,8 @@ class Lesson(NamedTuple):
     scale: Tensor | None = None
 
 
+PARTS_OF_FILES = ("net_model", "ema_model")  # of torchcfm's checkpoints
+SETTLED = 10**9  # updates of an average that was published
 DEEP = {"network": ("ho", "adm", "ddpmpp")}
 
 
@@ -228,6 +232,23 @@ class DenoisingFamily(NeuralFamily):
     def sample(self, *given: Any, **more: Any) -> Tensor:
         with tf32(self.options.precision == "tf32"):
             return super().sample(*given, **more)
+
+    def own_names(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Our tensors, or those of a published U-Net: of the network and its average, or of one, which is then both.
+
+        They count as an average of long standing, and as past the rise of the learning rate.
+        """
+        if any(name.startswith("unet.") for name in state):
+            return super().own_names(state)
+        net = self.unet.net
+        if not isinstance(net, DeepUNet):
+            raise ValueError("published weights are of the networks ho, adm and ddpmpp, not of a compact one")
+        parts = {name: part for name in PARTS_OF_FILES if (part := state.get(name)) is not None}
+        weights = renamed(parts.get("net_model", state), net, self.options.network)
+        average = renamed(parts["ema_model"], net, self.options.network) if "ema_model" in parts else weights
+        tensors = {f"unet.net.{name}": tensor for name, tensor in weights.items()}
+        tensors |= {f"unet.average.{name}": tensor for name, tensor in average.items()}
+        return super().own_names(tensors | {"unet.updates": torch.tensor(SETTLED)})
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")

@@ -248,6 +248,10 @@ class NeuralFamily:
         self.restore(tensors, {})
         self.optimizer_states = optimizers
 
+    def own_names(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The tensors in a file of weights under our own names; families that know published layouts translate."""
+        return {name: tensor.numpy() for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
     def adopt(self, tensors: dict[str, np.ndarray], rows: Tensor, generator: torch.Generator) -> None:
         """Take over weights that were trained elsewhere, and note what `finish` finds with the training rows."""
         self.restore(tensors, {})

@@ -9,6 +9,7 @@ Only tensors are read. Names and the order of rows differ, the networks do not: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from bigloop.models.images.deep_unet import Block, DeepUNet, Doubling, Halving
 State = dict[str, Tensor]
 Ours = tuple[str, ...]
 
+WRAPPED = re.compile(r"^(module\.|model\.)+")  # by DataParallel and by EDM's preconditioning
 PARTS = ("norm", "first", "code", "last.0", "last.3", "skip")  # of a Block, in this order below
 ATTENTION = ("norm", "parts", "last")
 
@@ -51,7 +53,11 @@ def renamed(state: State, net: DeepUNet, layout: str) -> State:
     Raises ValueError, one line, where they are not those of such a network.
     """
     names = NAMES[layout](net)
-    theirs = {key: tensor for key, tensor in state.items() if not key.endswith("resample_filter")}
+    theirs = {
+        WRAPPED.sub("", key): tensor.float() if tensor.dtype != torch.float64 else tensor
+        for key, tensor in state.items()
+        if isinstance(tensor, Tensor) and not key.endswith("resample_filter")
+    }
     taken, found = set(), State()
     for ours, wanted in net.state_dict().items():
         source, rows = source_of(ours, net, names)
