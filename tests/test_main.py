@@ -132,7 +132,7 @@ def test_a_missing_classifier_is_one_line(
         (to_json(SPEC).replace('"hidden":8', '"hidden":0'), "vae.hidden: expected at least 1, got 0"),
         (
             to_json(SPEC).replace('"hidden":8', '"hidden":NaN'),
-            "spec.model.options.hidden: expected a number, a word or true/false, got nan",
+            "vae.hidden: expected integer, got nan",
         ),
     ],
 )

@@ -13,14 +13,28 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, folder_of, write_json
 from bigloop.data import DataError
-from bigloop.runtime import processes
+from bigloop.runtime import processes, teams
+from bigloop.runtime.arguments import (
+    BLACK_WHITE,
+    DATA,
+    EVERY_VERB,
+    HOME,
+    KEEP_SAMPLES,
+    OUT,
+    SAVE_EVERY,
+    SPEC,
+    Argument,
+    files,
+    option,
+    path,
+)
 from bigloop.runtime.job import begin, take_share
-from bigloop.runtime.signals import SAVE_SECONDS, DivergedError
+from bigloop.runtime.signals import DivergedError, FinalError
 from bigloop.spec import jobs
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
@@ -28,10 +42,15 @@ from bigloop.spec.runs import source_of
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
-PERMANENT = (SpecError, ArtifactError, DataError, DivergedError)  # failures that another attempt cannot mend
+PERMANENT = (
+    SpecError,
+    ArtifactError,
+    DataError,
+    DivergedError,
+    FinalError,
+)  # failures that another attempt cannot mend
 
 CONFIG = Path("config.yaml")
-Argument = tuple[str, dict[str, Any]]  # of argparse's add_argument
 Call = Callable[[argparse.Namespace], None]
 
 
@@ -56,44 +75,19 @@ def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], 
     return register
 
 
-def path(name: str, words: str | None = None, required: bool = True, **settings: Any) -> Argument:
-    return f"--{name}", {"type": Path, "required": required, "metavar": "PATH", "help": words, **settings}
-
-
-def files(name: str, words: str) -> Argument:
-    return f"--{name}", {"type": Path, "nargs": "*", "default": [], "metavar": "FILE", "help": words}
-
-
-def option(name: str, words: str | None, **settings: Any) -> Argument:
-    return name, {"help": words, **settings}
-
-
-EVERY_VERB = (
-    path("log", "also write the log to this file", False, metavar="FILE"),
-    option("--threads", "CPU threads (default: torch's own choice)", type=int, default=0),
-    option("--gpus", "use no GPU, or the least used one (default: torch's choice)", type=int, choices=(0, 1)),
-    option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
-    option("--attempt", "above 1, a permanent failure is not repeated", type=int, default=1, metavar="N"),
-)
-SPEC = option("--spec", "the job's specification", required=True, metavar="JSON")
-SAVE_EVERY = option(
-    "--save-every", "seconds between checkpoints", type=float, default=SAVE_SECONDS, metavar="SECONDS"
-)
-KEEP_SAMPLES = option("--keep-samples", "of every K-th generation", type=int, default=1, metavar="K")
-BLACK_WHITE = {"type": float, "nargs": 2, "default": (0.0, 1.0), "metavar": ("LOW", "HIGH")}
-DATA, OUT = path("data", "folder of the stored dataset"), path("out", "folder to write to")
 BENCHED = "steps, pictures, jobs, loop, together, measures, growth"
-HOME = path("home", "folder of the experiment")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. What a user can cause ends in one line on stderr, without a traceback."""
-    options = _parser().parse_args(arguments)
+    words = teams.arguments_given() or arguments or sys.argv[1:]
+    options = _parser().parse_args(words)
     if workflow := os.environ.get(processes.WORKFLOW):
         processes.follow(int(workflow))
     with begin(options.log, options.verb.call.__name__.rstrip("_"), options.attempt) as job:
         options.waited, options.report = job.waited, job.report
-        take_share(options.threads, 1 if "gpu" in options.gres else options.gpus)
+        options.gpus = max(options.gpus or 0, 1) if "gpu" in options.gres else options.gpus
+        options.here, options.words = take_share(options.threads, options.gpus), words
         return job.run(lambda: _start(options), lambda: options.verb.call(options), PERMANENT)
 
 
@@ -142,6 +136,7 @@ def train(options: argparse.Namespace) -> None:
     """Train the model of one generation."""
     from bigloop.generation import train as room
     from bigloop.generation.store import prune
+    from bigloop.ops import together
 
     spec = _spec(jobs.TrainSpec, options)
     keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
@@ -149,7 +144,8 @@ def train(options: argparse.Namespace) -> None:
         options.report("another worker has already trained this generation")
         return
     previews, state = options.previews, (options.save_every, folder_of(options.previous), keep)
-    room.train(spec, options.data, previews, options.out, options.report, *state, options.snapshots)
+    if not together.shared("train", options):
+        room.train(spec, options.data, previews, options.out, options.report, *state, options.snapshots)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
@@ -175,12 +171,14 @@ def import_samples(options: argparse.Namespace) -> None:
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""
     from bigloop.generation import sample as room
+    from bigloop.ops import together
 
     spec = _spec(jobs.SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
         options.report("another worker has already sampled this generation")
         return
-    room.sample(spec, options.model, options.out, options.report, options.save_every)
+    if not together.shared("sample", options):
+        room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
 @verb(SPEC, OUT, SAVE_EVERY, needs=("bigloop.simulation.simulate",))
@@ -272,8 +270,8 @@ def schema(options: argparse.Namespace) -> None:
     """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""
     from bigloop.ops.schema import generate
 
-    for path in generate(check=options.check):
-        log.info("%s written", path)
+    for written in generate(check=options.check):
+        log.info("%s written", written)
 
 
 @verb(

@@ -34,7 +34,7 @@ def test_straight_lines_are_followed_exactly_by_any_number_of_steps() -> None:
 
 @pytest.mark.parametrize(("solver", "order"), [(euler, 1), (midpoint, 2)])
 def test_curved_ones_are_followed_at_least_at_the_order_of_the_method(solver: object, order: int) -> None:
-    """The flow of independent pairs takes x₀ to SPREAD x₀, too; it is so symmetric that the midpoint rule has order 3."""
+    """The flow of independent pairs takes x₀ to SPREAD x₀, too; its symmetry gives the midpoint rule order 3."""
 
     def error(steps: int) -> float:
         return float((solver(diagonal, points(), steps) - SPREAD * points()).abs().max())  # type: ignore[operator]

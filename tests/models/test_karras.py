@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def recursion(steps: int) -> float:
     """The same by the recursion of one Heun step on a Gaussian, in plain numbers."""
     sigmas = levels(steps, 0.002, 80.0, 7.0)
     x = sigmas[0]
-    for now, then in zip(sigmas, sigmas[1:], strict=False):
+    for now, then in pairwise(sigmas):
         slope = now / (DATA**2 + now**2)  # (1 − DATA² / (DATA² + σ²)) / σ
         factor = 1 + (then - now) * slope
         if then:
@@ -89,7 +90,9 @@ def recursion(steps: int) -> float:
 
 
 @pytest.mark.parametrize(("steps", "variance"), [(18, 1.114), (40, 1.020)])
-def test_the_variance_of_samples_is_that_of_the_recursion_not_that_of_the_data(steps: int, variance: float) -> None:
+def test_the_variance_of_samples_is_that_of_the_recursion_not_that_of_the_data(
+    steps: int, variance: float
+) -> None:
     assert gain(steps) == pytest.approx(recursion(steps), rel=1e-12)
     assert gain(steps) ** 2 == pytest.approx(variance, abs=5e-4)
     sigmas, n = levels(steps, 0.002, 80.0, 7.0), 200_000
@@ -105,7 +108,7 @@ def test_the_order_of_convergence_is_2() -> None:
     def error(steps: int) -> float:
         x = one()
         grid = np.geomspace(2.0, 0.1, steps + 1)
-        for now, then in zip(grid, grid[1:], strict=False):
+        for now, then in pairwise(grid):
             x = heun_step(best, x, float(now), float(then))
         return abs(float(x) - exact)
 

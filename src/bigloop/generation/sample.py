@@ -31,12 +31,14 @@ from bigloop.spec.options import digest, parse, to_json
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.devices import default_device
+from bigloop.training.parallel import joined, team
 
 CHUNK = 1_000  # images that are float32 at one time
 SAMPLE_STATE = "sample.state.safetensors"
 IMPORT_AGAIN = "delete preview.safetensors beside it and run the same command again to import both"
 
 
+@joined()
 def sample(
     spec: SampleSpec,
     model: Path,
@@ -50,6 +52,8 @@ def sample(
     sampling is kept in `out` every `save_seconds`, and a call that finds it there continues from it.
     """
     rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report)
+    if team().rank:
+        return
     header = {
         "spec": digest(spec),
         "seed": str(spec.seed),

@@ -30,9 +30,11 @@ from bigloop.spec.options import SpecError, digest, to_dict
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint, unpack
 from bigloop.training.devices import default_device
+from bigloop.training.parallel import joined, team
 from bigloop.training.snapshots import Snapshots
 
 
+@joined()
 def train(
     spec: TrainSpec,
     data: Path,
@@ -75,6 +77,8 @@ def train(
         cast(Observed, model).snapshots = Snapshots(snapshots, seed)
     given = {} if rows.labels is None else {"labels": rows.labels}
     history = model.fit(rows.images, spec.budget, generator, report, **given)
+    if team().rank:
+        return
     facts = {"rows": len(rows.images), "inputs": rows.inputs, "resumed_at": checkpoint.resumed_at}
     write_model(spec, model, pd.DataFrame(history), rows.composition, facts, device, out, keep_optimizer)
 

@@ -54,6 +54,7 @@ class Family(Protocol):
     takes_snapshots, records_steps      an `Observed`, of the one or the other
     has_log_density  knows its own density: `log_density(points)`, Tensor (replicates, n, d) to (replicates, n), nats
     sees_density     is fitted to the known density itself, which `fresh` gets
+    parallel         several processes share a training or a sampling of it
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
 
     One whose sampling takes many steps may have `shortened(options)`: options of few steps, which `status --estimate`

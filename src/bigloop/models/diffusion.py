@@ -14,8 +14,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bigloop.spec.options import SpecError
-
 Eps = Callable[[Tensor, int], Tensor]  # predicted noise of x (n, …) at step t
 Noise = Callable[[Tensor], Tensor]  # standard normal noise of x's shape
 Variance = Literal["posterior", "beta"]  # of the noise that a step down adds

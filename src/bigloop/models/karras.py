@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -31,9 +32,7 @@ class Preconditioning(NamedTuple):
 def preconditioning(sigma: Tensor, data: float) -> Preconditioning:
     """What makes in- and outputs of the network have variance 1, for noise σ and data of standard deviation `data`."""
     total = sigma**2 + data**2
-    return Preconditioning(
-        data**2 / total, sigma * data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4
-    )
+    return Preconditioning(data**2 / total, sigma * data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4)
 
 
 def levels(steps: int, least: float, most: float, rho: float) -> list[float]:
@@ -59,7 +58,7 @@ def heun(
     noise: Noise = torch.randn_like,
 ) -> Tensor:
     """x (n, …), noise of standard deviation σ_0, to data by `heun_step` (alg. 1; with churn alg. 2)."""
-    for now, then in zip(sigmas, sigmas[1:], strict=False):
+    for now, then in pairwise(sigmas):
         raised = now
         if churn.amount and churn.least <= now <= churn.most:
             raised = now * (1 + min(churn.amount / (len(sigmas) - 1), math.sqrt(2) - 1))
@@ -69,7 +68,7 @@ def heun(
 
 
 def heun_step(denoised: Denoiser, x: Tensor, now: float, then: float) -> Tensor:
-    """x with noise σ = `then` from `now`: a step of Heun's method for dx/dσ = (x − D(x, σ)) / σ, to 0 one of Euler's."""
+    """x with noise σ = `then` from `now`: a step of Heun's method for dx/dσ = (x − D(x, σ)) / σ, or to 0 of Euler's."""
     slope = (x - denoised(x, now)) / now
     there = x + (then - now) * slope
     if then == 0:

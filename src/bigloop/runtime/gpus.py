@@ -24,17 +24,22 @@ def visible_gpus() -> list[str]:
     return [str(i) for i, _ in enumerate(re.findall(r"^GPU \d+:", listed.stdout, flags=re.MULTILINE))]
 
 
-def lease_gpu() -> str | None:
-    """Take the least used of the visible GPUs until this process ends, and hide the others; None without a GPU.
+def lease_gpus(wanted: int = 1) -> list[str]:
+    """Take the least used of the visible GPUs until this process ends, and hide the others; none without a GPU.
 
-    Every GPU has numbered places, each a lock. The first free place of the lowest number is taken, so that a
-    GPU is shared only when all have the same number of jobs.
+    wanted: how many; all where there are not more. Every GPU has numbered places, each a lock. The first free place of
+    the lowest number is taken, so that a GPU is shared only when all have the same number of jobs.
     """
-    gpus = visible_gpus()
-    if len(gpus) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = chosen = next(_free_places(gpus))
-        return chosen
-    return gpus[0] if gpus else None
+    gpus, leased = visible_gpus(), list[str]()
+    if len(gpus) <= wanted:
+        return gpus
+    for gpu in _free_places(gpus):
+        if gpu not in leased:
+            leased.append(gpu)
+        if len(leased) == wanted:
+            break
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(leased)
+    return leased
 
 
 def hide_gpus() -> None:

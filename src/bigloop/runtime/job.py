@@ -17,7 +17,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from bigloop.runtime import gpus, locks, processes
+from bigloop.runtime import gpus, locks, processes, teams
 from bigloop.runtime.progress import JobState, Reporter, read_state
 from bigloop.runtime.signals import Interrupted
 from bigloop.runtime.words import place
@@ -96,28 +96,33 @@ def begin(path: Path | None, verb: str, attempt: int) -> Iterator[Job]:
     if os.environ.get(VIEWED):
         terminal.addFilter(lambda record: record.levelno == logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
+    member = teams.rank()
     with path.open("ab") as file:
-        waited = locks.lock(file)
+        waited = False if member is not None else locks.lock(file)
         before = read_state(path) if attempt > 1 else None
-        if attempt <= 1:
+        if attempt <= 1 and member is None:
             path.write_text("")
         written = logging.FileHandler(path, mode="a")
         written.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        if member:  # of a team; rank 0 speaks for all
+            written.setFormatter(logging.Formatter(f"%(asctime)s process {member}: %(message)s"))
+            log.setLevel(logging.ERROR)
         log.addHandler(written)
         try:
             if before and before.state == "failed" and before.permanent:
                 yield Job(Reporter(None, verb, attempt), path, waited, before)
             else:
-                yield Job(Reporter(path, verb, attempt), path, waited)
+                yield Job(Reporter(None if member else path, verb, attempt), path, waited)
         finally:
             written.close()
             log.removeHandler(written)
 
 
-def take_share(threads: int, wanted: int | None) -> None:
+def take_share(threads: int, wanted: int | None) -> int:
     """Limit the libraries to the job's share of the machine: torch at its import, and NumPy, which is there already.
 
-    threads: of the CPU, 0 for torch's own choice. wanted: GPUs, 0, 1, or None for torch's choice.
+    threads: of the CPU, 0 for torch's own choice. wanted: so many GPUs, or None for torch's choice.
+    Returns how many GPUs there are for it.
     """
     if threads:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -125,5 +130,8 @@ def take_share(threads: int, wanted: int | None) -> None:
         threadpool_limits(threads)
     if wanted == 0:
         gpus.hide_gpus()
-    elif wanted == 1 and gpus.lease_gpu() is None:
+    if not wanted or teams.rank() is not None:
+        return 0
+    if not (leased := gpus.lease_gpus(wanted)):
         log.warning("warning: a GPU was requested, but none is visible; using the CPU")
+    return len(leased)

@@ -174,6 +174,11 @@ class Reporter:
             if said.finished or now - self.written > max(REPORT_SECONDS / 2, self.cost / WRITE_SHARE):
                 self._write()
 
+    def adopt(self) -> None:
+        """Go on from what others, who did the work of this job, have written."""
+        told = self.path and read_state(self.path.with_suffix("").with_suffix(".log"))
+        self.state = told or self.state
+
     def begin(self, start_up: float) -> None:
         """The work begins, so many seconds after the process did."""
         self._set(start_up=round(start_up, 2))

@@ -17,6 +17,10 @@ class DivergedError(RuntimeError):
     """A loss became NaN or infinite. The message names it and the step; nothing of the model is kept."""
 
 
+class FinalError(RuntimeError):
+    """A process of a team failed in a way that another attempt cannot mend. The message is its own."""
+
+
 @contextmanager
 def stop_signals(*, enabled: bool = True) -> Iterator[list[str]]:
     """A list that gets the names of SIGTERMs and SIGINTs that arrive in the block; they have no other effect there."""

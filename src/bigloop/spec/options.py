@@ -46,8 +46,9 @@ def option(
     Of a list, a mapping or a word, minimum and maximum bound the length, and `each` the numbers in a list. `at_most`
     names another option that this one may not exceed, `where` other options have the given values. `sampling` marks
     an option of a family that training does not depend on. `kind`: it names a registered thing of this kind, with its
-    options. `only`: where another option has none of these values, this one has no effect, and must have its default. An option that is younger than finished results declares
-    the value at which it changes nothing, its default, as `neutral`: there it is left out of canonical JSON.
+    options. `only`: where another option has none of these values, this one has no effect, and must have its default.
+    An option that is younger than finished results declares the value at which it changes nothing, its default, as
+    `neutral`: there it is left out of canonical JSON.
     """
     if neutral is not dataclasses.MISSING and neutral != default:
         raise ValueError(f"neutral={neutral!r} is not the default, {default!r}: old configs would change")
@@ -56,13 +57,13 @@ def option(
         "description": description,
         "bounds": {k: v for k, v in bounds.items() if v is not None},
     }
-    more = {
+    more: dict[str, Any] = {
         "each": each,
         "at_most": at_most,
         "where": where and dict(where),
         "sampling": sampling,
         "kind": kind,
-        "only": only and {name: list(values) for name, values in only.items()},
+        "only": only and dict(only),
     }
     metadata |= {k: v for k, v in more.items() if v}
     if neutral is not dataclasses.MISSING:

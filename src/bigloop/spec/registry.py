@@ -54,6 +54,7 @@ KINDS = {
             "takes_bytes": False,
             "takes_snapshots": False,
             "records_steps": False,
+            "parallel": False,
             "multiple": 1,
             "least": 1,
         },
@@ -277,6 +278,8 @@ def _option(f: dataclasses.Field, hint: Any) -> dict[str, Any]:
 
 def _field(given: Mapping[str, Any]) -> Any:
     metadata = {key: value for key, value in given.items() if key not in ("type", "default")}
+    if isinstance(metadata.get("neutral"), list):
+        metadata["neutral"] = tuple(metadata["neutral"])
     default = given.get("default", dataclasses.MISSING)
     return dataclasses.field(
         default=tuple(default) if isinstance(default, list) else default, metadata=metadata

@@ -21,7 +21,7 @@ class ModelSpec:
 
     family: str
     revision: int
-    options: dict[str, Scalar]
+    options: dict[str, Any]
     sampler: dict[str, Scalar] | None = None
 
     @property

@@ -48,7 +48,7 @@ class Averaged(nn.Module, Generic[Net]):
 
 
 class HalfLife(Averaged[Net]):
-    """An average in which weights count half after so many updates, or after RAMP of those made so far, if these are less
+    """An average in which weights count half after so many updates, or after RAMP of those so far, if these are less
     (Karras et al. 2022, app. F, and their training code)."""
 
     RAMP = 0.05

@@ -25,6 +25,7 @@ from torch import Tensor
 from bigloop.runtime.progress import REPORT_SECONDS, Progress, Report
 from bigloop.runtime.signals import DivergedError, Interrupted, stop_signals
 from bigloop.training.checkpoint import Checkpoint, Stateful
+from bigloop.training.parallel import team
 from bigloop.training.recorded import GRAPHS, Recorded
 
 Step = Callable[..., dict[str, Tensor]]
@@ -34,6 +35,7 @@ History = list[dict[str, float]]
 
 
 NORM_EVERY = 10
+AGREE_EVERY = 10  # steps after which the processes of a team agree whether to save and to stop
 
 
 class Batches:
@@ -169,7 +171,7 @@ def run(
     epoch_steps = steps_an_epoch(len(rows[0]), batch_size)
     watched = {name: list(tensors) for name, tensors in (parameters or {}).items()}
     parts = [part.to(generator.device) for part in rows]
-    stream = Batches(len(rows[0]), batch_size, generator)
+    stream, here = Batches(len(rows[0]), batch_size, generator), team()
     tally = Tally()
     state = checkpoint.load() if checkpoint else None
     if state is not None:
@@ -219,14 +221,16 @@ def run(
                 report(progress())
             if tally.done % epoch_steps == 0 or tally.done == steps:
                 tally.close_epoch(epoch_steps)
-            if checkpoint and (stopped or checkpoint.due() or tally.done == steps):
+            if not checkpoint or (here.size > 1 and tally.done % AGREE_EVERY and tally.done < steps):
+                continue
+            stop, due = here.any(bool(stopped), checkpoint.due())
+            if stop or due or tally.done == steps:
                 checkpoint.save(_state(learner or {}, stream, tally))
                 saved = tally.done
-                if stopped and tally.done < steps:
+                if stop and tally.done < steps:
                     report(progress())
-                    raise Interrupted(
-                        f"stopped by {stopped[0]}; state saved at step {tally.done:,} of {steps:,}"
-                    )
+                    why = stopped[0] if stopped else "another process"
+                    raise Interrupted(f"stopped by {why}; state saved at step {tally.done:,} of {steps:,}")
     if tally.done > begun:
         report(progress())
     return tally.history

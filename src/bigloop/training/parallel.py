@@ -6,11 +6,16 @@ parts in the order of the processes. torch's DistributedDataParallel averages th
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from bigloop.runtime import teams
 
 
 class Team(NamedTuple):
@@ -31,6 +36,15 @@ class Team(NamedTuple):
         dist.all_gather(parts, share.contiguous())
         return torch.cat(parts)
 
+    def any(self, *facts: bool) -> list[bool]:
+        """Of each fact, whether it is so in any process."""
+        if self.size == 1:
+            return list(facts)
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        told = torch.tensor(facts, dtype=torch.int32, device=device)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return [bool(fact) for fact in told.tolist()]
+
     def mean(self, value: Tensor) -> Tensor:
         """The mean over all processes."""
         if self.size > 1:
@@ -49,6 +63,21 @@ def team() -> Team:
 def padded(x: Tensor, size: int) -> Tensor:
     """x (n, …) with its last row repeated until `size` divides their number."""
     return x if len(x) % size == 0 else torch.cat([x, x[-1:].expand(-len(x) % size, *x.shape[1:])])
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """In a process that torchrun started as one of a team: meet the others, on a GPU of its own where there are any."""
+    if teams.rank() is None:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 class Dropout(nn.Module):

@@ -43,7 +43,13 @@ def test_without_a_chance_images_are_only_mirrored_half_of_them() -> None:
 def test_every_change_happens_with_the_given_probability() -> None:
     n, p = 4_000, 0.12
     _, told = augmented(torch.zeros(n, 1, 8, 8), p, seeded(1))
-    for columns, rate in (((UPSIDE_DOWN,), p / 2), ((SCALE,), p), ((COS, SIN), p), ((ALONG, ACROSS), p), ((RIGHT, DOWN), p)):
+    for columns, rate in (
+        ((UPSIDE_DOWN,), p / 2),
+        ((SCALE,), p),
+        ((COS, SIN), p),
+        ((ALONG, ACROSS), p),
+        ((RIGHT, DOWN), p),
+    ):
         share = told[:, columns].any(dim=1).float().mean().item()
         assert abs(share - rate) <= 4 * math.sqrt(rate * (1 - rate) / n)
 

@@ -31,7 +31,9 @@ SMALL = Sizes(8, (1, 2, 2), 1, (7, 8))
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 16, 24), (2, 19, 13), (1, 64, 64)])
-def test_the_output_has_the_shape_of_the_image_odd_sizes_included(layout: str, shape: tuple[int, ...]) -> None:
+def test_the_output_has_the_shape_of_the_image_odd_sizes_included(
+    layout: str, shape: tuple[int, ...]
+) -> None:
     x, t, labels, told = inputs(shape)
     net = alive(DeepUNet(shape, 5, SMALL, LAYOUTS[layout], augmented=True))
     assert net(x, t, labels, told).shape == x.shape
@@ -59,7 +61,9 @@ def test_every_image_is_by_itself_and_depends_on_time_class_and_augmentation(lay
 def test_attention_is_where_it_is_asked_for() -> None:
     def places(layout: str) -> tuple[int, int]:
         net = DeepUNet((3, 16, 16), 0, Sizes(8, (1, 1), 2, (8,)), LAYOUTS[layout])
-        return tuple(sum(getattr(part, "attention", None) is not None for part in side) for side in (net.down, net.up))  # type: ignore[return-value]
+        return tuple(
+            sum(getattr(part, "attention", None) is not None for part in side) for side in (net.down, net.up)
+        )  # type: ignore[return-value]
 
     assert places("ho") == places("adm") == (2, 3)
     assert places("ddpmpp") == (2, 1)

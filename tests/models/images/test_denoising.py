@@ -33,7 +33,13 @@ SMALL: dict[str, Any] = {
 }
 FAMILIES: dict[type[DenoisingFamily], dict[str, Any]] = {
     EDM: {"sampling_steps": 3, "average_halflife": 200},
-    OTCFMUNet: {"sampler": "euler", "sampling_steps": 3, "head_width": None, "average_decay": 0.9, "warm_up": 0},
+    OTCFMUNet: {
+        "sampler": "euler",
+        "sampling_steps": 3,
+        "head_width": None,
+        "average_decay": 0.9,
+        "warm_up": 0,
+    },
     DDPM: {"network": "ho", "timesteps": 20, "sampler": "ddim", "sampling_steps": 3, "label_dropout": 1.0},
 }
 
@@ -62,7 +68,8 @@ def asked(model: DenoisingFamily) -> list[dict[str, Any]]:
     """What the averaged network is asked from now on: its input, its times, its labels."""
     seen: list[dict[str, Any]] = []
     model.unet.average.register_forward_hook(
-        lambda net, given, named, output: seen.append({"x": given[0], "t": given[1], **named}), with_kwargs=True
+        lambda net, given, named, output: seen.append({"x": given[0], "t": given[1], **named}),
+        with_kwargs=True,
     )
     return seen
 
@@ -119,7 +126,7 @@ def test_otcfm_pairs_a_batch_at_the_cost_of_the_exact_assignment() -> None:
 
 
 def test_on_gaussians_the_velocity_learnt_is_that_of_the_closed_form() -> None:
-    """In one dimension the assignment is by rank, so pairs of N(0, 1) and N(0.4, 0.3²) lie nearly on x ↦ 0.4 + 0.3 x."""
+    """In one dimension the assignment is by rank: pairs of N(0, 1) and N(0.4, 0.3²) lie nearly on x ↦ 0.4 + 0.3 x."""
     flow = OTCFMUNet.fresh(OTCFMUNet.Options(**SMALL | FAMILIES[OTCFMUNet]), (1, 8, 8), seeded(), classes=1)
     data = 0.4 + 0.3 * torch.randn(2_000, 1, 1, 1, generator=seeded(2))
     lesson = flow.lesson(data, seeded(3))
@@ -150,15 +157,25 @@ def test_dopri5_and_many_small_steps_agree() -> None:
     flow = fitted(OTCFMUNet.fresh(options, SHAPE, seeded(), classes=3), 30)
     labels = torch.zeros(3, dtype=torch.int64)
     exact = flow.sample(3, 1.0, seeded(5), labels)
-    flow.options = parse(OTCFMUNet.Options, SMALL | {"head_width": 8, "sampler": "midpoint", "sampling_steps": 300}, "m")
-    torch.testing.assert_close(flow.sample(3, 1.0, seeded(5), labels).float(), exact.float(), rtol=0, atol=2e-3)
+    flow.options = parse(
+        OTCFMUNet.Options, SMALL | {"head_width": 8, "sampler": "midpoint", "sampling_steps": 300}, "m"
+    )
+    torch.testing.assert_close(
+        flow.sample(3, 1.0, seeded(5), labels).float(), exact.float(), rtol=0, atol=2e-3
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ({"sampling_steps": 7}, "m.sampling_steps: has no effect with sampler: dopri5, only with euler or midpoint"),
-        ({"sampler": "euler", "tolerance": 0.1}, "m.tolerance: has no effect with sampler: euler, only with dopri5"),
+        (
+            {"sampling_steps": 7},
+            "m.sampling_steps: has no effect with sampler: dopri5, only with euler or midpoint",
+        ),
+        (
+            {"sampler": "euler", "tolerance": 0.1},
+            "m.tolerance: has no effect with sampler: euler, only with dopri5",
+        ),
     ],
 )
 def test_options_of_another_solver_are_refused(given: dict[str, Any], fault: str) -> None:
@@ -168,7 +185,9 @@ def test_options_of_another_solver_are_refused(given: dict[str, Any], fault: str
 
 
 def test_options_of_another_network_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"^m\.attention: has no effect with network: compact, only with ho or adm or"):
+    with pytest.raises(
+        SpecError, match=r"^m\.attention: has no effect with network: compact, only with ho or adm or"
+    ):
         parse(DDPM.Options, {"attention": [8]}, "m")
     with pytest.raises(SpecError, match=r"^m\.patch: has no effect with network: ho, only with compact$"):
         parse(DDPM.Options, {"network": "ho", "patch": 2}, "m")
@@ -182,7 +201,9 @@ def test_training_learns_flat_images_of_each_class(family: type[DenoisingFamily]
     more = {"label_dropout": 0.1, "learning_rate": 3e-3, "dropout": 0.0}
     if family is DDPM:
         more |= {"beta_last": 0.5, "average_decay": 0.98, "loss": "velocity"}
-    learning = model(family, **more, **({"sampling_steps": 12} if family is not DDPM else {"sampling_steps": 20}))
+    learning = model(
+        family, **more, **({"sampling_steps": 12} if family is not DDPM else {"sampling_steps": 20})
+    )
     fitted(learning, 250)
     for bias in (1.0, 0.5):
         made = learning.sample(60, bias, seeded(2), torch.arange(60) % 3).double()
@@ -203,7 +224,9 @@ def test_without_labels_the_network_has_none_and_bias_is_a_temperature(family: t
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(family: type[DenoisingFamily], tmp_path: Path) -> None:
+def test_a_stopped_training_goes_on_as_if_it_had_not_stopped(
+    family: type[DenoisingFamily], tmp_path: Path
+) -> None:
     """Bit by bit, in the middle of a generation, with dropout and augmentation."""
     more = {"dropout": 0.2, "augmentation": 0.3, "mirror": True, "clip_gradient": 1.0, "warm_up": 64}
     whole = fitted(model(family, **more), 8)
@@ -282,7 +305,9 @@ def test_the_gradient_is_no_longer_than_its_bound() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bfloat16_is_near_float32_and_not_equal(family: type[DenoisingFamily]) -> None:
     exact, rounded = (fitted(model(family, precision=p)) for p in ("float32", "bf16"))
-    one, other = (trained.sample(30, 1.0, seeded(2), torch.arange(30) % 3).float() for trained in (exact, rounded))
+    one, other = (
+        trained.sample(30, 1.0, seeded(2), torch.arange(30) % 3).float() for trained in (exact, rounded)
+    )
     assert not torch.equal(one, other)
     assert (one - other).square().mean().sqrt() < 0.05  # 8 bits, over some evaluations
     assert all(p.dtype == torch.float32 for p in rounded.unet.parameters())

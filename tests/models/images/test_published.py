@@ -138,14 +138,18 @@ def guided_diffusion(state: State, x: Tensor, t: Tensor, heads_of: int) -> Tenso
         return min(32, h.shape[1] // 4)
 
     def residual(name: str, h: Tensor) -> Tensor:
-        inside = conv(state, f"{name}.in_layers.2", silu(normed(state, f"{name}.in_layers.0", h, groups(h), 1e-5)))
+        inside = conv(
+            state, f"{name}.in_layers.2", silu(normed(state, f"{name}.in_layers.0", h, groups(h), 1e-5))
+        )
         inside = inside + linear(state, f"{name}.emb_layers.1", silu(code))[:, :, None, None]
         inside = silu(normed(state, f"{name}.out_layers.0", inside, groups(inside), 1e-5))
         skip = conv(state, f"{name}.skip_connection", h) if f"{name}.skip_connection.weight" in state else h
         return skip + conv(state, f"{name}.out_layers.3", inside)
 
     def attention(name: str, h: Tensor) -> Tensor:
-        qkv = linear(state, f"{name}.qkv", normed(state, f"{name}.norm", h, groups(h), 1e-5).permute(0, 2, 3, 1))
+        qkv = linear(
+            state, f"{name}.qkv", normed(state, f"{name}.norm", h, groups(h), 1e-5).permute(0, 2, 3, 1)
+        )
         flat = qkv.permute(0, 3, 1, 2).flatten(2)
         mixed = []
         for image in flat:

@@ -13,7 +13,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.diffusion import alpha_bar, ancestral, ddim, noise_from, noised, quadratic, trailing, velocity
+from bigloop.models.diffusion import (
+    alpha_bar,
+    ancestral,
+    ddim,
+    noise_from,
+    noised,
+    quadratic,
+    trailing,
+    velocity,
+)
 from bigloop.models.images.denoising import DenoisingFamily, Lesson, NetworkOptions, Output
 from bigloop.models.images.unet import UNet
 from bigloop.spec.options import again, option
@@ -35,7 +44,7 @@ class DDPM(DenoisingFamily):
 
     @dataclass(frozen=True)
     class Options(NetworkOptions):
-        network: Literal["compact", "ho", "adm", "ddpmpp"] = option(
+        network: Literal["compact", "ho", "adm", "ddpmpp"] = option(  # type: ignore[assignment]
             "compact",
             "the U-Net: a small one, or in the layout of Ho et al., of Dhariwal & Nichol, or of Karras et al.",
             neutral="compact",
@@ -128,7 +137,7 @@ class DDPM(DenoisingFamily):
 
         return eps
 
-    def descend(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
+    def from_noise(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
         o = self.options
         if o.sampler == "ddpm":
             return ancestral(said, noise, self.alpha_bar, o.clip, noise_from(generator), spread)

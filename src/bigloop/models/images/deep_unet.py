@@ -27,8 +27,8 @@ class Layout(NamedTuple):
     """In what published networks of this kind differ.
 
     eps: of group norms. last: whether the lowest frequency of the time's embedding is 10⁻⁴, or the one after it would
-    be. within: whether a residual block halves and doubles, by means of 2×2 pixels and by copies, or layers of their own
-    do, a strided convolution and one after copies. even: whether the strided one pads all sides or, for even sides
+    be. within: whether a residual block halves and doubles, by means of 2×2 pixels and by copies, or layers of their
+    own do, a strided convolution and one after copies. even: whether the strided one pads all sides or, for even sides
     enough, right and below. scale: of the sum of a block's input and output. often: whether all blocks upwards have
     attention where one has, or the last of a resolution alone.
     """
@@ -126,10 +126,10 @@ class DeepUNet(nn.Module):
         for part in self.middle:
             h = part(h, code)
         for part in self.up:
-            if part.grows:
-                h = part(h, code, skips[-1].shape[2:])
-            else:
-                h = part(torch.cat([h, skips.pop()], dim=1), code)
+            given = (
+                (h, code, skips[-1].shape[2:]) if part.grows else (torch.cat([h, skips.pop()], dim=1), code)
+            )
+            h = part(*given)
         return self.leave(h)
 
     def _block(self, inner: int, outer: int, attention: bool) -> Block:
@@ -147,7 +147,7 @@ class DeepUNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block, h (n, inner, …) to (n, outer, …), shifted by code (n, 4 · width); perhaps with attention after it.
+    """Residual block, h (n, inner, …) to (n, outer, …), shifted by code (n, 4 · width); perhaps with attention behind.
 
     One that shrinks halves the sides, one that grows brings them to a given size.
     """
@@ -176,7 +176,7 @@ class Block(nn.Module):
         same = inner == outer and not (shrinks or grows)
         self.skip = nn.Identity() if same else nn.Conv2d(inner, outer, 1)
         heads = max(1, outer // (sizes.head_width or outer))
-        self.attention = Attention(outer, heads, layout) if attention else None
+        self.attention: Attention | None = Attention(outer, heads, layout) if attention else None
 
     def forward(self, h: Tensor, code: Tensor, size: torch.Size | None = None) -> Tensor:
         inside = self.first(self._resized(F.silu(self.norm(h)), size)) + self.code(code)[:, :, None, None]
@@ -190,7 +190,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Residual self-attention over all places of h (n, width, …); queries, keys and values in this order, head by head."""
+    """Residual self-attention over all places of h (n, width, …): queries, keys and values in this order, by heads."""
 
     def __init__(self, width: int, heads: int, layout: Layout) -> None:
         super().__init__()

@@ -70,7 +70,11 @@ class NetworkOptions:
         (16,), "resolutions with self-attention, their longer sides in pixels", only=DEEP, neutral=(16,)
     )
     head_width: int | None = option(
-        None, "channels of a head of the attention; if not given, one has all", minimum=1, only=DEEP, neutral=None
+        None,
+        "channels of a head of the attention; if not given, one has all",
+        minimum=1,
+        only=DEEP,
+        neutral=None,
     )
     dropout: float = option(
         0.0, "share of activations dropped in training", minimum=0, below=1, only=DEEP, neutral=0.0
@@ -200,12 +204,14 @@ class DenoisingFamily(NeuralFamily):
         self.team = team()
         if not self.has_labels:
             spread = bias**0.5
-            return (self.descend(spread * latent, self.said(None), spread, generator) + 1) / 2
+            return (self.from_noise(spread * latent, self.said(None), spread, generator) + 1) / 2
         if labels is None:
             raise ValueError("labels: images of given classes are sampled, but none is given")
-        return (self.descend(latent, guided(self.said(labels), self.said(None), bias), 1.0, generator) + 1) / 2
+        return (
+            self.from_noise(latent, guided(self.said(labels), self.said(None), bias), 1.0, generator) + 1
+        ) / 2
 
-    def descend(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
+    def from_noise(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
         """Images in about [-1, 1] from noise (n, c, h, w): standard normal times `spread`, as all noise drawn is."""
         raise NotImplementedError
 
@@ -220,7 +226,9 @@ class DenoisingFamily(NeuralFamily):
                 nothing = torch.full((n,), self.unet.net.nothing, device=x.device)
                 given["labels"] = share(padded(nothing if labels is None else labels, self.team.size))
             with self._autocast():
-                found = self.unet.average(x, torch.full((len(x),), t, dtype=x.dtype, device=x.device), **given)
+                found = self.unet.average(
+                    x, torch.full((len(x),), t, dtype=x.dtype, device=x.device), **given
+                )
             return self.team.together(found.to(x.dtype))[:n]
 
         return said

@@ -1,4 +1,4 @@
-"""EDM: diffusion with noise of any size, preconditioned (Karras et al. 2022), the strongest model of Bertrand et al. 2024.
+"""EDM: diffusion with noise of any size, preconditioned (Karras et al. 2022); Bertrand et al. 2024 continue it.
 
 The network's output F is trained on what makes the denoised image right; the loss is then the plain squared error of F,
 for all noise alike: with σ-weighting λ(σ) = (σ² + σ_data²) / (σ σ_data)² the factors cancel (eq. 8).
@@ -69,7 +69,7 @@ class EDM(DenoisingFamily):
         x = x0 + sigma * torch.randn(x0.shape, generator=generator, device=x0.device)
         return Lesson(c.entry * x, c.time.flatten(), (x0 - c.skip * x) / c.out)
 
-    def descend(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
+    def from_noise(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
         o = self.options
 
         def denoised(x: Tensor, sigma: float) -> Tensor:

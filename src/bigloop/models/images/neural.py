@@ -208,7 +208,8 @@ class NeuralFamily:
                 given = None if labels is None else labels[part].to(self.device)
                 rows[part] = self.piece(latent[part], bias, generator, given)
                 done = min(n, part.stop)
-                if checkpoint and done < n and (stopped or checkpoint.due()):
+                stop, due = team().any(bool(stopped), bool(checkpoint and checkpoint.due()))
+                if checkpoint and done < n and (stop or due):
                     checkpoint.save({"done": done, "rows": rows[:done], "generator": generator.get_state()})
                     saved = done
                 if checkpoint:
@@ -216,8 +217,9 @@ class NeuralFamily:
                     rate = (done - begun) / seconds
                     told = Progress("image", done, n, seconds, (n - done) / rate, saved=saved, rate=rate)
                     checkpoint.report(replace(told, resumed_at=begun or None))
-                if stopped and done == saved < n:
-                    raise Interrupted(f"stopped by {stopped[0]}; state saved at image {done:,} of {n:,}")
+                if stop and done == saved < n:
+                    why = stopped[0] if stopped else "another process"
+                    raise Interrupted(f"stopped by {why}; state saved at image {done:,} of {n:,}")
         return rows
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -41,10 +41,18 @@ class OTCFMUNet(DenoisingFamily):
             "dopri5", "how the velocity is followed", sampling=True
         )
         sampling_steps: int = option(
-            50, "steps of euler or midpoint", minimum=1, sampling=True, only={"sampler": ("euler", "midpoint")}
+            50,
+            "steps of euler or midpoint",
+            minimum=1,
+            sampling=True,
+            only={"sampler": ("euler", "midpoint")},
         )
         tolerance: float = option(
-            1e-5, "error of dopri5, absolute and relative", above=0, sampling=True, only={"sampler": ("dopri5",)}
+            1e-5,
+            "error of dopri5, absolute and relative",
+            above=0,
+            sampling=True,
+            only={"sampler": ("dopri5",)},
         )
 
     def lesson(self, x0: Tensor, generator: torch.Generator) -> Lesson:
@@ -58,7 +66,7 @@ class OTCFMUNet(DenoisingFamily):
             x = x + o.sigma * torch.randn(images.shape, generator=generator, device=images.device)
         return Lesson(x, t.flatten(), images - noise)
 
-    def descend(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
+    def from_noise(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
         o = self.options
 
         if o.sampler == "dopri5":

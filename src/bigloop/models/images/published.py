@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bigloop.models.images.deep_unet import Block, DeepUNet, Doubling, Halving
 
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     part: Block | Halving | Doubling
     side: str
     level: int  # resolutions from the image
-    index: int  # of the blocks at its level
+    block: int  # of those at its level; -1 for what resizes
     number: int  # of the blocks, and on the way down the halvings, on its side
 
 
@@ -86,7 +86,7 @@ Source = tuple[list[Ours], Rows | None]
 
 
 def source_of(ours: str, net: DeepUNet, names: Names) -> Source:
-    """The tensors, one below another, that make one of ours, each by all names it may have; and the order of its rows."""
+    """The tensors, one below another, that make one of ours, each by all its names; and the order of its rows."""
     kind = ours.rpartition(".")[2]
     for stands, theirs in names.once.items():
         if ours == f"{stands}.{kind}":
@@ -101,7 +101,7 @@ def source_of(ours: str, net: DeepUNet, names: Names) -> Source:
         return [(f"{prefix}.{names.block[PARTS.index(inside)]}.{kind}",)], None
     part = names.attention[ATTENTION.index(inside.removeprefix("attention."))]
     if inside == "attention.parts" and part == "qkv":
-        heads = place.part.attention.heads  # type: ignore[union-attr]
+        heads = cast(Block, place.part).attention.heads  # type: ignore[union-attr]
         order = by_head if net.layout.often else interleaved
         return [(f"{attention}.qkv.{kind}",)], lambda rows: order(rows, heads)
     alternatives = [tuple(f"{attention}.{name}.{kind}" for name in one.split("|")) for one in part.split()]
@@ -111,18 +111,18 @@ def source_of(ours: str, net: DeepUNet, names: Names) -> Source:
 def places(net: DeepUNet) -> Iterator[Place]:
     """All blocks, halvings and doublings of a network."""
     level = index = 0
-    for number, part in enumerate(net.down, start=1):
-        if isinstance(part, Halving) or part.shrinks:
+    for number, part in enumerate(parts(net.down), start=1):
+        if isinstance(part, Halving) or (isinstance(part, Block) and part.shrinks):
             level, index = level + 1, 0
             yield Place(f"down.{number - 1}", part, "down", level, -1, number)
         else:
             yield Place(f"down.{number - 1}", part, "down", level, index, number)
             index += 1
-    for number, part in enumerate(net.middle):
+    for number, part in enumerate(parts(net.middle)):
         yield Place(f"middle.{number}", part, "middle", level, number, number)
     index, blocks = 0, -1
-    for number, part in enumerate(net.up):
-        if part.grows:
+    for number, part in enumerate(parts(net.up)):
+        if not isinstance(part, Halving) and part.grows:
             level, index = level - 1, 0
             yield Place(f"up.{number}", part, "up", level, -1, blocks)
         else:
@@ -131,20 +131,24 @@ def places(net: DeepUNet) -> Iterator[Place]:
             index += 1
 
 
+def parts(side: nn.ModuleList) -> list[Block | Halving | Doubling]:
+    return cast(list[Block | Halving | Doubling], list(side))
+
+
 def ho(net: DeepUNet) -> Names:
     """As diffusers names a UNet2DModel; its older files call the parts of attention by other names."""
     levels = len(net.sizes.multipliers)
 
     def at(place: Place) -> tuple[str, str]:
         if place.side == "middle":
-            return f"mid_block.resnets.{place.index}", "mid_block.attentions.0"
-        if place.index < 0:
+            return f"mid_block.resnets.{place.block}", "mid_block.attentions.0"
+        if place.block < 0:
             if place.side == "down":
                 return f"down_blocks.{place.level - 1}.downsamplers.0.conv", ""
             return f"up_blocks.{levels - 2 - place.level}.upsamplers.0.conv", ""
         block = place.level if place.side == "down" else levels - 1 - place.level
         home = f"{place.side}_blocks.{block}"
-        return f"{home}.resnets.{place.index}", f"{home}.attentions.{place.index}"
+        return f"{home}.resnets.{place.block}", f"{home}.attentions.{place.block}"
 
     once = {
         "time.0": "time_embedding.linear_1",
@@ -154,23 +158,27 @@ def ho(net: DeepUNet) -> Names:
         "leave.2": "conv_out",
     }
     block = ("norm1", "conv1", "time_emb_proj", "norm2", "conv2", "conv_shortcut")
-    return Names(
-        once, block, ("group_norm", "to_q|query to_k|key to_v|value", "to_out.0|proj_attn"), at
-    )
+    return Names(once, block, ("group_norm", "to_q|query to_k|key to_v|value", "to_out.0|proj_attn"), at)
 
 
 def adm(net: DeepUNet) -> Names:
     """As guided-diffusion names a UNetModel."""
-    looks = {place.number: bool(place.part.attention) for place in places(net) if place.side == "up" and place.index >= 0}  # type: ignore[union-attr]
+    looks = {
+        place.number: isinstance(place.part, Block) and place.part.attention is not None
+        for place in places(net)
+        if place.side == "up" and place.block >= 0
+    }
 
     def at(place: Place) -> tuple[str, str]:
         if place.side == "middle":
-            return f"middle_block.{2 * place.index}", "middle_block.1"
+            return f"middle_block.{2 * place.block}", "middle_block.1"
         if place.side == "down":
             home = f"input_blocks.{place.number}"
-            return f"{home}.0" + (".op" if place.index < 0 else ""), f"{home}.1"
+            return f"{home}.0" + (".op" if place.block < 0 else ""), f"{home}.1"
         home = f"output_blocks.{place.number}"
-        return (f"{home}.{1 + looks[place.number]}.conv", "") if place.index < 0 else (f"{home}.0", f"{home}.1")
+        return (
+            (f"{home}.{1 + looks[place.number]}.conv", "") if place.block < 0 else (f"{home}.0", f"{home}.1")
+        )
 
     once = {
         "time.0": "time_embed.0",
@@ -191,11 +199,11 @@ def ddpmpp(net: DeepUNet) -> Names:
         side = full >> place.level
         home = f"{'enc' if place.side == 'down' else 'dec'}.{side}x{side}_"
         if place.side == "middle":
-            prefix = f"{home}in{place.index}"
-        elif place.index < 0:
+            prefix = f"{home}in{place.block}"
+        elif place.block < 0:
             prefix = home + place.side
         else:
-            prefix = f"{home}block{place.index}"
+            prefix = f"{home}block{place.block}"
         return prefix, prefix
 
     once = {
