@@ -326,7 +326,8 @@ def test_runs_of_a_family_that_differ_in_their_kind_of_loss_do_not_share_a_panel
     named = material.runs["run"].map
     runs = material.runs.assign(**{"model.loss": named({"setup1": "bce", "setup2": "wgan_gp"})})
     titles = [
-        ax.get_title(loc="left") for ax in drawn("losses", dataclasses.replace(material, runs=runs)).axes
+        ax.get_title(loc="left").replace("\n", " ")
+        for ax in drawn("losses", dataclasses.replace(material, runs=runs)).axes
     ]
     assert [title for title in titles if title.endswith("loss critic")] == [
         *("wgan_gp, bce: loss critic", "wgan_gp, wgan_gp: loss critic")

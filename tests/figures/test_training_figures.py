@@ -17,7 +17,7 @@ from bigloop.artifacts import SNAPSHOTS_FILE, STEPS_FILE, write_table, write_ten
 from bigloop.figures import Material, Snapshots, plot
 from bigloop.figures.files import snapshots, steps
 from bigloop.figures.fixed_latents import shown
-from bigloop.figures.gradient_norms import LOWEST
+from bigloop.figures.gradient_norms import LOWEST, POINTS
 from bigloop.figures.parts.courses import snapshots_of
 from bigloop.figures.parts.tiles import mosaic
 
@@ -93,6 +93,27 @@ def test_every_run_has_its_norms_by_step_on_one_logarithmic_scale(make_material:
             column = f"gradient_norm_{gid.partition(':')[2]}"
             np.testing.assert_array_equal(line.get_xdata(), table["step"])
             np.testing.assert_allclose(line.get_ydata(), table[column].clip(lower=LOWEST))
+
+
+def test_a_long_course_has_at_most_so_many_points_and_keeps_its_mean_and_its_ends(
+    make_material: Make,
+) -> None:
+    material = make_material(generations=1)
+    short = material.steps["vae", 0, 1]
+    table = pd.concat([short] * 40, ignore_index=True)
+    table["step"] = np.arange(1, len(table) + 1) * 4
+    fig = drawn("gradient_norms", dataclasses.replace(material, steps={("vae", 0, 1): table}))
+    (ax,) = fig.axes
+    line, column = ax.lines[0], "gradient_norm_generator"
+    assert len(line.get_xdata()) <= POINTS < len(table)
+    assert np.asarray(line.get_xdata())[-1] == table["step"].max()
+    lows = [path.get_extents().ymin for band in ax.collections for path in band.get_paths()]
+    assert min(lows) == pytest.approx(
+        max(LOWEST, min(table[c].min() for c in table if c.endswith("_least") and "norm" in c))
+    )
+    assert np.mean(line.get_ydata()) == pytest.approx(
+        table[column].mean(), rel=0.05
+    )  # the last group is smaller
 
 
 def test_gradients_of_0_are_drawn_at_the_bottom(make_material: Make) -> None:

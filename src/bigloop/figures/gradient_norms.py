@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORM = "gradient_norm_"
-ENDS = "_least", "_most"
+ENDS = {"_least": "min", "_most": "max"}
+POINTS = 120  # of a line: more would be a smear
 LOWEST = 1e-12  # smaller norms, 0 among them, are drawn here
 
 
@@ -73,7 +74,7 @@ def tables(material: Material, generation: int) -> dict[str, list[pd.DataFrame]]
 
 def networks_of(table: pd.DataFrame) -> list[str]:
     """The networks whose gradients a table has."""
-    return [c.removeprefix(NORM) for c in table if c.startswith(NORM) and not c.endswith(ENDS)]
+    return [c.removeprefix(NORM) for c in table if c.startswith(NORM) and not c.endswith(tuple(ENDS))]
 
 
 def limits(several: list[pd.DataFrame]) -> tuple[float, float]:
@@ -84,11 +85,14 @@ def limits(several: list[pd.DataFrame]) -> tuple[float, float]:
 
 
 def draw_norms(ax: Axes, table: pd.DataFrame, network: str, colour: str, strength: float) -> None:
-    """A network's norms: the mean over the steps of each row, and from the least to the greatest of them."""
-    mean, least, most = (table[f"{NORM}{network}{end}"].clip(lower=LOWEST) for end in ("", *ENDS))
-    ax.fill_between(table["step"], least, most, color=colour, alpha=0.05 + 0.2 * strength, linewidth=0)
+    """A network's norms: the mean over some steps, and from the least to the greatest of them."""
+    together = table.groupby(table.index // -(-len(table) // POINTS))
+    step = together["step"].max()
+    mean = together[f"{NORM}{network}"].mean().clip(lower=LOWEST)
+    least, most = (together[f"{NORM}{network}{end}"].agg(how).clip(lower=LOWEST) for end, how in ENDS.items())
+    ax.fill_between(step, least, most, color=colour, alpha=0.05 + 0.15 * strength, linewidth=0)
     width = 0.6 + 0.6 * strength
-    ax.plot(table["step"], mean, color=colour, linewidth=width, label=network, gid=f"norm:{network}")
+    ax.plot(step, mean, color=colour, linewidth=width, label=network, gid=f"norm:{network}")
 
 
 CAPTION = (

@@ -31,7 +31,8 @@ def draw(material: Material, options: NoOptions) -> Figure:
             for column, loss in enumerate(losses):
                 ax = fig.add_subplot(grid[row, column])
                 drawn += draw_curves(ax, material, MEASURE, detail=loss, runs=runs)
-                ax.set_title(f"{kind}: {loss.replace('_', ' ')}")
+                title = f"{kind}: {loss.replace('_', ' ')}"
+                ax.set_title(style.wrapped(title, (style.WIDTH - 1) / max(columns, 2)))
                 ax.set_xlabel("generation" if row == len(panels) - 1 else "")
         style.legend(fig, seeds_note(c.seeds for c in drawn))
     return fig
