@@ -7,10 +7,28 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bigloop.analysis.loops import images_seen, kind_of_loop, synthetic_rows, theory, words_of_theory
-from bigloop.metrics.samplers import alpha_bar, diffused, diffused_by_ddim, drift, within
+from bigloop.analysis.loops import (
+    column_of_variances,
+    images_seen,
+    kind_of_loop,
+    synthetic_rows,
+    theory,
+    variances_of,
+    words_of_theory,
+)
+from bigloop.metrics.samplers import (
+    alpha_bar,
+    denoised_by_heun,
+    diffused,
+    diffused_by_ddim,
+    drift,
+    flowed,
+    levels,
+    within,
+)
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
 from bigloop.models.points.gmm import GMM
 from bigloop.models.points.stacked import Streams
@@ -187,3 +205,95 @@ def test_one_component_in_a_loop_has_the_variance_that_is_expected(make_run: Mak
         rows = model.sample(20, 0.9, source)
         drawn = rows[:, :, 0].var(1).numpy()  # unbiased, as the measure's
         assert abs(drawn.mean() - expected[t]) <= 5 * drawn.std() / math.sqrt(len(drawn))
+
+
+# --- images: what a sampler does to Gaussian data that vary like the real ones ---
+
+EDM: dict[str, Any] = {
+    "sampling_steps": 18,
+    "sigma_least": 0.002,
+    "sigma_most": 80.0,
+    "rho": 7.0,
+    "churn": 0.0,
+}
+FLOW: dict[str, Any] = {"sigma": 0.0, "sampler": "euler", "sampling_steps": 10}
+DDIM: dict[str, Any] = {
+    "timesteps": 100,
+    "beta_first": 1e-3,
+    "beta_last": 0.2,
+    "sampler": "ddim",
+    "sampling_steps": 20,
+}
+
+
+def of_images(family: str, options: dict[str, Any], **loop: Any) -> dict[str, Any]:
+    run: dict[str, Any] = {"run": "r", "family": family, "pixel_variances": "0.0625x1 0.01x3"}
+    run |= {f"model.{key}": value for key, value in options.items()}
+    return run | {f"loop.{key.replace('__', '.')}": value for key, value in loop.items()}
+
+
+def test_a_fully_synthetic_edm_widens_every_direction_by_itself() -> None:
+    """At a variance of ¼ in [-1, 1], which is 1/16 in [0, 1], 1.114 times in generation 1."""
+    run = of_images("edm", EDM, synthetic__n=100) | {"pixel_variances": "0.0625x2"}
+    made = theory(run, "variance", 3)
+    assert made is not None
+    assert made[0] / 0.125 == pytest.approx(1.114, abs=5e-4)
+    sigmas = levels(18, 0.002, 80.0, 7.0)
+    assert made / 2 == pytest.approx(drift(3, 0.25, lambda v: denoised_by_heun(v, sigmas)) / 4)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "made"),
+    [
+        ("edm", EDM, lambda v: denoised_by_heun(v, levels(18, 0.002, 80.0, 7.0))),
+        ("otcfm_unet", FLOW, lambda v: flowed(v, 10)),
+        ("otcfm_unet", FLOW | {"sampler": "midpoint"}, lambda v: flowed(v, 10, halfway=True)),
+        ("otcfm_unet", FLOW | {"sampler": "dopri5"}, lambda v: v),
+        ("ddpm", DDIM | {"sampler": "ddpm"}, lambda v: diffused(v, alpha_bar(100, 1e-3, 0.2))),
+        ("ddpm", DDIM, lambda v: diffused_by_ddim(v, alpha_bar(100, 1e-3, 0.2)[4::5])),
+    ],
+)
+def test_directions_add_up_and_real_rows_hold_them(
+    family: str, options: dict[str, Any], made: Callable[[float], float]
+) -> None:
+    """Of what is trained on, as large a share of the variance is the real data's as of the rows."""
+    run = of_images(family, options, real__fixed=300, synthetic__n=100)
+    expected = np.zeros(4)
+    for variance, directions in ((0.0625, 1), (0.01, 3)):
+        seen = variance
+        for t in range(4):
+            reached = made(4 * seen) / 4
+            expected[t] += directions * reached
+            seen = 0.75 * variance + 0.25 * reached
+    np.testing.assert_allclose(theory(run, "variance", 4), expected)  # type: ignore[arg-type]
+    real = theory(of_images(family, options, real__fixed=300), "variance", 4)
+    np.testing.assert_allclose(real, expected[0])  # type: ignore[arg-type]
+    assert words_of_theory(run) == "sampler alone, perfect network, Gaussian data"
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [("edm", EDM | {"churn": 20.0}), ("otcfm_unet", FLOW | {"sigma": 0.1}), ("vae", {})],
+)
+def test_nothing_is_expected_of_samplers_that_are_not_covered(family: str, options: dict[str, Any]) -> None:
+    run = of_images(family, options, synthetic__n=100)
+    assert theory(run, "variance", 3) is None
+    assert theory(of_images("edm", EDM, synthetic__n=100), "fid", 3) is None
+
+
+def test_the_principal_variances_come_from_the_floor_of_the_dataset() -> None:
+    rows = [
+        ("real", "a", "1", 0.5),
+        ("real", "a", "2-3", 0.1),
+        ("real", "a", "1", 0.7),
+        ("real", "a", "2-3", 0.1),
+        ("real", "b", "1", 9.0),
+        ("run", "a", "1", 9.0),
+    ]
+    table = pd.DataFrame(rows, columns=["run", "dataset", "detail", "value"]).assign(
+        measure="pixel_variances"
+    )
+    found = column_of_variances(table, "a")
+    assert found == "0.6x1 0.1x2"
+    assert variances_of({"pixel_variances": found}) == [(0.6, 1), (0.1, 2)]
+    assert column_of_variances(table, "c") is None

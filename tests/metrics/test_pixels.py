@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigloop.metrics.pixels import pixel_statistics
+from bigloop.metrics.modes import total_variance
+from bigloop.metrics.pixels import pixel_statistics, principal_variances
 
 
 def histogram(images: np.ndarray, bins: int) -> dict[str, float]:
@@ -51,3 +52,18 @@ def test_the_negative_share_counts_values_below_zero_exactly(values: list[float]
 
 def test_real_digits_have_no_negative_pixels(digits: np.ndarray) -> None:
     assert negative_share(digits[:100]) == 0
+
+
+def test_principal_variances_are_the_eigenvalues_of_the_covariance_in_groups() -> None:
+    """With more rows than pixels and with fewer: the rest of the directions have no variance then."""
+    random = np.random.default_rng(0)
+    for rows in (200, 5):
+        images = random.normal(size=(rows, 2, 3, 2)) * np.arange(1, 13).reshape(2, 3, 2)
+        eigenvalues = np.linalg.eigvalsh(np.cov(images.reshape(rows, -1).T))[::-1]
+        found = principal_variances(images, images)
+        assert [detail for _, _, detail in found] == ["1", "2", "3-4", "5-8", "9-12"]
+        expected = [part.mean() for part in np.split(eigenvalues, [1, 2, 4, 8])]
+        assert [value for _, value, _ in found] == pytest.approx(expected, abs=1e-9)
+        sizes = [1, 1, 2, 4, 4]
+        total = sum(size * value for size, (_, value, _) in zip(sizes, found, strict=True))
+        assert total == pytest.approx(total_variance(images, images))

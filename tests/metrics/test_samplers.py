@@ -12,8 +12,20 @@ from torch import Tensor
 
 from bigloop.data.densities import known_density
 from bigloop.metrics.modes import REACH, mode_statistics
-from bigloop.metrics.samplers import alpha_bar, diffused, diffused_by_ddim, drift, transported, within
+from bigloop.metrics.samplers import (
+    alpha_bar,
+    denoised_by_heun,
+    diffused,
+    diffused_by_ddim,
+    drift,
+    flowed,
+    levels,
+    transported,
+    within,
+)
 from bigloop.models import diffusion
+from bigloop.models.flow import euler, midpoint
+from bigloop.models.karras import heun
 from bigloop.models.points.mlp_ddpm import MLPDDPM, descend
 from bigloop.models.points.otcfm import OTCFM
 from bigloop.models.points.stacked import Streams
@@ -49,6 +61,34 @@ def assert_variance(found: float, expected: float) -> None:
 
 def test_the_schedule_is_that_of_the_models() -> None:
     np.testing.assert_allclose(alpha_bar(*LONG), diffusion.alpha_bar(*LONG).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("steps", "gain"), [(18, 1.114), (40, 1.020)])
+def test_heuns_method_widens_gaussian_data_by_the_published_factor(steps: int, gain: float) -> None:
+    assert denoised_by_heun(0.25, levels(steps, 0.002, 80.0, 7.0)) / 0.25 == pytest.approx(gain, abs=5e-4)
+
+
+@pytest.mark.parametrize("variance", [0.01, 0.25, 3.0])
+def test_the_recursion_of_heuns_method_is_what_the_sampler_does(variance: float) -> None:
+    sigmas = levels(7, 0.01, 20.0, 7.0)
+    start = torch.tensor([sigmas[0]], dtype=torch.float64)
+    made = heun(lambda x, sigma: variance / (variance + sigma**2) * x, start, sigmas)
+    assert float(made) ** 2 == pytest.approx(denoised_by_heun(variance, sigmas), rel=1e-12)
+    assert denoised_by_heun(variance, sigmas, 0.3) == pytest.approx(0.3 * denoised_by_heun(variance, sigmas))
+
+
+@pytest.mark.parametrize("halfway", [False, True])
+@pytest.mark.parametrize("variance", [0.01, 0.25, 3.0])
+def test_the_recursion_of_flows_is_what_the_solver_does(variance: float, halfway: bool) -> None:
+    def velocity(x: Tensor, t: float) -> Tensor:
+        return (t * variance - (1 - t)) / (t**2 * variance + (1 - t) ** 2) * x
+
+    solver = midpoint if halfway else euler
+    made = solver(velocity, torch.ones(1, dtype=torch.float64), 9)
+    assert float(made) ** 2 == pytest.approx(flowed(variance, 9, halfway=halfway), rel=1e-12)
+    # of order 1 and 2, and slower where the data are narrow
+    exact = pytest.approx(transported(variance, 0.0), rel=2e-3 if halfway else 0.05)
+    assert flowed(variance, 4_000, halfway=halfway) == exact
 
 
 def test_a_mode_of_the_eight_gaussians_collapses_under_a_perfect_network_alone() -> None:

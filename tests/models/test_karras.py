@@ -11,7 +11,8 @@ import torch
 from diffusers import EDMEulerScheduler, HeunDiscreteScheduler
 from torch import Tensor
 
-from bigloop.models.karras import Churn, heun, heun_step, levels, preconditioning
+from bigloop.metrics.samplers import levels
+from bigloop.models.karras import Churn, heun, heun_step, preconditioning
 
 DATA = 0.5  # standard deviation of Gaussian data, of which the best denoiser is known
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bigloop.data.densities import Density, known_density
 from bigloop.metrics.modes import REACH
-from bigloop.metrics.samplers import alpha_bar, diffused, diffused_by_ddim, drift, transported, within
+from bigloop.metrics.samplers import (
+    alpha_bar,
+    denoised_by_heun,
+    diffused,
+    diffused_by_ddim,
+    drift,
+    flowed,
+    levels,
+    quadratic,
+    trailing,
+    transported,
+    within,
+)
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
 from bigloop.spec.runs import Synthetic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KEYS_OF_KIND = ("real.fixed", "real.fresh", "synthetic.n", "synthetic.ratio")
 
@@ -84,16 +99,22 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
     mlp_ddpm  with a perfect network and endless rows, fully synthetic or on real rows alone: of each mode, taken to
               be far from the others, modal_variance and good_share; on the standard normal, variance
     otcfm     likewise, on the standard normal: variance
+    ddpm, edm and otcfm_unet on images, where `pixel_variances` was measured: variance, of Gaussian data that vary
+              like the real images, with a perfect network and endless rows; without clipping, churn and guidance
     """
-    expected = EXPECTED.get(str(run.get("family")))
+    family = str(run.get("family"))
+    expected = EXPECTED.get(family) or (_of_images if family in MADE else None)
     before = str(run.get("loop.synthetic.from", 1)) in ("1", "1.0")
-    if expected is None or "density" not in run or not before or run.get("loop.rules"):
+    where = "density" in run or VARIANCES in run
+    if expected is None or not where or not before or run.get("loop.rules"):
         return None
     return expected(run, measure, generations)
 
 
 def words_of_theory(run: Mapping[str, Any]) -> str:
     """What the curve of `theory` is: of the whole loop, or of what the sampler does by itself."""
+    if run["family"] in MADE:
+        return "sampler alone, perfect network, Gaussian data"
     return "sampler alone, perfect network" if run["family"] in ("mlp_ddpm", "otcfm") else "theory"
 
 
@@ -136,15 +157,15 @@ def _of_diffusion(run: Mapping[str, Any], measure: str, generations: int) -> np.
     if kind not in ("fully synthetic", "real data only") or modes is None or spread is None:
         return None
     unit, bias = float(run["model.scale"]) ** 2, _bias(run)
-    levels = alpha_bar(
+    schedule = alpha_bar(
         *(int(run["model.timesteps"]), float(run["model.beta_first"]), float(run["model.beta_last"]))
     )
     noise: Any = run.get("model.variance", "posterior")
 
     def sampled(variance: float) -> float:
         if run.get("model.sampler", "ddpm") == "ddim":
-            return unit * diffused_by_ddim(variance / unit, levels, bias)
-        return unit * diffused(variance / unit, levels, bias, noise)
+            return unit * diffused_by_ddim(variance / unit, schedule, bias)
+        return unit * diffused(variance / unit, schedule, bias, noise)
 
     variance = _made(kind, generations, spread**2, sampled)
     share, within_reach = within(variance, REACH * spread, d)
@@ -169,6 +190,80 @@ def _made(kind: str, generations: int, variance: float, sampled: Callable[[float
     if kind == "real data only":
         return np.full(generations, sampled(variance))
     return drift(generations, variance, sampled)
+
+
+def _of_images(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    if measure != "variance" or not (made := MADE[str(run["family"])](run)):
+        return None
+    real, synthetic = real_rows(run), synthetic_rows(run)
+    share = real / (real + synthetic) if real + synthetic else 1.0
+    total = np.zeros(generations)
+    for variance, directions in variances_of(run):
+        seen, scale = variance, 4.0  # the network sees images in [-1, 1]
+        for t in range(generations):
+            reached = made(scale * seen) / scale
+            total[t] += directions * reached
+            seen = share * variance + (1 - share) * reached
+    return total
+
+
+VARIANCES = "pixel_variances"  # column of the runs table: of real images, groups of principal directions
+
+
+def column_of_variances(measures: pd.DataFrame, dataset: str) -> str | None:
+    """The mean principal variances of a dataset's real images, "0.12x1 0.05x1 0.03x2 …", from the measures table."""
+    rows = measures[(measures["run"] == "real") & (measures["measure"] == VARIANCES)]
+    if "dataset" in rows:
+        rows = rows[rows["dataset"].astype(str) == dataset]
+    if rows.empty:
+        return None
+    groups = rows.assign(detail=rows["detail"].astype(str)).groupby("detail", sort=False)["value"].mean()
+    return " ".join(f"{value:.9g}x{_size(ranks)}" for ranks, value in groups.items())
+
+
+def variances_of(run: Mapping[str, Any]) -> list[tuple[float, int]]:
+    """Variances, and how many directions have each, from a row of the runs table."""
+    pairs = (word.split("x") for word in str(run[VARIANCES]).split())
+    return [(float(value), int(size)) for value, size in pairs]
+
+
+def _size(ranks: Any) -> int:
+    first, _, last = str(ranks).partition("-")
+    return int(last or first) - int(first) + 1
+
+
+def _made_by_ddpm(run: Mapping[str, Any]) -> Callable[[float], float]:
+    steps = int(run["model.timesteps"])
+    schedule = alpha_bar(steps, float(run["model.beta_first"]), float(run["model.beta_last"]))
+    if run.get("model.sampler", "ddpm") != "ddim":
+        return lambda variance: diffused(variance, schedule, _bias(run))
+    spaced = quadratic if run.get("model.spacing") == "quadratic" else trailing
+    chosen = schedule[sorted(spaced(steps, int(run["model.sampling_steps"])))]
+    return lambda variance: diffused_by_ddim(variance, chosen, _bias(run))
+
+
+def _made_by_edm(run: Mapping[str, Any]) -> Callable[[float], float] | None:
+    if float(run.get("model.churn", 0)):
+        return None
+    ends = (float(run[f"model.{name}"]) for name in ("sigma_least", "sigma_most", "rho"))
+    sigmas = levels(int(run["model.sampling_steps"]), *ends)
+    return lambda variance: denoised_by_heun(variance, sigmas, _bias(run))
+
+
+def _made_by_flow(run: Mapping[str, Any]) -> Callable[[float], float] | None:
+    if float(run.get("model.sigma", 0)):
+        return None
+    if run.get("model.sampler") == "dopri5":
+        return lambda variance: transported(variance, 0.0, _bias(run))
+    steps, halfway = int(run["model.sampling_steps"]), run["model.sampler"] == "midpoint"
+    return lambda variance: flowed(variance, steps, _bias(run), halfway)
+
+
+MADE: dict[str, Callable[[Mapping[str, Any]], Callable[[float], float] | None]] = {
+    "ddpm": _made_by_ddpm,
+    "edm": _made_by_edm,
+    "otcfm_unet": _made_by_flow,
+}
 
 
 def _bias(run: Mapping[str, Any]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bigloop.analysis.claims import claims_table
+from bigloop.analysis.loops import VARIANCES, column_of_variances
 from bigloop.analysis.verdicts import verdicts_table
 from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
 from bigloop.data import dataset
@@ -29,7 +30,8 @@ CRITIC_COLUMNS = [
 def collect(spec: CollectSpec, results: Path) -> None:
     """Write the TABLES of an experiment, and the links that give its runs their names."""
     home = results / spec.experiment
-    measures, runs = measures_table(spec, results), runs_table(spec)
+    measures = measures_table(spec, results)
+    runs = with_variances(runs_table(spec), measures)
     critics = critics_table(spec, results)
     verdicts = verdicts_table(measures, runs)
     claims = claims_table(measures, runs, critics, verdicts)
@@ -102,6 +104,13 @@ def _simulated(run: TableRun, folder: Path) -> pd.DataFrame:
     """The records of all blocks."""
     parts = [read_table(folder / block / "measures.csv", dtype={"detail": str}) for block in run.blocks]
     return pd.concat(parts, ignore_index=True).sort_values(["seed", "generation"], kind="stable")
+
+
+def with_variances(runs: pd.DataFrame, measures: pd.DataFrame) -> pd.DataFrame:
+    """The table of runs, with the principal variances of real images where they were measured: theory needs them."""
+    found = {name: column_of_variances(measures, str(name)) for name in runs["dataset"].unique()}
+    column = runs["dataset"].map(found)
+    return runs.assign(**{VARIANCES: column}) if column.notna().any() else runs
 
 
 def critics_table(spec: CollectSpec, results: Path) -> pd.DataFrame:

@@ -198,6 +198,7 @@ MEASURES = Registry(
         "effective_classes": "bigloop.metrics.classes:EFFECTIVE",
         "intra_class_variance": "bigloop.metrics.modes:WITHIN_CLASSES",
         "variance": "bigloop.metrics.modes:VARIANCE",
+        "pixel_variances": "bigloop.metrics.pixels:VARIANCES",
         "modes": "bigloop.metrics.modes:MODES",
         "divergences": "bigloop.metrics.divergences:DIVERGENCES",
         "likelihoods": "bigloop.metrics.likelihoods:LIKELIHOODS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,6 +31,29 @@ def pixel_statistics(
     ]
 
 
+def principal_variances(generated: np.ndarray, real: np.ndarray) -> list[tuple[str, float, str]]:
+    """`pixel_variances`: variances of the images along their own principal directions, unbiased, largest first.
+
+    generated: shape (n, …). One value for each group of directions, their mean; detail = their ranks from 1, "1", "2",
+    "3-4", "5-8" and so on. They add up to the total variance. `real` is not used: the floor has its own.
+    """
+    x = np.asarray(generated, dtype=np.float64).reshape(len(generated), -1)
+    x = x - x.mean(axis=0)
+    product = x @ x.T if len(x) < x.shape[1] else x.T @ x  # they have the same eigenvalues but for zeros
+    found = np.zeros(x.shape[1])
+    values = np.linalg.eigvalsh(product)[::-1][: x.shape[1]].clip(min=0) / (len(x) - 1)
+    found[: len(values)] = values
+    ends = [*(2**k for k in range(len(found).bit_length()) if 2**k < len(found)), len(found)]
+    return [
+        (
+            "pixel_variances",
+            float(found[start:end].mean()),
+            f"{start + 1}" if end == start + 1 else f"{start + 1}-{end}",
+        )
+        for start, end in pairwise([0, *ends])
+    ]
+
+
 @dataclass(frozen=True)
 class PixelOptions(MeasureOptions):
     """Options of pixels."""
@@ -38,3 +62,4 @@ class PixelOptions(MeasureOptions):
 
 
 PIXELS = Measure(pixel_statistics, ("images",), limit=10_000, Options=PixelOptions, only_images=True)
+VARIANCES = Measure(principal_variances, ("images",), limit=5_000, only_images=True)

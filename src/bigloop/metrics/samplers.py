@@ -11,7 +11,8 @@ from the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,24 @@ Noise = Literal["posterior", "beta"]
 def alpha_bar(timesteps: int, first: float, last: float) -> np.ndarray:
     """ᾱ_t = ∏ (1 − β_s) over s ≤ t, float64 (T,), for β linear from `first` to `last` (Ho et al. 2020, eq. 4)."""
     return np.cumprod(1 - np.linspace(first, last, timesteps))
+
+
+def trailing(timesteps: int, steps: int) -> list[int]:
+    """`steps` of the T steps, evenly spaced downwards from the last, T − 1 (Lin et al. 2024, "trailing")."""
+    return [round(timesteps * k / steps) - 1 for k in range(steps, 0, -1)]
+
+
+def quadratic(timesteps: int, steps: int) -> list[int]:
+    """At most `steps` of the T steps, downwards, whose square roots are evenly spaced up to that of 0.8 T (Song et al.
+    2021, app. D.2); two that coincide are one."""
+    roots = [math.sqrt(0.8 * timesteps) * k / max(1, steps - 1) for k in range(steps)]
+    return sorted({int(root**2) for root in roots}, reverse=True)
+
+
+def levels(steps: int, least: float, most: float, rho: float) -> list[float]:
+    """σ_0 = most to σ_{steps − 1} = least, and 0: evenly spaced in σ^(1/ρ) (eq. 5)."""
+    high, low = most ** (1 / rho), least ** (1 / rho)
+    return [(high + k / max(1, steps - 1) * (low - high)) ** rho for k in range(steps)] + [0.0]
 
 
 def diffused(variance: float, alpha_bar: np.ndarray, bias: float = 1.0, noise: Noise = "posterior") -> float:
@@ -59,6 +78,41 @@ def transported(variance: float, sigma: float, bias: float = 1.0) -> float:
     at N(0, 1 + σ²), sampling at N(0, λ): at σ = 0 and λ = 1 nothing drifts (path of Tong et al. 2024, eq. 9).
     """
     return bias * (variance + sigma**2) / (1 + sigma**2)
+
+
+def denoised_by_heun(variance: float, sigmas: Sequence[float], bias: float = 1.0) -> float:
+    """Variance of what EDM makes of N(0, `variance`) by Heun's method with the exact denoiser, without churn, exact.
+
+    sigmas: falling, ending with 0 (Karras et al. 2022, alg. 1). D(x, σ) = s / (s + σ²) x, so every step is a factor.
+    With the paper's levels and s = ¼ it is 1.114 s at 18 steps, 1.020 s at 40. In the unit that the network sees.
+    """
+    reached = math.sqrt(bias) * sigmas[0]
+    for now, then in pairwise(sigmas):
+        slope = now / (variance + now**2)  # (1 − D(x, σ) / x) / σ
+        there = 1 + (then - now) * slope
+        after = then / (variance + then**2)
+        reached *= there if then == 0 else 1 + (then - now) * (slope + there * after) / 2
+    return reached**2
+
+
+def flowed(variance: float, steps: int, bias: float = 1.0, halfway: bool = False) -> float:
+    """Variance of what `steps` of Euler's method, or of the midpoint rule, make of N(0, λ) with the exact velocity of
+    pairs that are independent, exact.
+
+    v(x, t) = (t s − (1 − t)) / (t² s + (1 − t)²) x for noise N(0, 1) and data N(0, s) (Lipman et al. 2023). Pairs by
+    optimal transport of small batches in many dimensions are nearly independent; the better they are, the straighter
+    the flow, and the less a solver errs.
+    """
+
+    def slope(t: float) -> float:
+        return (t * variance - (1 - t)) / (t**2 * variance + (1 - t) ** 2)
+
+    factor = 1.0
+    for k in range(steps):
+        start = slope(k / steps)
+        middle = slope((k + 0.5) / steps) * (1 + start / (2 * steps))
+        factor *= 1 + (middle if halfway else start) / steps
+    return bias * factor**2
 
 
 def drift(generations: int, variance: float, sampled: Callable[[float], float]) -> np.ndarray:

@@ -89,18 +89,6 @@ def posterior(x: Tensor, eps: Tensor, now: float, then: float, clip: bool) -> tu
     return mean, math.sqrt((1 - then) / (1 - now) * (1 - alpha))
 
 
-def trailing(timesteps: int, steps: int) -> list[int]:
-    """`steps` of the T steps, evenly spaced downwards from the last, T − 1 (Lin et al. 2024, "trailing")."""
-    return [round(timesteps * k / steps) - 1 for k in range(steps, 0, -1)]
-
-
-def quadratic(timesteps: int, steps: int) -> list[int]:
-    """At most `steps` of the T steps, downwards, whose square roots are evenly spaced up to that of 0.8 T (Song et al.
-    2021, app. D.2); two that coincide are one."""
-    roots = [math.sqrt(0.8 * timesteps) * k / max(1, steps - 1) for k in range(steps)]
-    return sorted({int(root**2) for root in roots}, reverse=True)
-
-
 def ddim(eps: Eps, x: Tensor, alpha_bar: Tensor, times: list[int], clip: bool) -> Tensor:
     """x_T (n, …), standard normal, to x_0 by `ddim_step` through the falling steps `times`."""
     levels = [float(alpha_bar[t]) for t in times] + [1.0]

@@ -35,12 +35,6 @@ def preconditioning(sigma: Tensor, data: float) -> Preconditioning:
     return Preconditioning(data**2 / total, sigma * data / total.sqrt(), 1 / total.sqrt(), sigma.log() / 4)
 
 
-def levels(steps: int, least: float, most: float, rho: float) -> list[float]:
-    """σ_0 = most to σ_{steps − 1} = least, and 0: evenly spaced in σ^(1/ρ) (eq. 5)."""
-    high, low = most ** (1 / rho), least ** (1 / rho)
-    return [(high + k / max(1, steps - 1) * (low - high)) ** rho for k in range(steps)] + [0.0]
-
-
 class Churn(NamedTuple):
     """Noise added before each step (alg. 2): S_churn in all steps, where σ is from `least` to `most`, S_noise times."""
 

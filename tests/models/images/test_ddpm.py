@@ -14,7 +14,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from bigloop.artifacts import read_tensors, write_tensors
-from bigloop.models.diffusion import trailing
+from bigloop.metrics.samplers import trailing
 from bigloop.models.images.ddpm import DDPM, LOGIT_MEAN, LOGIT_SPREAD, steps_drawn
 from bigloop.models.images.denoising import dropped
 from bigloop.spec.options import SpecError, parse

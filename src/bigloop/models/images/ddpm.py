@@ -13,14 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bigloop.metrics.samplers import quadratic, trailing
 from bigloop.models.diffusion import (
     alpha_bar,
     ancestral,
     ddim,
     noise_from,
     noised,
-    quadratic,
-    trailing,
     velocity,
 )
 from bigloop.models.images.denoising import DenoisingFamily, Lesson, NetworkOptions, Output

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bigloop.metrics.samplers import levels
 from bigloop.models.diffusion import noise_from
 from bigloop.models.images.deep_unet import LayoutName
 from bigloop.models.images.denoising import DenoisingFamily, Lesson, NetworkOptions, Output
-from bigloop.models.karras import Churn, heun, levels, preconditioning
+from bigloop.models.karras import Churn, heun, preconditioning
 from bigloop.spec.options import again, option
 from bigloop.training.average import Averaged, HalfLife
 
