@@ -310,7 +310,7 @@ def test_a_family_that_cannot_continue_is_found_while_planning(
 # --- some of the runs ---
 
 
-@pytest.mark.parametrize("only", ["vae", ["vae"]])
+@pytest.mark.parametrize("only", ["vae", ["vae"], "va"])
 def test_only_the_chosen_runs_are_there_and_what_none_of_them_has_is_left_out(
     only: str | list[str], config: Config
 ) -> None:

@@ -204,8 +204,8 @@ class Config:
     critics: Critics | None = option(None, "The critic × generator matrices, for runs that have a critic.")
     only: str | tuple[str, ...] | None = option(
         None,
-        "These runs and no others, a name or a list of names; what no run of them has is left out of the measures and "
-        "figures. Meant for the command line, --config only=NAME.",
+        "These runs and no others, a name or a list of names, or how names begin; what no run of them has is left out "
+        "of the measures and figures. Meant for the command line, --config only=NAME.",
     )
     plugins: tuple[str, ...] = option(
         (),

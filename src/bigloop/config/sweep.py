@@ -60,12 +60,15 @@ def loop_of(given: Mapping[Any, Any], where: str) -> LoopSpec:
 
 
 def chosen(config: Config) -> dict[str, Any]:
-    """The runs of a config, by the names given there: those that `only` names, or all."""
+    """The runs of a config: those that `only` names, in full or by how their names begin, or all."""
     only = [config.only] if isinstance(config.only, str) else config.only or []
+    picked = set[str]() if only else set(config.runs)
     for name in only:
-        if name not in config.runs:
+        found = {name} & set(config.runs) or {run for run in config.runs if str(run).startswith(name)}
+        if not found:
             raise SpecError(f"only: unknown run {name!r} (known: {', '.join(map(named, config.runs))})")
-    return {name: given for name, given in config.runs.items() if not only or name in only}
+        picked |= found
+    return {name: given for name, given in config.runs.items() if name in picked}
 
 
 def referred(key: str, name: str | None, known: Mapping[Any, T] | None, where: str) -> T:

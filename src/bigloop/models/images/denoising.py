@@ -97,7 +97,11 @@ class NetworkOptions:
     batch_size: int = option(128, "images per step, of all processes together", minimum=1)
     learning_rate: float = option(2e-4, "Adam's learning rate", above=0)
     warm_up: int = option(
-        0, "images, from the first one on, over which the learning rate rises from 0", minimum=0, neutral=0
+        0,
+        "images, from the first one on, over which the learning rate rises from 0",
+        minimum=0,
+        maximum=10**12,
+        neutral=0,
     )
     clip_gradient: float | None = option(None, "bound of the gradient's norm", above=0, neutral=None)
     precision: Literal["float32", "tf32", "bf16"] = option(
