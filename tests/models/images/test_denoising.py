@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from bigloop.artifacts import ArtifactError
 from bigloop.models.images.ddpm import DDPM
-from bigloop.models.images.denoising import DenoisingFamily
+from bigloop.models.images.denoising import SETTLED, DenoisingFamily
 from bigloop.models.images.edm import EDM
 from bigloop.models.images.otcfm_unet import OTCFMUNet
+from bigloop.models.images.published import NAMES, renamed, source_of
+from bigloop.models.weights import loaded
 from bigloop.runtime.signals import Interrupted
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.runs import Budget
@@ -316,3 +320,106 @@ def test_bfloat16_is_near_float32_and_not_equal(family: type[DenoisingFamily]) -
 def test_rows_are_padded_to_a_multiple() -> None:
     assert padded(torch.arange(5), 3).tolist() == [0, 1, 2, 3, 4, 4]
     assert padded(torch.arange(6), 3).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+# --- published weights ---
+
+LAYOUT: dict[type[DenoisingFamily], str] = {EDM: "ddpmpp", OTCFMUNet: "adm", DDPM: "ho"}
+
+
+def published(family: type[DenoisingFamily], seed: int) -> dict[str, Tensor]:
+    """Random weights of a network like `model`'s under the published names of its layout."""
+    net, state, stream = model(family).unet.net, {}, seeded(seed)
+    names = NAMES[LAYOUT[family]](net)
+    for ours, tensor in net.state_dict().items():
+        source, _ = source_of(ours, net, names)
+        for alternatives in source:
+            shape = (len(tensor) // len(source), *tensor.shape[1:])
+            state[alternatives[0]] = 0.1 * torch.randn(shape, generator=stream)
+    return state
+
+
+def files(tmp_path: Path, state: dict[str, Any]) -> list[Path]:
+    """The same state in both formats that are read."""
+    paths = [tmp_path / "weights.pt"]
+    torch.save(state, paths[0])
+    if all(isinstance(tensor, Tensor) for tensor in state.values()):
+        paths.append(tmp_path / "weights.safetensors")
+        save_file(state, paths[1])
+    return paths
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_published_weights_are_taken_over_for_the_network_and_its_average(
+    family: type[DenoisingFamily], tmp_path: Path
+) -> None:
+    state = published(family, 1)
+    for path in files(tmp_path, state):
+        adopting = model(family)
+        adopting.adopt(loaded(path, "it", "", adopting.own_names), torch.empty(0), seeded())
+        expected = renamed(state, adopting.unet.net, LAYOUT[family])
+        for net in (adopting.unet.net, adopting.unet.average):
+            assert all(torch.equal(tensor, expected[name]) for name, tensor in net.state_dict().items())
+
+
+def test_a_checkpoint_of_torchcfm_has_weights_and_their_average(tmp_path: Path) -> None:
+    raw, average = published(OTCFMUNet, 1), published(OTCFMUNet, 2)
+    whole = {
+        "net_model": raw,
+        "ema_model": average,
+        "step": 400_000,
+        "optim": {"state": {}, "param_groups": []},
+    }
+    (path,) = files(tmp_path, whole)
+    adopting = model(OTCFMUNet)
+    adopting.adopt(loaded(path, "it", "", adopting.own_names), torch.empty(0), seeded())
+    for net, state in ((adopting.unet.net, raw), (adopting.unet.average, average)):
+        expected = renamed(state, net, "adm")
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in net.state_dict().items())
+
+
+def test_an_export_of_edm_has_names_with_its_preconditioning_before_them(tmp_path: Path) -> None:
+    state = published(EDM, 1)
+    wrapped = {f"model.{name}": tensor for name, tensor in state.items()}
+    wrapped["model.enc.4x4_down.conv0.resample_filter"] = torch.ones(1, 1, 2, 2) / 4
+    adopting = model(EDM)
+    for path in files(tmp_path, wrapped):
+        adopting.adopt(loaded(path, "it", "", adopting.own_names), torch.empty(0), seeded())
+        expected = renamed(state, adopting.unet.net, "ddpmpp")
+        assert all(torch.equal(t, expected[name]) for name, t in adopting.unet.average.state_dict().items())
+
+
+def test_weights_of_another_layout_or_a_compact_network_are_one_line(tmp_path: Path) -> None:
+    for path in files(tmp_path, published(EDM, 1)):
+        with pytest.raises(ArtifactError, match=r"\A[^\n]*the weights of it could not be loaded [^\n]+\Z"):
+            loaded(path, "it", "give others", model(DDPM).own_names)
+        compact = DDPM.fresh(DDPM.Options(width=8), SHAPE, seeded(), classes=3)
+        with pytest.raises(ArtifactError, match="published weights are of the networks ho, adm and ddpmpp"):
+            loaded(path, "it", "give others", compact.own_names)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_goes_on_from_published_weights_goes_on_after_a_stop_as_if_it_had_not_stopped(
+    family: type[DenoisingFamily], tmp_path: Path
+) -> None:
+    """Bit by bit; the average counts as settled and the learning rate as risen, the optimiser starts anew."""
+    tensors = model(family).own_names(published(family, 1))
+    more = {"warm_up": 10_000}
+
+    def going_on() -> DenoisingFamily:
+        later = model(family, **more)
+        later.resume_from(tensors, {})
+        return later
+
+    whole = fitted(going_on(), 8)
+    path, stopped, again = tmp_path / "state.safetensors", going_on(), going_on()
+    stopped.checkpoint = Stopping(path, at=3)
+    with pytest.raises(Interrupted):
+        fitted(stopped, 8)
+    again.checkpoint = Checkpoint(path, "key", 1e9, lambda line: None)
+    assert same(fitted(again, 8), whole)
+    assert int(whole.unet.updates) == SETTLED + 8
+    assert {int(state["step"]) for state in whole.optimizers["unet"].state.values()} == {8}
+    fresh = going_on()
+    fresh.prepare()
+    assert fresh.learning_rate(0, 100, "unet") == fresh.options.learning_rate
