@@ -20,7 +20,7 @@ import yaml
 from bigloop import bench
 from bigloop.__main__ import main
 from bigloop.artifacts import read_json
-from bigloop.bench import growth, jobs, loop, measures, pictures, steps, table, together
+from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, steps, table, together
 from bigloop.bench.plain import (
     BATCH,
     Contest,
@@ -265,6 +265,17 @@ def test_steps_has_every_family_that_learns_by_gradients(setting: Setting) -> No
         assert row.share == pytest.approx(row.gflop / limit.gflops / row.seconds, rel=1e-9)
 
 
+def test_diffusion_has_every_network_in_every_precision_that_the_device_has(setting: Setting) -> None:
+    rows = found(diffusion.SECTION, setting)
+    precisions = ("float32", "bf16") if setting.device.type == "cpu" else ("float32", "tf32", "bf16")
+    assert [row.name for row in rows] == [f"{n.name}, {p}" for n in diffusion.NETWORKS for p in precisions]
+    for row in rows:
+        assert row.rate == pytest.approx(row.batch / row.seconds)
+        assert row.peak_gib > 0
+        assert row.sampled > 0
+    assert [row.evaluations for row in rows if "float32" in row.name] == [35, 100, 100, 79]
+
+
 def test_pictures_has_steps_sampling_and_features(setting: Setting) -> None:
     rows = {row.name: row for row in found(pictures.SECTION, setting)}
     for one, _ in pictures.MODELS:
@@ -402,7 +413,8 @@ def test_the_experiments_that_are_derived_are_valid(quick: bool) -> None:
 def test_an_unknown_section_is_one_line_that_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "step"]) == 1
     assert capsys.readouterr().err == (
-        "error: bench: unknown section 'step' (known: steps, pictures, jobs, loop, together, measures, growth)\n"
+        "error: bench: unknown section 'step' (known: steps, pictures, diffusion, jobs, loop, together, measures, "
+        "growth)\n"
     )
 
 

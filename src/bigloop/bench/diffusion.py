@@ -1,0 +1,125 @@
+"""The diffusion and flow models of the published experiments at full size: training, sampling, memory, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+import torch
+
+from bigloop.bench.setting import Setting, alone, image_model, peak_gib, seconds, trainer
+from bigloop.bench.table import Column, Section, doing, number, time_text
+
+PUBLISHED = {  # images a second in training, and on what
+    "edm": "145, a V100",
+    "ddpm": "2 688, 8 TPUs",
+    "otcfm_unet": "236, a V100",
+}
+
+
+class Network(NamedTuple):
+    """A family at the size of a published experiment, on images of a shape. quick: options that make it small."""
+
+    name: str
+    family: str
+    options: dict[str, Any]
+    shape: tuple[int, int, int]
+
+
+QUICK: dict[str, Any] = {"width": 8, "multipliers": (1, 2), "blocks": 1}
+NETWORKS = (
+    Network(
+        "EDM, DDPM++, 32×32",
+        "edm",
+        {"augmentation": 0.12, "warm_up": 10**7, "sampling_steps": 18},
+        (3, 32, 32),
+    ),
+    Network(
+        "OT-CFM, ADM's U-Net, 32×32", "otcfm_unet", {"sampler": "euler", "sampling_steps": 100}, (3, 32, 32)
+    ),
+    Network(
+        "DDPM, Ho et al.'s U-Net, 32×32",
+        "ddpm",
+        {"network": "ho", "label_dropout": 1.0, "dropout": 0.1, "timesteps": 1_000, "sampler": "ddim"}
+        | {"sampling_steps": 100, "predicts": "noise"},
+        (3, 32, 32),
+    ),
+    Network(
+        "EDM, DDPM++, 64×64",
+        "edm",
+        {"multipliers": (1, 2, 2, 2), "dropout": 0.05, "augmentation": 0.15, "sampling_steps": 40},
+        (3, 64, 64),
+    ),
+)
+EVALUATIONS = {
+    "edm": lambda steps: 2 * steps - 1,
+    "otcfm_unet": lambda steps: steps,
+    "ddpm": lambda steps: steps,
+}
+BATCH = {"cpu": 4, "cuda": 64}  # images of a step here: a micro-batch on a CPU
+STEPS = {"cpu": 3, "cuda": 20}
+SAMPLED = {"cpu": 2, "cuda": 256}
+
+
+class Row(NamedTuple):
+    """Steps of one network in one precision. rate: images a second in training. sampled: a second, by its sampler."""
+
+    name: str
+    weights: Annotated[float, Column("weights, M", number(1))]
+    batch: Annotated[int, Column("batch", number(0))]
+    seconds: Annotated[float, Column("a step", time_text)]
+    rate: Annotated[float, Column("images/s", number(2))]
+    evaluations: Annotated[int, Column("evaluations", number(0))]
+    sampled: Annotated[float, Column("sampled/s", number(3))]
+    peak_gib: Annotated[float, Column("most GiB", number(1))]
+    published: Annotated[str | None, Column("  published", "  {}".format)] = None
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """Every network in float32, and in the precisions that this device has besides."""
+    kind, threads = setting.device.type, torch.get_num_threads()
+    for network in NETWORKS:
+        for precision in ("float32", "tf32", "bf16") if kind == "cuda" else ("float32", "bf16"):
+            name = f"{network.name}, {precision}"
+            doing(name)
+            found = alone(_measured, network, precision, setting.device, threads, setting.quick)
+            told = PUBLISHED[network.family] if network.shape[1] == 32 and precision == "float32" else None
+            yield Row(name, *found)._replace(published=told)
+
+
+def _measured(
+    network: Network, precision: str, device: torch.device, threads: int, quick: bool
+) -> tuple[float, int, float, float, int, float, float]:
+    torch.set_num_threads(threads)
+    batch, steps, n = (2, 1, 2) if quick else (BATCH[device.type], STEPS[device.type], SAMPLED[device.type])
+    options = network.options | {"batch_size": batch, "precision": precision} | (QUICK if quick else {})
+    if quick and network.family == "otcfm_unet":
+        options |= {"head_width": None}
+    model, generator = image_model(network.family, options, device, 1, network.shape)
+    images = torch.randint(0, 256, (4 * batch, *network.shape), dtype=torch.uint8)
+    labels = torch.zeros(max(n, len(images)), dtype=torch.int64)
+    train = trainer(model, images, generator, labels=labels[: len(images)])
+    train(1)
+    taken = seconds(lambda: train(steps), device) / steps
+    evaluations = EVALUATIONS[network.family](options["sampling_steps"])
+    short, times = type(model).shortened(model_options(model))
+    model.options = type(model.options)(**short)
+    sampling = times * seconds(lambda: model.sample(n, 1.0, generator, labels[:n]).cpu(), device)
+    peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_gib()
+    weights = sum(p.size for p in model.parameters()) / 1e6
+    return weights, batch, taken, batch / taken, evaluations, n / sampling, peak
+
+
+def model_options(model: Any) -> dict[str, Any]:
+    """The options of a model by name."""
+    return dict(vars(model.options))
+
+
+SECTION = Section(
+    "diffusion",
+    "diffusion and flow models at the size of the published experiments, untrained: a training step, on a CPU of a\n"
+    "micro-batch, and sampling, of which two steps are timed and the others counted; most memory of the process, or\n"
+    "of the GPU. published: images/s in training that others report, and on what",
+    Row,
+    rows,
+)
