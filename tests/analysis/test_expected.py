@@ -140,3 +140,24 @@ def test_a_verdict_names_it_too(make_run: Make, make_tables: Make) -> None:
     said = f"{PERFECT}: {number(alone[0])} → {number(alone[-1])}, {share:.0f} % of the change)"
     assert said in row["reason"]
     assert PERFECT not in str(verdicts_table(tables.measures, tables.runs.assign(family="gmm"))["reason"][0])
+
+
+def test_beside_the_fid_of_a_diffusion_on_images_stands_what_its_sampler_does_to_the_variance(
+    make_run: Make, make_tables: Make
+) -> None:
+    edm = {"family": "edm", "dataset": "small", "density": None, "pixel_variances": "0.0625x3"}
+    edm |= {
+        "model.sampling_steps": 18,
+        "model.sigma_least": 0.002,
+        "model.sigma_most": 80.0,
+        "model.rho": 7.0,
+    }
+    run = make_run("full", **edm, **{"loop.start": "continue", "model.churn": 0.0})
+    said = numbers("continue-fid", make_tables([run], {("full", "fid"): lineages(np.linspace(10, 20, 6))}))
+    made = theory(run, "variance", 6)
+    assert made is not None
+    assert f"sampler alone: {number(made[-1] / 0.1875)} of the real variance)" in said
+    assert made[-1] / 0.1875 > 1.5
+    plain = make_run("full", **edm | {"pixel_variances": None}, **{"loop.start": "continue"})
+    said = numbers("continue-fid", make_tables([plain], {("full", "fid"): lineages(np.linspace(10, 20, 6))}))
+    assert "sampler" not in said
