@@ -24,8 +24,8 @@ def beside(find: Find, measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame]
     """What `find` makes of the values that are expected where it `found` a change of measured ones; "" if unknown.
 
     measured: of the run whose trend it is, or of the two that differ, the row of the runs table without its empty
-    columns, and the rows of one measure. Expected values are taken in the generations that all seeds of the run have, so
-    that like is set beside like. What share of the change they are is said where the change is clear. Of a measure that
+    columns, and the rows of one measure. Expected values are taken in the generations that all seeds of the run have,
+    so that like is set beside like. What share of the change they are is said where the change is clear. Of a measure that
     theory does not know, it is said what the sampler does to the variance.
     """
     known, words = [], []
