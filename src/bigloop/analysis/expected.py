@@ -25,8 +25,8 @@ def beside(find: Find, measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame]
 
     measured: of the run whose trend it is, or of the two that differ, the row of the runs table without its empty
     columns, and the rows of one measure. Expected values are taken in the generations that all seeds of the run have,
-    so that like is set beside like. What share of the change they are is said where the change is clear. Of a measure that
-    theory does not know, it is said what the sampler does to the variance.
+    so that like is set beside like. What share of the change they are is said where the change is clear. Of a measure
+    that theory does not know, it is said what the sampler does to the variance.
     """
     known, words = [], []
     for run, rows in measured:
