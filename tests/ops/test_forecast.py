@@ -232,3 +232,17 @@ def test_memory_for_a_measuring_job_is_that_of_the_matrices_its_measures_declare
         {"fid": {"n": 10_000}, "wasserstein1": {"n": 10_000}, "wasserstein2": {"n": 10}}, "mnist"
     )
     assert many - few == 5 * 8 * 10_000**2 / 1e6  # five matrices of float64, in MB
+
+
+def test_the_columns_of_a_forecast_stay_apart_however_long_their_words(
+    experiment: Experiment, capsys
+) -> None:
+    slow = Pace(start=4.0, around=2.0, step=3e9, row=2e7, measure=7e7, weights=1_000)
+    best, worst = (forecast(experiment, dict.fromkeys(experiment.runs, p), {}, 50, 30) for p in (PACE, slow))
+    show(experiment, best, worst, cores=2, gpus=0, threads=1)
+    printed = capsys.readouterr().out.splitlines()
+    head, *rows = [
+        re.split(r"\s{2,}", line) for line in printed if re.match("run |" + " |".join(experiment.runs), line)
+    ]
+    assert len(rows) == len(experiment.runs)
+    assert {len(row) for row in rows} == {len(head)} == {6}

@@ -208,13 +208,18 @@ def show(
     jobs = f"{threads} thread{'s' * (threads != 1)} a job"
     where = f"{gpus} GPUs for training and sampling, {jobs}" if gpus else f"no GPU, {jobs}"
     print(f"Experiment {experiment.name}, as it would run on this machine ({where})\n")
-    wide = max(map(len, best.runs))
-    print(f"{'run':<{wide}}{'generations':>14}" + "".join(f"{head:>20}" for head in HEADS))
+    table: list[tuple[str, ...]] = [("run", "generations", *HEADS)]
     for name, run in experiment.runs.items():
         ends = best.runs[name], worst.runs[name]
-        generations = f"{run.generations} × {len(run.seeds)} seeds" if len(run.seeds) > 1 else run.generations
+        seeds = f" × {len(run.seeds)} seeds" if len(run.seeds) > 1 else ""
         times = zip(*((one.train, one.sample, one.measure, one.chain) for one in ends), strict=True)
-        print(f"{name:<{wide}}{generations:>14}" + "".join(f"{between(*ends):>20}" for ends in times))
+        table.append((name, f"{run.generations}{seeds}", *(between(*ends) for ends in times)))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *others in table:
+        print(
+            first.ljust(widths[0])
+            + "".join(f"{word:>{2 + w}}" for word, w in zip(others, widths[1:], strict=True))
+        )
     longest = max(worst.runs, key=lambda name: worst.runs[name].chain)
     trained, other, work = (
         between(getattr(best, kind), getattr(worst, kind)) for kind in ("trained", "other", "work")
