@@ -96,9 +96,9 @@ def test_a_samplers_steps_are_counted_not_made(sampler: dict[str, Any], bias: fl
     calls = Counter()
     forward = UNet.forward
 
-    def counted(self: UNet, *given: Any) -> Any:
+    def counted(self: UNet, *given: Any, **named: Any) -> Any:
         calls["now"] += 1
-        return forward(self, *given)
+        return forward(self, *given, **named)
 
     monkeypatch.setattr(UNet, "forward", counted)
     timing = impatient()
