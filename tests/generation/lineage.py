@@ -34,7 +34,14 @@ DDPM = {"width": 8, "blocks": 1, "patch": 2, "timesteps": 10, "batch_size": 32, 
 DCGAN = {"width": 2, "latent": 4, "batch_size": 32, "learning_rate": 1e-3}
 
 
-DEEP = {"width": 4, "multipliers": [1, 2], "blocks": 1, "attention": [], "batch_size": 32, "sampling_steps": 3}
+DEEP = {
+    "width": 4,
+    "multipliers": [1, 2],
+    "blocks": 1,
+    "attention": [],
+    "batch_size": 32,
+    "sampling_steps": 3,
+}
 
 
 TINY: dict[str, dict[str, Any]] = {
