@@ -449,6 +449,7 @@ def test_the_json_has_all_sections_with_what_the_screen_shows(
     assert list(written["sections"]) == [
         "steps",
         "pictures",
+        "diffusion",
         "jobs",
         "loop",
         "together",

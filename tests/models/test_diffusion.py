@@ -12,18 +12,18 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor
 
+from bigloop.metrics.samplers import trailing
 from bigloop.models.diffusion import (
     alpha_bar,
     ancestral,
     ancestral_step,
     ddim,
     ddim_step,
-    guidance,
     noise_from,
     noised,
-    trailing,
     velocity,
 )
+from bigloop.models.images.denoising import guided
 
 SHAPE = (1, 8, 8)
 BETAS = 1e-4, 0.04
@@ -191,12 +191,12 @@ def test_clipped_predictions_keep_samples_in_the_range_of_the_data() -> None:
 @pytest.mark.parametrize(("bias", "w"), [(0.8, 0.25), (0.5, 1.0), (0.25, 3.0)])
 def test_guidance_moves_the_noise_away_from_the_unconditional_one(bias: float, w: float) -> None:
     x = torch.randn(5, generator=seeded())
-    mixed = guidance(lambda x, t: x * t, lambda x, t: x - t, bias)(x, 7)
+    mixed = guided(lambda x, t: x * t, lambda x, t: x - t, bias)(x, 7)
     torch.testing.assert_close(mixed, (1 + w) * (x * 7) - w * (x - 7))
 
 
 def test_without_guidance_the_conditional_noise_is_all_that_is_asked_for() -> None:
-    def never(x: Tensor, t: int) -> Tensor:
+    def never(x: Tensor, t: float) -> Tensor:
         raise AssertionError("the unconditional network was evaluated")
 
-    assert guidance(lambda x, t: x + t, never, 1.0)(torch.ones(2), 3).tolist() == [4.0, 4.0]
+    assert guided(lambda x, t: x + t, never, 1.0)(torch.ones(2), 3).tolist() == [4.0, 4.0]

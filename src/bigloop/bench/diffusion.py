@@ -11,9 +11,9 @@ from bigloop.bench.setting import Setting, alone, image_model, peak_gib, seconds
 from bigloop.bench.table import Column, Section, doing, number, time_text
 
 PUBLISHED = {  # images a second in training, and on what
-    "edm": "145, a V100",
-    "ddpm": "2 688, 8 TPUs",
-    "otcfm_unet": "236, a V100",
+    "edm": "145 V100",
+    "ddpm": "2,688 8 TPUs",
+    "otcfm_unet": "236 V100",
 }
 
 
@@ -72,7 +72,7 @@ class Row(NamedTuple):
     evaluations: Annotated[int, Column("evaluations", number(0))]
     sampled: Annotated[float, Column("sampled/s", number(3))]
     peak_gib: Annotated[float, Column("most GiB", number(1))]
-    published: Annotated[str | None, Column("  published", "  {}".format)] = None
+    published: Annotated[str | None, Column("published", str)] = None
 
 
 def rows(setting: Setting) -> Iterator[Row]:

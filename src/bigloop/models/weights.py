@@ -57,7 +57,7 @@ def loaded(path: Path, whose: str, remedy: str, use: Callable[[dict[str, Tensor]
     state dict or `use` cannot take it.
     """
     try:
-        safe = path.suffix == ".safetensors"
+        safe = is_safetensors(path)
         state: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict):
             raise TypeError(f"holds a {type(state).__name__}, expected tensors by name")
@@ -66,6 +66,13 @@ def loaded(path: Path, whose: str, remedy: str, use: Callable[[dict[str, Tensor]
         raise ArtifactError(
             f"{path}: the weights of {whose} could not be loaded ({_one_line(error)}); {remedy}"
         ) from None
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors does, whatever its name: the length of a JSON header, and that header."""
+    with path.open("rb") as file:
+        length, brace = int.from_bytes(file.read(8), "little"), file.read(1)
+    return brace == b"{" and 8 + length <= path.stat().st_size
 
 
 def _one_line(error: BaseException) -> str:
