@@ -66,7 +66,6 @@ DEEP = {
 }
 OPTIONS |= {
     "edm": ("edm", {**DEEP, "sampling_steps": 3, "augmentation": 0.2, "average_halflife": 100}),
-    "edm, unconditional": ("edm", {**DEEP, "label_dropout": 1.0, "sampling_steps": 3}),
     "otcfm": (
         "otcfm_unet",
         {**DEEP, "head_width": None, "sampler": "euler", "sampling_steps": 3, "warm_up": 0},
