@@ -33,7 +33,8 @@ def draw(material: Material, options: NoOptions) -> Figure:
                 drawn += draw_curves(ax, material, MEASURE, detail=loss, runs=runs)
                 title = f"{kind}: {loss.replace('_', ' ')}"
                 ax.set_title(style.wrapped(title, (style.WIDTH - 1) / max(columns, 2)))
-                ax.set_xlabel("generation" if row == len(panels) - 1 else "")
+                below = [len(others) for others in list(panels.values())[row + 1 :]]
+                ax.set_xlabel("" if column < max(below, default=0) else "generation")
         style.legend(fig, seeds_note(c.seeds for c in drawn))
     return fig
 
