@@ -41,6 +41,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "edm-bf16": {"precision": "bf16", "clip_gradient": 1.0, **DEEP},
 }
 READS_A_VALUE = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
+READS_A_VALUE |= {"lift_fresh"}  # the other way round: a tensor of numbers copied from the host
 
 
 class Operations(TorchDispatchMode):

@@ -53,7 +53,8 @@ def augmented(x: Tensor, probability: float, generator: torch.Generator) -> tupl
         @ diagonal(torch.exp2(-ANISOTROPY * stretch), torch.exp2(ANISOTROPY * stretch))
         @ turn(-axis)
     )
-    half = torch.tensor([width / 2, height / 2], device=device, dtype=x.dtype)
+    # filled where it is: numbers copied from the host could not be recorded as a CUDA graph
+    half = torch.stack([x.new_full((), width / 2), x.new_full((), height / 2)])
     moved = -(back @ (SHIFT * 2 * half * shifts.T)[:, :, None])
     theta = torch.cat([back * half / half[:, None], moved / half[:, None]], dim=2)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
