@@ -42,13 +42,8 @@ from bigloop.spec.runs import source_of
 
 log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
-PERMANENT = (
-    SpecError,
-    ArtifactError,
-    DataError,
-    DivergedError,
-    FinalError,
-)  # failures that another attempt cannot mend
+# Failures that another attempt cannot mend.
+PERMANENT = (SpecError, ArtifactError, DataError, DivergedError, FinalError)
 
 CONFIG = Path("config.yaml")
 Call = Callable[[argparse.Namespace], None]

@@ -38,7 +38,7 @@ def quadratic(timesteps: int, steps: int) -> list[int]:
 
 
 def levels(steps: int, least: float, most: float, rho: float) -> list[float]:
-    """σ_0 = most to σ_{steps − 1} = least, and 0: evenly spaced in σ^(1/ρ) (eq. 5)."""
+    """σ_0 = most to σ_{steps − 1} = least, and 0: evenly spaced in σ^(1/ρ) (Karras et al. 2022, eq. 5)."""
     high, low = most ** (1 / rho), least ** (1 / rho)
     return [(high + k / max(1, steps - 1) * (low - high)) ** rho for k in range(steps)] + [0.0]
 

@@ -21,7 +21,7 @@ Denoiser = Callable[[Tensor, float], Tensor]  # of x (n, …) with noise σ
 
 
 class Preconditioning(NamedTuple):
-    """D(x, σ) = skip · x + out · F(entry · x, time) (eq. 7, table 1); Tensors like σ, or floats for a float."""
+    """D(x, σ) = skip · x + out · F(entry · x, time) (eq. 7, table 1), each a Tensor like σ."""
 
     skip: Tensor
     out: Tensor

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bigloop.artifacts import ArtifactError, read_tensors, write_tensors
-from bigloop.runtime import teams
 from bigloop.runtime.progress import Report
+from bigloop.training.parallel import team
 
 SAVE_SHARE = 0.02  # saving takes at most this share of the time, whatever interval is asked for
 
@@ -66,7 +66,7 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state. A full disk costs the resume, not the training."""
         started = time.monotonic()
-        if teams.rank():  # the first process of a team saves for all
+        if team().rank:  # the first process of a team saves for all
             self.saved = started
             return
         arrays, tree = pack({**state, "resumed_at": self.resumed_at})

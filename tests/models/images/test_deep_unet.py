@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bigloop.models.images.deep_unet import AUGMENTATION, LAYOUTS, DeepUNet, Sizes, norm
 
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def alive(net: nn.Module) -> nn.Module:
-    """`net` with every weight drawn anew, so that no layer is the zero it starts as."""
-    generator = seeded(1)
-    for parameter in net.parameters():
-        nn.init.normal_(parameter, std=0.2, generator=generator)
-    return net
+from .test_unet import alive, seeded
 
 
 def inputs(shape: tuple[int, ...], n: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -44,7 +44,6 @@ class Names(NamedTuple):
     block: Ours
     attention: Ours
     at: Callable[[Place], tuple[str, str]]  # prefix of a part, and of the attention in it
-    resized: str = ""  # what follows the prefix of a halving or doubling that is a layer
 
 
 def renamed(state: State, net: DeepUNet, layout: str) -> State:
@@ -96,7 +95,7 @@ def source_of(ours: str, net: DeepUNet, names: Names) -> Source:
     inside = ours.removeprefix(f"{place.ours}.").rpartition(".")[0]
     prefix, attention = names.at(place)
     if inside == "convolution":
-        return [(f"{prefix}{names.resized}.{kind}",)], None
+        return [(f"{prefix}.{kind}",)], None
     if not inside.startswith("attention."):
         return [(f"{prefix}.{names.block[PARTS.index(inside)]}.{kind}",)], None
     part = names.attention[ATTENTION.index(inside.removeprefix("attention."))]
