@@ -1,6 +1,7 @@
 # make figures   set up, run the default experiment (config.yaml), write its report
 # make test      set up, check and test everything, as CI does
 # make test-fast lint and the quick tests, in two minutes
+# make test-gpu  what only a GPU can show; other tests never use one
 # make test-slow what takes too long for every change: a campaign of kills
 # make schema    rewrite what is generated from the code: registered.json and config.schema.yaml
 # make docs      the documentation, into site/
@@ -59,13 +60,16 @@ lint: $(STAMP) docs
 
 PYTEST := $(BIN)/python -m pytest --numprocesses $(CORES)
 
-.PHONY: test-fast test-slow
+.PHONY: test-fast test-gpu test-slow
 
 test: lint
 	$(PYTEST)
 
 test-fast: lint
 	$(PYTEST) -m "not workflow and not slurm and not long"
+
+test-gpu: $(STAMP)
+	CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} $(BIN)/python -m pytest tests/training/test_recorded.py
 
 test-slow: $(STAMP)
 	$(BIN)/python tests/campaign.py --kills 20

@@ -1,7 +1,7 @@
 """What lets a GPU record a family's step once and replay it: always the same operations, and no value read.
 
 The first half needs no GPU: it watches the operations of a step. The second half compares recorded and unrecorded
-trainings, where there is a GPU.
+trainings, where a GPU is named: CUDA_VISIBLE_DEVICES=0, as `make test-gpu` does.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ def test_the_watcher_sees_a_value_that_is_read() -> None:
 
 def losses(name: str, steps: int) -> Tensor:
     """Every loss of every step of a training on the GPU, float64 (steps, losses)."""
-    made, (images, *labels) = model(name, "cuda"), data(name, 64)
+    made, (images, *labels) = (
+        model(name, "cuda"),
+        data(name, 128),
+    )  # epochs of 16 steps, each with a gradient norm
     history = made.fit(
         images,
         Budget(images=8 * steps),
@@ -111,7 +114,7 @@ def losses(name: str, steps: int) -> Tensor:
     return torch.tensor([[row[k] for k in names] for row in history], dtype=torch.float64)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, named: make test-gpu")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_recorded_training_has_the_losses_of_an_unrecorded_one(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import torch
 
 from bigloop.bench.setting import Setting, alone, image_model, peak_gib, seconds, trainer
 from bigloop.bench.table import Column, Section, doing, number, time_text
+from bigloop.training.recorded import WARM_UP
 
 PUBLISHED = {  # images a second in training, and on what
     "edm": "145 V100",
@@ -99,12 +101,17 @@ def _measured(
     images = torch.randint(0, 256, (4 * batch, *network.shape), dtype=torch.uint8)
     labels = torch.zeros(max(n, len(images)), dtype=torch.int64)
     train = trainer(model, images, generator, labels=labels[: len(images)])
-    train(1)
-    taken = seconds(lambda: train(steps), device) / steps
+    begin = WARM_UP + 1 if device.type == "cuda" else 0  # the steps until one is recorded are not counted
+    train(max(1, begin))
+    beginning = seconds(lambda: train(begin), device) if begin else 0.0
+    taken = (seconds(lambda: train(begin + steps), device) - beginning) / steps
     evaluations = EVALUATIONS[network.family](options["sampling_steps"])
     short, times = type(model).shortened(model_options(model))
     model.options = type(model.options)(**short)
-    sampling = times * seconds(lambda: model.sample(n, 1.0, generator, labels[:n]).cpu(), device)
+    drawn = partial(model.sample, n, 1.0, generator, labels[:n])
+    if device.type == "cuda":
+        drawn()  # libraries choose their kernels
+    sampling = times * seconds(drawn, device)
     peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_gib()
     weights = sum(p.size for p in model.parameters()) / 1e6
     return weights, batch, taken, batch / taken, evaluations, n / sampling, peak

@@ -79,7 +79,7 @@ class Sizes(NamedTuple):
 
 QUICK = Sizes(3_200, 16, 1, 16, 1, {1: 20, 50: 2}, SIDES[:2])
 ON_CPU = Sizes(60_000, 64, 6, 64, 1, {1: 200, 50: 10}, SIDES)
-ON_GPU = ON_CPU._replace(gan=1_000, ddpm=300)  # recording itself takes part of a second
+ON_GPU = ON_CPU._replace(gan=300, ddpm=100)  # recording itself takes part of a second
 
 
 def rows(setting: Setting) -> Iterator[Row]:

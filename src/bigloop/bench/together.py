@@ -24,9 +24,9 @@ PATIENCE = 300.0  # seconds that one process waits for the others
 
 # And the steps that are timed, on a CPU and on a GPU.
 FAMILIES = [
-    (Trained("VAE", "vae", {"batch_size": 64}, PlainVAE), 400, 20_000),
-    (Trained("WGAN-GP, 5 critic steps", "wgan_gp", {"batch_size": 64}, PlainWGANGP), 4, 1_000),
-    *((one._replace(name=f"{one.name}, 32×32×3"), steps // 2, 100 * steps) for one, steps in pictures.MODELS),
+    (Trained("VAE", "vae", {"batch_size": 64}, PlainVAE), 400, 10_000),
+    (Trained("WGAN-GP, 5 critic steps", "wgan_gp", {"batch_size": 64}, PlainWGANGP), 4, 500),
+    *((one._replace(name=f"{one.name}, 32×32×3"), steps // 2, 50 * steps) for one, steps in pictures.MODELS),
 ]
 
 
