@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from bigloop.spec.runs import called
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -67,7 +69,7 @@ def selection(material: SomeTables, wanted: Sequence[str]) -> SomeTables:
     names = run_names(material)
     picked = set()
     for name in wanted:
-        found = {name} & set(names) or {run for run in names if run.startswith(name)}
+        found = called(name, names)
         if not found:
             raise ValueError(f"runs: no run is named {name!r} (the table has: {', '.join(names)})")
         picked |= found

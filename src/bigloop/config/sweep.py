@@ -13,7 +13,7 @@ from bigloop.config.declared import Config, Loop, RunEntry
 from bigloop.spec.faults import named, shown
 from bigloop.spec.options import SpecError, parse, to_dict
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import LoopSpec, RuleSpec
+from bigloop.spec.runs import LoopSpec, RuleSpec, called
 
 T = TypeVar("T")
 MOST_RUNS = 10_000  # of an experiment, sweeps taken apart
@@ -64,7 +64,7 @@ def chosen(config: Config) -> dict[str, Any]:
     only = [config.only] if isinstance(config.only, str) else config.only or []
     picked = set[str]() if only else set(config.runs)
     for name in only:
-        found = {name} & set(config.runs) or {run for run in config.runs if str(run).startswith(name)}
+        found = called(name, config.runs)
         if not found:
             raise SpecError(f"only: unknown run {name!r} (known: {', '.join(map(named, config.runs))})")
         picked |= found

@@ -22,7 +22,7 @@ from bigloop.measures.classify import load_classifier
 from bigloop.measures.features import Extractor, Rows, extractor_of
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models import Critic
-from bigloop.models.classifier import Judgement, pixels
+from bigloop.models.classifier import ADAPTED, Judgement, pixels
 from bigloop.models.inception import INCEPTION
 from bigloop.runtime.progress import Report, quiet
 from bigloop.spec.jobs import FeaturesSpec
@@ -116,7 +116,8 @@ class Side:
 
         if self.kept is None:
             return probabilities()
-        return self.kept.get("adapted", {"n": rows, "device": self.device.type}, probabilities)
+        how = {"n": rows, "device": self.device.type, "normalisations": ADAPTED}
+        return self.kept.get("adapted", how, probabilities)
 
 
 def inception(options: Mapping[str, Scalar], device: torch.device) -> Extractor:

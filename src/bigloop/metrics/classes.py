@@ -52,4 +52,4 @@ CLASSES = Measure(
     Options=ComparisonOptions,
     compared=("class_tv",),
 )
-EFFECTIVE = Measure(effective_classes, ("adapted",), limit=10_000, revision=2)
+EFFECTIVE = Measure(effective_classes, ("adapted",), limit=10_000, revision=3)

@@ -27,9 +27,8 @@ from bigloop.training.loop import History, as_floats, run
 
 CHUNK = 1_000
 LEAST_CHUNK = 100  # for batch statistics of the images themselves
-PIXELS = (
-    2**20
-)  # of the images that a network has at once outside training, where that is more than LEAST_CHUNK
+PIXELS = 2**20  # of the images that a network has at once outside training, but for LEAST_CHUNK
+ADAPTED = 2  # normalisations: both of cnn; of resnet those of the pixels and of the first convolution
 SMALLEST = 4  # pixels: resnet halves the picture until its sides are no longer
 
 
@@ -67,16 +66,18 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def adapted(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), with batch statistics of the images themselves in the normalisations.
+        """Probabilities, float32 (n, classes), with batch statistics of the images themselves in the first ADAPTED
+        normalisations.
 
         Reads dim, blurred or noisy images that `judge` takes for one or two classes (prediction-time batch
-        normalisation, Nado et al. 2020). Batches have `chunk` images or more, if there are as many.
+        normalisation, Nado et al. 2020). Batches have `chunk` images or more, if there are as many. Light, contrast and
+        grain are in the first normalisations. Deeper ones keep the statistics of training: what they centre tells
+        classes apart, and with that of a single class taken away, many would be seen.
         """
         self.eval()
         adapting = copy.deepcopy(self)
-        for part in adapting.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                part.train()
+        for part in [part for part in adapting.modules() if isinstance(part, nn.BatchNorm2d)][:ADAPTED]:
+            part.train()
         device, found = next(self.parameters()).device, []
         for batch in np.array_split(images, max(1, len(images) // self.chunk)):
             found.append(adapting(pixels(batch).to(device)).softmax(dim=1).cpu().numpy())

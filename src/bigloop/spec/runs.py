@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -294,3 +295,9 @@ class RunSpec:
     def model_folder(self, generation: int) -> str:
         """Name of the folder under results/runs that holds the weights of `generation`."""
         return self.first.folder if generation == 1 and self.loop else self.folder
+
+
+def called(name: str, runs: Iterable[Any]) -> set[Any]:
+    """The run of this name or, if there is none, those whose names begin so."""
+    names = set(runs)
+    return {name} & names or {run for run in names if str(run).startswith(name)}

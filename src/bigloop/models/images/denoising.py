@@ -28,7 +28,7 @@ from bigloop.spec.options import SpecError, option
 from bigloop.training.average import Averaged
 from bigloop.training.devices import tf32
 from bigloop.training.loop import History
-from bigloop.training.parallel import Team, padded, team
+from bigloop.training.parallel import padded, team
 
 Output = Callable[[Tensor, float], Tensor]  # of the network, on x (n, c, h, w) at a time
 
@@ -128,7 +128,6 @@ class DenoisingFamily(NeuralFamily):
     ) -> None:
         super().__init__(options, shape, device, classes)
         self.unet = cast(Averaged[Any], self.networks["unet"])
-        self.team = Team()
         self.learner: nn.Module = self.unet.net
 
     def lesson(self, x0: Tensor, generator: torch.Generator) -> Lesson:
@@ -160,13 +159,10 @@ class DenoisingFamily(NeuralFamily):
         return Averaged(net, self.options.average_decay)
 
     def prepare(self) -> None:
-        o, net = self.options, self.unet.net
-        self.team = team()
-        if o.batch_size % self.team.size:
-            raise SpecError(
-                f"batch_size: {o.batch_size} images cannot be shared equally by {self.team.size} processes"
-            )
-        self.learner = DistributedDataParallel(net) if self.team.size > 1 else net
+        o, net, size = self.options, self.unet.net, team().size
+        if o.batch_size % size:
+            raise SpecError(f"batch_size: {o.batch_size} images cannot be shared equally by {size} processes")
+        self.learner = DistributedDataParallel(net) if size > 1 else net
         self.optimizers = {"unet": torch.optim.Adam(net.parameters(), lr=o.learning_rate, fused=True)}
         self.updates_before = int(self.unet.updates)
 
@@ -176,7 +172,8 @@ class DenoisingFamily(NeuralFamily):
         return o.learning_rate * min(1.0, seen / o.warm_up if o.warm_up else 1.0)
 
     def step(self, batch: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        o, share = self.options, self.team.share
+        o, here = self.options, team()
+        share = here.share
         x0, told = 2 * batch - 1, None
         if o.mirror:
             x0 = mirrored(x0, generator)
@@ -198,14 +195,13 @@ class DenoisingFamily(NeuralFamily):
             nn.utils.clip_grad_norm_(self.unet.net.parameters(), o.clip_gradient, foreach=True)
         self.optimizers["unet"].step()
         self.unet.update()
-        return {"loss": self.team.mean(loss.detach())}
+        return {"loss": here.mean(loss.detach())}
 
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
         return torch.randn(n, *self.shape, generator=generator, device=generator.device)
 
     def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         """Images from noise, of which each process of a team computes its share of what the network says."""
-        self.team = team()
         if not self.has_labels:
             spread = bias**0.5
             return (self.from_noise(spread * latent, self.said(None), spread, generator) + 1) / 2
@@ -221,19 +217,20 @@ class DenoisingFamily(NeuralFamily):
 
     def said(self, labels: Tensor | None) -> Output:
         """What the averaged network says, of images of these classes, or of no class."""
+        here = team()
 
         def said(x: Tensor, t: float) -> Tensor:
-            n, share = len(x), self.team.share
-            x = share(padded(x, self.team.size))
+            n, share = len(x), here.share
+            x = share(padded(x, here.size))
             given = {}
             if self.network_has_labels:
                 nothing = torch.full((n,), self.unet.net.nothing, device=x.device)
-                given["labels"] = share(padded(nothing if labels is None else labels, self.team.size))
+                given["labels"] = share(padded(nothing if labels is None else labels, here.size))
             with self._autocast():
                 found = self.unet.average(
                     x, torch.full((len(x),), t, dtype=x.dtype, device=x.device), **given
                 )
-            return self.team.together(found.to(x.dtype))[:n]
+            return here.together(found.to(x.dtype))[:n]
 
         return said
 
