@@ -23,6 +23,8 @@ from bigloop.artifacts import ArtifactError, write_tensors
 from bigloop.data import load
 from bigloop.data.store import fetch
 
+from .shipped import pictures_in
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "tests"
 SPLITS = ("train", "test")
@@ -108,6 +110,12 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return folder
 
     return made
+
+
+@pytest.fixture
+def beside_pictures(once: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the test in a folder that has the pictures which shipped configs count on."""
+    monkeypatch.chdir(once("pictures", pictures_in))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,12 +16,10 @@ from bigloop.spec.hints import schema_of
 from bigloop.spec.options import SpecError, parse, to_dict
 from bigloop.spec.registry import KINDS, Registry, declared
 
+from ..shipped import SHIPPED
+
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = [
-    REPOSITORY / "config.yaml",
-    *sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml")),
-    *sorted((REPOSITORY / "tests" / "smoke").glob("*.yaml")),
-]
+SMALL = sorted((REPOSITORY / "tests" / "smoke").glob("*.yaml"))
 THINGS = [
     (kind, name)
     for kind in KINDS
@@ -66,7 +64,7 @@ def test_planning_has_the_options_that_a_thing_itself_declares(kind: str, name: 
     assert to_dict(parse(shipped, given, name)) == to_dict(parse(own, given, name))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*SHIPPED, *SMALL], ids=lambda path: path.stem)
 def test_a_shipped_config_is_valid_and_leads_editors_to_the_schema(path: Path) -> None:
     text = path.read_text()
     key, _, place = text.splitlines()[0].partition("=")

@@ -13,6 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
+
+from shipped import pictures_in
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 COSTLY = ("fetch", "classify", "train", "train_continuing", "import_weights", "sample", "simulate")
 
@@ -36,6 +40,8 @@ def jobs(config: Path) -> Iterator[tuple[str, list[str], list[str], list[str]]]:
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
     with SnakemakeApi(OutputSettings(dryrun=True)) as api, tempfile.TemporaryDirectory() as empty:
+        if "source: images" in config.read_text():
+            pictures_in(Path(empty))
         described = api.workflow(
             resource_settings=ResourceSettings(cores=1),
             config_settings=ConfigSettings(configfiles=[config.resolve()]),

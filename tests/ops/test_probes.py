@@ -22,10 +22,11 @@ from bigloop.ops import probes
 from bigloop.ops.timing import VERBS
 from bigloop.simulation.lineages import Lineages
 
+from ..shipped import SHIPPED
+
 CPU = torch.device("cpu")
 NEEDS: dict[str, tuple[str, ...]] = dict.fromkeys(VERBS, ())
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))]
 KNOWN = REPOSITORY / "tests" / "smoke" / "known.yaml"
 
 
@@ -49,6 +50,7 @@ def impatient() -> probes.Timing:
     return timing
 
 
+@pytest.mark.usefixtures("beside_pictures")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_each_work_of_a_shipped_config_is_to_be_timed_once(path: Path) -> None:
     timing = probes.Timing(NEEDS, device=CPU)

@@ -13,12 +13,14 @@ import yaml
 
 from bigloop.config.experiment import Experiment
 
+from ..shipped import SHIPPED
+
 pytestmark = pytest.mark.workflow
 
 REPOSITORY = Path(__file__).parents[2]
-SHIPPED = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))]
 
 
+@pytest.mark.usefixtures("beside_pictures")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_config_is_complete_and_valid(path):
     Experiment.from_config(yaml.safe_load(path.read_text()))

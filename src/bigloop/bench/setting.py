@@ -113,7 +113,11 @@ def image_model(
 def trainer(
     model: Any, rows: torch.Tensor, generator: Any, batches: int = 1, **given: Any
 ) -> Callable[[int], None]:
-    """A call that trains a model for so many steps, each on so many batches of `rows`."""
+    """A call that trains a model for so many steps, each on so many batches of `rows`.
+
+    Without what a family does once after its steps: a GAN samples thousands of images for its threshold.
+    """
+    model.finish = lambda rows, generator: None
 
     def train(steps: int) -> None:
         budget = Budget(images=steps * batches * model.options.batch_size)
