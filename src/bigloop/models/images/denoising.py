@@ -47,6 +47,9 @@ class Lesson(NamedTuple):
 
 PARTS_OF_FILES = ("net_model", "ema_model")  # of torchcfm's checkpoints
 SETTLED = 10**9  # updates of an average that was published
+CACHED = (
+    2**15
+)  # pixels that a CPU asks the network about at once: its caches hold so many, and it is 1.5 times as fast
 DEEP = {"network": ("ho", "adm", "ddpmpp")}
 
 
@@ -226,11 +229,19 @@ class DenoisingFamily(NeuralFamily):
             if self.network_has_labels:
                 nothing = torch.full((n,), self.unet.net.nothing, device=x.device)
                 given["labels"] = share(padded(nothing if labels is None else labels, here.size))
+            size = max(1, CACHED // x[0, 0].numel()) if x.device.type == "cpu" else len(x)
             with self._autocast():
-                found = self.unet.average(
-                    x, torch.full((len(x),), t, dtype=x.dtype, device=x.device), **given
-                )
-            return here.together(found.to(x.dtype))[:n]
+                found = [
+                    self.unet.average(
+                        part,
+                        torch.full((len(part),), t, dtype=x.dtype, device=x.device),
+                        **dict(zip(given, rest, strict=True)),
+                    )
+                    for part, *rest in zip(
+                        *(whole.split(size) for whole in (x, *given.values())), strict=True
+                    )
+                ]
+            return here.together(torch.cat(found).to(x.dtype))[:n]
 
         return said
 
