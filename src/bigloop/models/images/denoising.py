@@ -47,9 +47,7 @@ class Lesson(NamedTuple):
 
 PARTS_OF_FILES = ("net_model", "ema_model")  # of torchcfm's checkpoints
 SETTLED = 10**9  # updates of an average that was published
-CACHED = (
-    2**15
-)  # pixels that a CPU asks the network about at once: its caches hold so many, and it is 1.5 times as fast
+CACHED = 2**15  # pixels that a CPU asks the network about at once, which its caches hold: 1.5 times as fast
 DEEP = {"network": ("ho", "adm", "ddpmpp")}
 
 
