@@ -57,15 +57,15 @@ cls = family(name)
 def seeded(k):
     return torch.Generator().manual_seed(k)
 with joined():
-    model = cls.fresh(parse(cls.Options, options, "m"), (3, 16, 16), seeded(0), classes=3)
+    model = cls.fresh(parse(cls.Options, options, "m"), (3, 8, 8), seeded(0), classes=3)
     model.prepare()
     model._train(True)
     torch.manual_seed(7)
-    rows, stream = torch.rand(16, 3, 16, 16, generator=seeded(1)), seeded(2)
+    rows, stream = torch.rand(16, 3, 8, 8, generator=seeded(1)), seeded(2)
     losses = [model.step(rows, torch.arange(16) % 3, stream)["loss"].item() for _ in range(steps)]
     model._train(False)
     with torch.no_grad():
-        noise = torch.randn(3, 3, 16, 16, generator=seeded(4))
+        noise = torch.randn(3, 3, 8, 8, generator=seeded(4))
         made = model.piece(noise, 0.8, seeded(3), torch.arange(3))
     if team().rank == 0:
         torch.save({"losses": torch.tensor(losses), "made": made}, out)
@@ -84,7 +84,7 @@ def test_in_float64_two_processes_have_the_losses_and_samples_of_one(name: str, 
     """Over 200 steps, with dropout, augmentation and dropped labels."""
     script = tmp_path / "losses.py"
     script.write_text(LOSSES)
-    options = repr(FAMILIES[name] | {"attention": [8]})
+    options = repr(FAMILIES[name] | {"attention": [4]})
     for size in (1, 2):
         together(size, str(script), name, options, "200", str(tmp_path / f"{size}.pt"))
     one, two = (torch.load(tmp_path / f"{size}.pt") for size in (1, 2))

@@ -53,11 +53,6 @@ NETWORKS = (
         (3, 64, 64),
     ),
 )
-EVALUATIONS = {
-    "edm": lambda steps: 2 * steps - 1,
-    "otcfm_unet": lambda steps: steps,
-    "ddpm": lambda steps: steps,
-}
 BATCH = {"cpu": 4, "cuda": 64}  # images of a step here: a micro-batch on a CPU
 STEPS = {"cpu": 3, "cuda": 20}
 SAMPLED = {"cpu": 2, "cuda": 256}
@@ -105,8 +100,11 @@ def _measured(
     train(max(1, begin))
     beginning = seconds(lambda: train(begin), device) if begin else 0.0
     taken = (seconds(lambda: train(begin + steps), device) - beginning) / steps
-    evaluations = EVALUATIONS[network.family](options["sampling_steps"])
-    short, times = type(model).shortened(model_options(model))
+    rounds = options["sampling_steps"]
+    evaluations = (
+        2 * rounds - 1 if network.family == "edm" else rounds
+    )  # Heun's method takes two but in its last step
+    short, times = type(model).shortened(dict(vars(model.options)))
     model.options = type(model.options)(**short)
     drawn = partial(model.sample, n, 1.0, generator, labels[:n])
     if device.type == "cuda":
@@ -115,11 +113,6 @@ def _measured(
     peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_gib()
     weights = sum(p.size for p in model.parameters()) / 1e6
     return weights, batch, taken, batch / taken, evaluations, n / sampling, peak
-
-
-def model_options(model: Any) -> dict[str, Any]:
-    """The options of a model by name."""
-    return dict(vars(model.options))
 
 
 SECTION = Section(
