@@ -11,6 +11,7 @@ shifts, and mirroring where the options say so.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from bigloop.training.loop import History, as_floats, run
 CHUNK = 1_000
 LEAST_CHUNK = 100  # for batch statistics of the images themselves
 PIXELS = 2**20  # of the images that a network has at once outside training, but for LEAST_CHUNK
+CACHED = 2**17  # pixels that a CPU judges at once, which its caches hold: 1.3 to 1.7 times as fast
 ADAPTED = 2  # normalisations: both of cnn; of resnet those of the pixels and of the first convolution
 SMALLEST = 4  # pixels: resnet halves the picture until its sides are no longer
 
@@ -58,8 +60,9 @@ class Classifier(nn.Module):
         self.eval()
         features, probabilities = [], []
         device = next(self.parameters()).device
-        for start in range(0, len(images), self.chunk):
-            body = self.body(pixels(images[start : start + self.chunk]).to(device))
+        size = max(1, CACHED // math.prod(images.shape[2:])) if device.type == "cpu" else self.chunk
+        for start in range(0, len(images), size):
+            body = self.body(pixels(images[start : start + size]).to(device))
             features.append(body.cpu().numpy())
             probabilities.append(self.head(body).softmax(dim=1).cpu().numpy())
         return Judgement(np.concatenate(features), np.concatenate(probabilities))
