@@ -148,7 +148,7 @@ def test_a_job_of_two_processes_writes_what_a_job_of_one_writes(
 def test_a_team_that_is_stopped_saves_and_goes_on_with_one_process_or_with_two(
     small_mnist: Path, tmp_path: Path
 ) -> None:
-    training, _ = specs("edm", 300)
+    training, _ = specs("edm", 150)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert done(called(training, whole, small_mnist, 2)) == 0
     job = called(training, stopped, small_mnist, 2)

@@ -36,7 +36,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "dcgan-clip": {"width": 4, "loss": "wgan_clip", "batch_size": 8},
     "dcgan-penalty": {"width": 4, "loss": "wgan_gp", "critic_learning_rate": 1e-4, "batch_size": 8},
     "ddpm": {"width": 8, "timesteps": 20, "sampler": "ddim", "sampling_steps": 5, "batch_size": 8},
-    "ddpm-ho": {"network": "ho", "predicts": "noise", "dropout": 0.1, "mirror": True, **DEEP},
+    "ddpm-ho": {
+        "network": "ho",
+        "predicts": "noise",
+        "dropout": 0.1,
+        "mirror": True,
+        "timesteps": 20,
+        "sampler": "ddim",
+        "sampling_steps": 5,
+        **DEEP,
+    },
     "edm": {"augmentation": 0.12, "label_dropout": 0.1, "warm_up": 64, **DEEP},
     "edm-bf16": {"precision": "bf16", "clip_gradient": 1.0, **DEEP},
 }
