@@ -100,10 +100,8 @@ def _measured(
     train(max(1, begin))
     beginning = seconds(lambda: train(begin), device) if begin else 0.0
     taken = (seconds(lambda: train(begin + steps), device) - beginning) / steps
-    rounds = options["sampling_steps"]
-    evaluations = (
-        2 * rounds - 1 if network.family == "edm" else rounds
-    )  # Heun's method takes two but in its last step
+    rounds, heun = options["sampling_steps"], network.family == "edm"
+    evaluations = 2 * rounds - 1 if heun else rounds
     short, times = type(model).shortened(dict(vars(model.options)))
     model.options = type(model.options)(**short)
     drawn = partial(model.sample, n, 1.0, generator, labels[:n])
