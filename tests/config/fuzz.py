@@ -25,12 +25,12 @@ from bigloop.config.resolve import MOST_JOBS
 from bigloop.spec.jobs import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_json
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
+
+from shipped import SHIPPED
+
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHIPPED = [
-    CHECKOUT / "config.yaml",
-    *sorted((CHECKOUT / "workflow" / "experiments").glob("*.yaml")),
-    *sorted((CHECKOUT / "tests" / "smoke").glob("*.yaml")),
-]
+CONFIGS = [*SHIPPED, *sorted((CHECKOUT / "tests" / "smoke").glob("*.yaml"))]
 MEMORY = 3 * 2**30  # bytes of address space, most of it libraries that are mapped
 LISTED = 20  # jobs of a run that are made: they are alike
 LONGEST_LINE = 3_000  # characters: the longest list of known names and a few values
@@ -141,7 +141,7 @@ def plan(config: Any) -> str:
 def main(count: int, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    shipped = [yaml.load(path.read_text(), loader) for path in SHIPPED]
+    shipped = [yaml.load(path.read_text(), loader) for path in CONFIGS]
     ends: Counter[str] = Counter()
     faults = []
     for number in range(count):

@@ -108,10 +108,8 @@ def test_the_watcher_sees_a_value_that_is_read() -> None:
 
 def losses(name: str, steps: int) -> Tensor:
     """Every loss of every step of a training on the GPU, float64 (steps, losses)."""
-    made, (images, *labels) = (
-        model(name, "cuda"),
-        data(name, 128),
-    )  # epochs of 16 steps, each with a gradient norm
+    # Epochs have 16 steps, so that each has a gradient norm.
+    made, (images, *labels) = model(name, "cuda"), data(name, 128)
     history = made.fit(
         images,
         Budget(images=8 * steps),
