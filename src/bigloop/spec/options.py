@@ -35,6 +35,7 @@ def option(
     below: float | None = None,
     each: tuple[float, float] | None = None,
     at_most: str = "",
+    divides: str = "",
     where: Mapping[str, Scalar] | None = None,
     sampling: bool = False,
     kind: str = "",
@@ -44,9 +45,10 @@ def option(
     """A dataclass field with a description and a range: minimum ≤ value ≤ maximum, above < value < below.
 
     Of a list, a mapping or a word, minimum and maximum bound the length, and `each` the numbers in a list. `at_most`
-    names another option that this one may not exceed, `where` other options have the given values. `sampling` marks
-    an option of a family that training does not depend on. `kind`: it names a registered thing of this kind, with its
-    options. `only`: where another option has none of these values, this one has no effect, and must have its default.
+    names another option that this one may not exceed, `where` other options have the given values; `divides` one that
+    it must divide. `sampling` marks an option of a family that training does not depend on. `kind`: it names a
+    registered thing of this kind, with its options. `only`: where another option has none of these values, this one
+    has no effect, and must have its default.
     An option that is younger than finished results declares the value at which it changes nothing, its default, as
     `neutral`: there it is left out of canonical JSON.
     """
@@ -60,6 +62,7 @@ def option(
     more: dict[str, Any] = {
         "each": each,
         "at_most": at_most,
+        "divides": divides,
         "where": where and dict(where),
         "sampling": sampling,
         "kind": kind,
@@ -143,6 +146,11 @@ def _check_order(spec: Any, where: str) -> None:
             value, most = getattr(spec, f.name), getattr(spec, limit)
             if value > most:
                 raise SpecError(f"{where}.{key_of(f)}: expected at most {limit}, {most}, got {shown(value)}")
+        if (divided := f.metadata.get("divides")) and getattr(spec, divided) % getattr(spec, f.name):
+            whole, value = getattr(spec, divided), getattr(spec, f.name)
+            raise SpecError(
+                f"{where}.{key_of(f)}: expected a divisor of {divided}, {whole}, got {shown(value)}"
+            )
 
 
 def _check_effect(spec: Any, where: str) -> None:

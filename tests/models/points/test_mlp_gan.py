@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
+from bigloop.data.densities import Density, known_density
 from bigloop.models.points.mlp_gan import MLPGAN
+from bigloop.models.points.projection import DISTANCES, projected, total_variation
 from bigloop.models.points.stacked import Streams
 from bigloop.spec.runs import Budget
 
@@ -110,6 +112,63 @@ def test_clipping_keeps_every_weight_of_the_critic_within_its_bound_and_others_d
     assert (
         min(largest["gan"]["critic"], largest["wgan_gp"]["critic"], largest["wgan_clip"]["generator"]) > 0.3
     )
+
+
+# --- f-GANs ---
+
+
+def affine(divergence: str, density: Density, start: tuple[float, float], **options: Any) -> np.ndarray:
+    """Mean and standard deviation (2, 2) that two affine generators end at, from N(mean, sd²): means of the end."""
+    given = {
+        "loss": "f_gan",
+        "divergence": divergence,
+        "generator_loss": "saturating",
+        "generator": "affine",
+        "latent": 1,
+        "hidden": 32,
+        "batch_size": 256,
+        "critic_iterations": 5,
+        "learning_rate": 2e-3,
+        "critic_learning_rate": 2e-3,
+        "beta2": 0.99,
+    }
+    model = MLPGAN.fresh(MLPGAN.Options(**given | options), 1, streams(0, 1))
+    generator: Any = model.networks["generator"]
+    with torch.no_grad():
+        generator.bias.fill_(start[0])
+        generator.weight.fill_(start[1])
+    rows = torch.from_numpy(
+        np.stack([density.sample(20_000, np.random.default_rng(k)) for k in (8, 9)])
+    ).float()
+    source, found = streams(2, 3), []
+    steps = 1200 if model.options.learning_rate == 2e-3 else 2500
+    for part in (4 * steps // 5, *[steps // 50] * 10):
+        model.fit(rows, Budget(images=256 * 5 * part), source)
+        found.append(torch.cat([generator.bias, generator.weight.abs()], 1)[:, :, 0].detach().numpy().copy())
+    return np.mean(found[1:], axis=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("divergence", ["forward_kl", *DISTANCES])
+def test_an_affine_generator_ends_at_the_divergences_own_gaussian(divergence: str) -> None:
+    density = known_density("bimodal", {"separation": 3.0, "sd": 0.7, "weight": 0.4})
+    best = np.array(projected(density, divergence, 0.5))
+    # 20 000 rows give the mean to 0.012, five times which is 0.06. Total variation is flat around its minimum, and its critic, a tanh, has
+    # slopes only where the two densities cross: there a slower generator goes around it at a distance of 0.25.
+    flat = divergence == "total_variation"
+    slower = {"learning_rate": 2e-4} if flat else {}
+    found = affine(divergence, density, (0.0, 1.0), **slower)
+    np.testing.assert_allclose(found, [best, best], rtol=0, atol=0.3 if flat else 0.06)
+    if flat:
+        excess = [total_variation(density, *at) - total_variation(density, *best) for at in found]
+        assert max(excess) < 0.015  # of 0.279; the start has 0.451
+
+
+@pytest.mark.long
+def test_reverse_kl_ends_on_the_mode_that_it_starts_at() -> None:
+    density = known_density("bimodal", {"separation": 6.0, "sd": 0.7, "weight": 0.4})
+    np.testing.assert_allclose(affine("reverse_kl", density, (2.0, 1.0)), [[3.0, 0.7]] * 2, rtol=0, atol=0.06)
+    assert projected(density, "reverse_kl", 0.9) == pytest.approx((3.0, 0.7), abs=1e-2)
 
 
 # --- samples ---

@@ -1,4 +1,4 @@
-"""One Gaussian under three divergences: against closed forms and scipy's quadrature, on densities of two modes."""
+"""One Gaussian under each divergence: against closed forms and scipy's quadrature, on densities of two modes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from scipy import stats
 from scipy.integrate import quad
 
 from bigloop.data.densities import Density, known_density
-from bigloop.models.points.projection import Projection, jensen_shannon, moments, reverse_kl
+from bigloop.models.points.projection import (
+    DISTANCES,
+    Projection,
+    chi_squared,
+    hellinger,
+    jensen_shannon,
+    moments,
+    reverse_kl,
+    total_variation,
+)
 from bigloop.models.points.stacked import Streams
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.runs import Budget
 
-DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon")
+DIVERGENCES = ("forward_kl", *DISTANCES)
 
 
 def streams(replicates: int, seed: int = 0) -> Streams:
@@ -65,8 +74,10 @@ def test_reverse_kl_finds_one_of_two_separated_modes_and_which_depends_on_the_st
 
 
 def test_jensen_shannon_lies_between_forward_and_reverse_kl() -> None:
-    found = {d: means_and_sds(fitted(bimodal(5, weight=0.3), d, 4)) for d in DIVERGENCES}
-    (forward, reverse, js) = (found[d] for d in DIVERGENCES)
+    forward, reverse, js = (
+        means_and_sds(fitted(bimodal(5, weight=0.3), d, 4))
+        for d in ("forward_kl", "reverse_kl", "jensen_shannon")
+    )
     assert (forward[0] + 0.01 < js[0]).all()
     assert (js[0] < abs(reverse[0]) - 0.01).all()
     assert (reverse[1] + 0.01 < js[1]).all()
@@ -81,7 +92,7 @@ def test_jensen_shannon_leaves_a_mode_out_when_the_modes_are_far_enough_apart() 
 
 def test_each_minimum_is_no_higher_than_its_neighbours() -> None:
     density = bimodal(7, weight=0.4)
-    for divergence, measure in (("reverse_kl", reverse_kl), ("jensen_shannon", jensen_shannon)):
+    for divergence, measure in DISTANCES.items():
         means, sds = means_and_sds(fitted(density, divergence))
         least = measure(density, means[0], sds[0])
         for shift, scale in ((0.01, 1), (-0.01, 1), (0, 1.01), (0, 0.99), (0.01, 1.01), (-0.01, 0.99)):
@@ -93,6 +104,32 @@ def test_reverse_kl_of_gaussians_is_its_closed_form() -> None:
     for mean, sd in ((0.0, 1.0), (2.0, 0.3), (-7.0, 4.0)):
         expected = -math.log(sd) + (sd**2 + mean**2 - 1) / 2
         assert reverse_kl(density, mean, sd) == pytest.approx(expected, rel=1e-10, abs=1e-12)
+
+
+def test_chi_squared_and_hellinger_of_gaussians_are_their_closed_forms() -> None:
+    density = known_density("gaussian", {})
+    for mean, sd in ((0.0, 1.0), (0.8, 0.9), (-2.0, 3.0)):
+        exponent = mean**2 / (2 * sd**2 - 1)
+        assert chi_squared(density, mean, sd) == pytest.approx(
+            2 * math.log(sd) - math.log(2 * sd**2 - 1) / 2 + exponent, abs=1e-6
+        )  # the box of the density ends at six standard deviations
+        affinity = math.sqrt(2 * sd / (1 + sd**2)) * math.exp(-(mean**2) / (4 * (1 + sd**2)))
+        assert hellinger(density, mean, sd) == pytest.approx(2 - 2 * affinity, abs=1e-9)
+
+
+def test_total_variation_of_shifted_gaussians_is_its_closed_form_and_1_without_overlap() -> None:
+    density = known_density("gaussian", {})
+    for mean in (0.0, 0.5, 3.0):
+        expected = 2 * stats.norm.cdf(mean / 2) - 1
+        # min(p, q) has a kink between two points of the grid, 0.009 apart
+        assert total_variation(density, mean, 1.0) == pytest.approx(expected, abs=1e-5)
+    assert total_variation(density, 1_000.0, 0.7) == pytest.approx(1)
+
+
+def test_the_heavier_the_price_of_missing_mass_the_wider_the_gaussian() -> None:
+    sds = {d: means_and_sds(fitted(bimodal(3, weight=0.4, sd=0.7), d))[1][0] for d in DIVERGENCES}
+    order = ["reverse_kl", "hellinger", "jensen_shannon", "forward_kl", "chi_squared"]
+    assert sorted(order, key=lambda name: sds[name]) == order
 
 
 def test_jensen_shannon_is_scipys_quadrature_and_ln_2_without_overlap() -> None:

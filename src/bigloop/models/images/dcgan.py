@@ -9,6 +9,8 @@ open is ours: kernels of 4, widths, a slope of 0.2, torch's own initialisation, 
     wgan_clip   the critic's score is s itself: eqs. 3 and 4, weights clipped to [−τ, τ] after each step (Algorithm 1)
     wgan_gp     eqs. 3 and 4, and λ (‖∇f(x̂)‖₂ − 1)², x̂ uniform on the lines between real and fake (§2.2)
 
+The losses `relativistic` and `f_gan`, and the remedies for mode collapse, are others' (see `models/adversarial`).
+
 On every batch the critic makes `critic_iterations` steps, then the generator one, each with new noise. Algorithm 1
 draws a batch for each critic step; here they share one, as in `wgan_gp`, so that an epoch is as many steps of the
 generator whatever the loss.
@@ -22,7 +24,16 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.adversarial import cross_entropy, gradient_penalty, midway, non_saturating, saturating
+from bigloop.models.adversarial.game import Game, One
+from bigloop.models.adversarial.networks import (
+    Critic,
+    MinibatchDeviation,
+    MinibatchDiscrimination,
+    Several,
+    normalise,
+)
+from bigloop.models.adversarial.remedies import Remedies
+from bigloop.models.adversarial.threshold import midway
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.spec.options import option
 from bigloop.training.loop import as_floats
@@ -34,7 +45,7 @@ Kernel = tuple[int, int]
 Number = TypeVar("Number", int, float)
 
 
-class DCGAN(NeuralFamily):
+class DCGAN(NeuralFamily, Game):
     """Rows in [0, 1]; output in [0, 1] from a sigmoid. The latent is N(0, I), with sampling bias λ N(0, λI).
 
     The network `critic` is the discriminator, its output s a logit with the loss `bce`. As a critic it scores with D
@@ -45,14 +56,18 @@ class DCGAN(NeuralFamily):
     has_critic = True
     records_steps = True
     multiple, least = 4, 20
+    axis = 0
 
     @dataclass(frozen=True)
-    class Options:
-        loss: Literal["bce", "wgan_clip", "wgan_gp"] = option(
-            "bce", "cross entropy, or Wasserstein with clipped weights or with a gradient penalty"
+    class Options(Remedies):
+        loss: Literal["bce", "relativistic", "wgan_clip", "wgan_gp", "f_gan"] = option(
+            "bce",
+            "cross entropy, of single logits or of pairs' differences; Wasserstein with clipped weights or with a "
+            "gradient penalty; or an f-divergence's",
         )
         generator_loss: Literal["saturating", "non_saturating"] = option(
-            "saturating", "of bce: log(1 − D) of a generated image, or −log D"
+            "saturating",
+            "of bce: log(1 − D) of a generated image, or −log D; of f_gan: −f*(g(v)), or −g(v)",
         )
         latent: int = option(100, "dimensions of the Gaussian latent", minimum=1)
         width: int = option(
@@ -80,7 +95,13 @@ class DCGAN(NeuralFamily):
         )
 
     def build(self) -> dict[str, nn.Module]:
-        return {"generator": generator(self.options, self.shape), "critic": critic(self.options, self.shape)}
+        o = self.options
+        generators = [generator(o, self.shape) for _ in range(o.generators)]
+        critics = [critic(o, self.shape) for _ in range(o.critics)]
+        return {
+            "generator": nn.ModuleList(generators) if o.generators > 1 else generators[0],
+            "critic": Several(critics, self.axis) if o.critics > 1 else critics[0],
+        }
 
     def prepare(self) -> None:
         o = self.options
@@ -98,53 +119,25 @@ class DCGAN(NeuralFamily):
         return given(o.critic_learning_rate, o.learning_rate) if optimizer == "critic" else o.learning_rate
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        draws = One(generator)
         for _ in range(self.options.critic_iterations):
-            values = self._critic_step(batch, generator)
-        logits = self.networks["critic"](self._fakes(len(batch), generator))
-        loss = self.generator_losses(logits).mean()
-        self.descend("generator", loss)
-        return values | {"loss_generator": loss.detach()}
-
-    def _critic_step(self, real: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        o, n = self.options, len(real)
-        with torch.no_grad():
-            fake = self._fakes(n, generator)
-        logits = self.networks["critic"](torch.cat([real, fake]))
-        loss, values = self.critic_losses(logits[:n], logits[n:]).mean(), {}
-        if o.loss == "wgan_gp":
-            weight = torch.rand(n, 1, 1, 1, generator=generator, device=real.device)
-            penalty = gradient_penalty(self.networks["critic"], weight * real + (1 - weight) * fake)
-            loss = loss + o.gradient_penalty * penalty
-            values["gradient_penalty"] = penalty.detach()
-        self.descend("critic", loss)
-        if o.loss == "wgan_clip":
-            with torch.no_grad():
-                for p in self.networks["critic"].parameters():
-                    p.clamp_(-o.clip, o.clip)
-        on_real, on_fake = self._outputs(logits.detach()).split(n)
+            of_critic, scores = self.critic_step(batch, draws)
+        of_generator = self.generator_step(batch, draws)
+        on_real, on_fake = self._outputs(scores).chunk(2)
         return {
-            "loss_critic": loss.detach(),
-            **values,
+            "loss_critic": of_critic.pop("loss"),
+            **of_critic,
             "critic_on_real": on_real.mean(),
             "critic_on_fake": on_fake.mean(),
+            "loss_generator": of_generator.pop("loss"),
+            **of_generator,
         }
 
-    def critic_losses(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The critic's loss of each pair of outputs, without the penalty, (n,)."""
-        return cross_entropy(real, fake) if self.options.loss == "bce" else fake - real
-
-    def generator_losses(self, fake: Tensor) -> Tensor:
-        """The generator's loss of each output on its images, (n,)."""
-        if self.options.loss != "bce":
-            return -fake
-        return saturating(fake) if self.options.generator_loss == "saturating" else non_saturating(fake)
-
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(n, self.options.latent, generator=generator, device=generator.device)
-        return bias**0.5 * noise
+        return self.latents(n, bias, One(generator))
 
     def decode(self, latent: Tensor) -> Tensor:
-        return torch.cat([self.networks["generator"](part) for part in latent.split(self._at_once)])
+        return torch.cat([self.generated(part) for part in latent.split(self._at_once)])
 
     def finish(self, rows: Tensor, generator: torch.Generator) -> None:
         self.facts["threshold"] = 0.5 if self.options.loss == "bce" else midway(self, rows, generator)
@@ -152,11 +145,10 @@ class DCGAN(NeuralFamily):
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
         """The critic's scores of images (n, c, h, w), floats or uint8, Tensor (n,): D with bce; higher is more real."""
-        critic, parts = self.networks["critic"], images.split(self._at_once)
-        return torch.cat([self._outputs(critic(as_floats(part.to(self.device)))) for part in parts])
-
-    def _fakes(self, n: int, generator: torch.Generator) -> Tensor:
-        return self.networks["generator"](self.latent(n, 1.0, generator))
+        spare = -len(images) % self.options.pack  # a pack that is not full is filled up with the first images
+        whole = torch.cat([images, images.repeat(spare, 1, 1, 1)[:spare]]) if spare else images
+        parts = [as_floats(part.to(self.device)) for part in whole.split(self._at_once)]
+        return torch.cat([self._outputs(self.judged(part)) for part in parts])[: len(images)]
 
     def _outputs(self, logits: Tensor) -> Tensor:
         """What the critic says of images, D or a score, from its network's outputs."""
@@ -164,8 +156,9 @@ class DCGAN(NeuralFamily):
 
     @property
     def _at_once(self) -> int:
-        """As many images as have PIXELS pixels, and one at least."""
-        return max(1, PIXELS // (self.shape[1] * self.shape[2]))
+        """As many images as have PIXELS pixels, in whole packs, and one at least."""
+        pack = self.options.pack
+        return max(1, PIXELS // (pack * self.shape[1] * self.shape[2])) * pack
 
 
 def generator(options: DCGAN.Options, shape: tuple[int, ...]) -> nn.Sequential:
@@ -174,7 +167,7 @@ def generator(options: DCGAN.Options, shape: tuple[int, ...]) -> nn.Sequential:
     channels = [options.width * 2**k for k in range(HALVINGS)]  # from the image inwards
     (height, width), innermost = maps[-1], channels[-1]
     layers: list[nn.Module] = [
-        nn.Linear(options.latent, innermost * height * width, bias=False),
+        nn.Linear(options.latent + options.codes, innermost * height * width, bias=False),
         nn.Unflatten(1, (innermost, height, width)),
     ]
     for inner, outer, kernel in zip(
@@ -189,15 +182,29 @@ def generator(options: DCGAN.Options, shape: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Sigmoid())
 
 
-def critic(options: DCGAN.Options, shape: tuple[int, ...]) -> nn.Sequential:
-    """Images (n, *shape) to logits, or scores, (n,)."""
-    maps, kernels = halvings(shape)
-    channels = [shape[0], *(given(options.critic_width, options.width) * 2**k for k in range(HALVINGS))]
-    layers: list[nn.Module] = []
+def critic(options: DCGAN.Options, shape: tuple[int, ...]) -> Critic:
+    """Images (n, *shape), as the options pack them, to logits, or scores."""
+    o, (maps, kernels) = options, halvings(shape)
+    inputs = o.pack * (shape[0] + bool(o.diffusion_steps))
+    channels = [inputs, *(given(o.critic_width, o.width) * 2**k for k in range(HALVINGS))]
+    hidden: list[nn.Module] = []
     for outer, inner, kernel in zip(channels, channels[1:], kernels, strict=False):
-        layers += [nn.Conv2d(outer, inner, kernel, 2, 1), nn.LeakyReLU(options.slope, inplace=True)]
+        hidden += [nn.Conv2d(outer, inner, kernel, 2, 1), nn.LeakyReLU(o.slope, inplace=True)]
     height, width = maps[-1]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * height * width, 1), nn.Flatten(0))
+    features = channels[-1] * height * width
+    seen = features + o.minibatch_kernels + o.minibatch_deviation
+    head = nn.Linear(seen, 1)
+    beside: list[nn.Module] = []
+    if o.minibatch_kernels:
+        projection = nn.Linear(features, o.minibatch_kernels * o.kernel_dimensions)
+        beside.append(MinibatchDiscrimination(projection.weight.detach().T, o.minibatch_kernels))
+    if o.minibatch_deviation:
+        beside.append(MinibatchDeviation())
+    codes = nn.Linear(seen, o.pack * o.sources) if o.sources > 1 else None
+    critic = Critic([*hidden, nn.Flatten()], head, beside, codes, o.pack)
+    if o.spectral_norm:
+        normalise(critic, (nn.Conv2d, nn.Linear), flat=True)
+    return critic
 
 
 def halvings(shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[Kernel]]:

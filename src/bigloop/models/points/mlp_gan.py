@@ -1,7 +1,8 @@
-"""GAN (Goodfellow et al. 2014) and Wasserstein GANs (Arjovsky et al. 2017, Gulrajani et al. 2017) of two MLPs.
+"""GANs of two MLPs: Goodfellow et al.'s (2014), Wasserstein GANs (Arjovsky et al. 2017, Gulrajani et al. 2017), f-GANs
+(Nowozin et al. 2016) and relativistic ones, with any of the remedies for mode collapse.
 
-The family that tells a GAN, which keeps few modes of a mixture, from a Wasserstein GAN, which keeps them. Before
-each generator step the critic makes `critic_iterations` steps, each on a batch of its own.
+The family that tells what keeps few modes of a mixture from what keeps them all. Before each generator step the critic
+makes `critic_iterations` steps, each on a batch of its own; the generator's looks at the last of them.
 """
 
 from __future__ import annotations
@@ -13,26 +14,41 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.adversarial import cross_entropy, gradient_penalty, non_saturating, saturating
-from bigloop.models.points.stacked import StackedFamily, Streams, mlp
+from bigloop.models.adversarial.game import Game
+from bigloop.models.adversarial.networks import (
+    Critic,
+    MinibatchDeviation,
+    MinibatchDiscrimination,
+    Several,
+    normalise,
+)
+from bigloop.models.adversarial.remedies import Remedies
+from bigloop.models.points.stacked import Linear, StackedFamily, Streams, mlp
 from bigloop.spec.options import option
 
 
-class MLPGAN(StackedFamily):
+class MLPGAN(StackedFamily, Game):
     """Points of (−scale, scale)^d. Sampling bias λ: the latent is drawn from N(0, λI).
 
-    With the loss `gan` the critic is the discriminator, and its output a logit.
+    With the losses `gan` and `relativistic` the critic is the discriminator, and its output a logit.
     """
 
     revision = 1
+    axis = 1
 
     @dataclass(frozen=True)
-    class Options:
-        loss: Literal["gan", "wgan_clip", "wgan_gp"] = option(
-            "wgan_gp", "cross entropy, or Wasserstein with clipped weights or with a gradient penalty"
+    class Options(Remedies):
+        loss: Literal["gan", "relativistic", "wgan_clip", "wgan_gp", "f_gan"] = option(
+            "wgan_gp",
+            "cross entropy, of single logits or of pairs' differences; Wasserstein with clipped weights or with a "
+            "gradient penalty; or an f-divergence's",
         )
         generator_loss: Literal["non_saturating", "saturating"] = option(
-            "non_saturating", "of gan: −log D of a generated point, or log(1 − D)"
+            "non_saturating",
+            "of gan: −log D of a generated point, or log(1 − D); of f_gan: −g(v), or −f*(g(v))",
+        )
+        generator: Literal["mlp", "affine"] = option(
+            "mlp", "or a linear map of the latent, and an offset", neutral="mlp"
         )
         latent: int = option(2, "dimensions of the Gaussian latent", minimum=1)
         hidden: int = option(64, "units of each hidden layer", minimum=1)
@@ -44,19 +60,48 @@ class MLPGAN(StackedFamily):
         gradient_penalty: float = option(0.1, "wgan_gp: weight of the gradient penalty", minimum=0)
         batch_size: int = option(64, "points per step of either network", minimum=1)
         learning_rate: float = option(2e-4, "Adam's learning rate, for both networks", above=0)
+        critic_learning_rate: float | None = option(
+            None, "the critic's learning rate; if not given, learning_rate", above=0, neutral=None
+        )
         beta1: float = option(0.5, "Adam's decay of the gradient's mean", minimum=0, below=1)
         beta2: float = option(0.9, "Adam's decay of the gradient's square", minimum=0, below=1)
 
     def build(self, streams: Streams) -> dict[str, nn.Module]:
-        o, d = self.options, self.dimension
-
-        def activation() -> nn.Module:
-            return nn.LeakyReLU(o.slope, inplace=True)
-
+        o = self.options
+        generators = [self._generator(streams) for _ in range(o.generators)]
+        critics = [self._critic(streams) for _ in range(o.critics)]
         return {
-            "generator": mlp([o.latent, *[o.hidden] * o.layers, d], activation, streams),
-            "critic": mlp([d, *[o.hidden] * o.layers, 1], activation, streams),
+            "generator": nn.ModuleList(generators) if o.generators > 1 else generators[0],
+            "critic": Several(critics, self.axis) if o.critics > 1 else critics[0],
         }
+
+    def _generator(self, streams: Streams) -> nn.Module:
+        o = self.options
+        inputs = o.latent + o.codes
+        if o.generator == "affine":
+            return Linear(inputs, self.dimension, streams)
+        return mlp([inputs, *[o.hidden] * o.layers, self.dimension], self._activation, streams)
+
+    def _critic(self, streams: Streams) -> Critic:
+        o = self.options
+        inputs = o.pack * (self.dimension + bool(o.diffusion_steps))
+        hidden = mlp([inputs, *[o.hidden] * o.layers], self._activation, streams)
+        seen = o.hidden + o.minibatch_kernels + o.minibatch_deviation
+        head = Linear(seen, 1, streams)
+        beside: list[nn.Module] = []
+        if o.minibatch_kernels:
+            projection = Linear(o.hidden, o.minibatch_kernels * o.kernel_dimensions, streams)
+            beside.append(MinibatchDiscrimination(projection.weight.detach(), o.minibatch_kernels))
+        if o.minibatch_deviation:
+            beside.append(MinibatchDeviation())
+        codes = Linear(seen, o.pack * o.sources, streams) if o.sources > 1 else None
+        critic = Critic([*hidden, self._activation()], head, beside, codes, o.pack)
+        if o.spectral_norm:
+            normalise(critic, (Linear,), flat=False)
+        return critic
+
+    def _activation(self) -> nn.Module:
+        return nn.LeakyReLU(self.options.slope, inplace=True)
 
     @property
     def betas(self) -> tuple[float, float]:
@@ -66,45 +111,28 @@ class MLPGAN(StackedFamily):
     def batches_per_step(self) -> int:
         return self.options.critic_iterations
 
+    def prepare(self) -> dict[str, torch.optim.Optimizer]:
+        optimizers = super().prepare()
+        if self.options.critic_learning_rate is not None:
+            optimizers["critic"].param_groups[0]["lr"] = self.options.critic_learning_rate
+        return optimizers
+
     def step(self, stream: Iterator[Tensor], streams: Streams) -> dict[str, Tensor]:
         for _ in range(self.options.critic_iterations):
-            critic_loss = self._critic_step(next(stream), streams)
-        fake = self.scores(self.decode(streams.normal(self.options.batch_size, self.options.latent)))
-        generator_loss = self.descend("generator", self._generator_loss(fake).mean(1))
-        return {"generator_loss": generator_loss, "critic_loss": critic_loss}
+            real = next(stream)
+            of_critic, _ = self.critic_step(real, streams)
+        of_generator = self.generator_step(real, streams)
+        losses = {"generator_loss": of_generator.pop("loss"), "critic_loss": of_critic.pop("loss")}
+        return losses | of_critic | of_generator
 
     def decode(self, latent: Tensor) -> Tensor:
-        """The points (replicates, n, d) of latent ones (replicates, n, latent)."""
-        return self.options.scale * self.networks["generator"](latent).tanh()
+        """The points (replicates, n, d) of latent ones (replicates, n, latent + sources)."""
+        made = self.generated(latent)
+        return made if self.options.generator == "affine" else self.options.scale * made.tanh()
 
     def scores(self, points: Tensor) -> Tensor:
         """The critic's scores (replicates, n) of points (replicates, n, d); higher is more real."""
-        return self.networks["critic"](points).squeeze(2)
+        return self.judged(points)
 
     def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
-        return self.decode(streams.normal(n, self.options.latent) * bias**0.5)
-
-    def _critic_step(self, real: Tensor, streams: Streams) -> Tensor:
-        o, n = self.options, real.shape[1]
-        with torch.no_grad():
-            fake = self.decode(streams.normal(n, o.latent))
-        scores = self.scores(torch.cat([real, fake], dim=1))
-        loss = self._critic_loss(scores[:, :n], scores[:, n:]).mean(1)
-        if o.loss == "wgan_gp":
-            between = torch.lerp(fake, real, streams.uniform(n, 1))
-            loss = loss + o.gradient_penalty * gradient_penalty(self.scores, between)
-        loss = self.descend("critic", loss)
-        if o.loss == "wgan_clip":
-            with torch.no_grad():
-                for p in self.networks["critic"].parameters():
-                    p.clamp_(-o.clip, o.clip)
-        return loss
-
-    def _critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Loss of each pair of scores: that of the discriminator, or the difference."""
-        return cross_entropy(real, fake) if self.options.loss == "gan" else fake - real
-
-    def _generator_loss(self, fake: Tensor) -> Tensor:
-        if self.options.loss != "gan":
-            return -fake
-        return non_saturating(fake) if self.options.generator_loss == "non_saturating" else saturating(fake)
+        return self.decode(self.latents(n, bias, streams))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.adversarial import gradient_penalty
+from bigloop.models.adversarial.penalties import gradient_penalty
 from bigloop.models.images.kernels.wgan_gp import Norm, Passes, fast_step, images_last
 from bigloop.models.images.wgan_gp import WGANGP
 
