@@ -153,15 +153,15 @@ def affine(divergence: str, density: Density, start: tuple[float, float], **opti
 def test_an_affine_generator_ends_at_the_divergences_own_gaussian(divergence: str) -> None:
     density = known_density("bimodal", {"separation": 3.0, "sd": 0.7, "weight": 0.4})
     best = np.array(projected(density, divergence, 0.5))
-    # 20 000 rows give the mean to 0.012, five times which is 0.06. Total variation is flat around its minimum, and its critic, a tanh, has
-    # slopes only where the two densities cross: there a slower generator goes around it at a distance of 0.25.
+    # 20 000 rows give the mean to 0.012, five times which is 0.06. Total variation is flat around its minimum, and
+    # its critic, a tanh, has slopes only where the two densities cross: it is slower, and gets less near.
     flat = divergence == "total_variation"
-    slower = {"learning_rate": 2e-4} if flat else {}
-    found = affine(divergence, density, (0.0, 1.0), **slower)
-    np.testing.assert_allclose(found, [best, best], rtol=0, atol=0.3 if flat else 0.06)
+    start, slower = ((0.0, 1.4), {"learning_rate": 2e-4}) if flat else ((0.0, 1.0), {})
+    found = affine(divergence, density, start, **slower)
+    np.testing.assert_allclose(found, [best, best], rtol=0, atol=0.2 if flat else 0.06)
     if flat:
-        excess = [total_variation(density, *at) - total_variation(density, *best) for at in found]
-        assert max(excess) < 0.015  # of 0.279; the start has 0.451
+        excess = [total_variation(density, *at) - total_variation(density, *best) for at in (*found, start)]
+        assert max(excess[:2]) < 0.01 < 0.03 < excess[2]
 
 
 @pytest.mark.long
