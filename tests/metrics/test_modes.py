@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigloop.metrics.modes import intra_class_variance, mode_statistics, total_variance
+from bigloop.metrics.modes import intra_class_variance, mode_balance, mode_statistics, total_variance
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -142,3 +142,35 @@ def test_total_variance_takes_images_as_vectors_and_two_rows_at_least() -> None:
     assert total_variance(images, images) == total_variance(images.reshape(20, 16).astype(float), images)
     with pytest.raises(ValueError, match="n ≥ 2 rows, got 1"):
         total_variance(images[:1], images)
+
+
+# --- the balance of modes ---
+
+LINE, SQUARE = np.array([[-2.0], [2.0]]), np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
+
+
+def balance(points: np.ndarray, modes: np.ndarray, *weights: float) -> float:
+    ((name, value, _),) = mode_balance(points, (modes, np.array(weights)))
+    assert name == "mode_kl"
+    return value
+
+
+def test_the_balance_is_the_divergence_of_the_shares_from_the_weights() -> None:
+    points = np.repeat([-1.5, -9.0, 0.1, 7.0], [10, 20, 30, 40])[:, None]
+    expected = 0.3 * np.log(0.3 / 0.8) + 0.7 * np.log(0.7 / 0.2)
+    assert balance(points, LINE, 0.8, 0.2) == pytest.approx(expected)
+    assert balance(points, LINE, 0.3, 0.7) == pytest.approx(0)
+
+
+def test_one_mode_alone_is_as_far_as_its_weight_says() -> None:
+    points = SQUARE[[2] * 7] + 0.1
+    assert balance(points, SQUARE, *[0.25] * 4) == pytest.approx(np.log(4))
+
+
+def test_the_balance_of_the_densitys_own_points_is_what_counting_makes_of_it() -> None:
+    n, found = 2_000, []
+    for seed in range(200):
+        chosen = np.random.default_rng(seed).integers(4, size=n)
+        found.append(balance(SQUARE[chosen], SQUARE, *[0.25] * 4))
+    # 2n times it is χ² with 3 degrees of freedom, of mean 3 and variance 6: four standard errors of 200
+    assert np.mean(found) == pytest.approx(3 / (2 * n), abs=4 * np.sqrt(6 / 200) / (2 * n))

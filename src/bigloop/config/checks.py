@@ -55,6 +55,7 @@ def measurable(name: str, run: Run, compared: Compared) -> bool:
         "features": not by_moments(run),
         "cells": density.dimension <= 2 and not by_moments(run),
         "modes": density.modes is not None and not by_moments(run),
+        "mode_weights": hasattr(density, "weights") and not by_moments(run),
         "log_densities": about.has_log_density and not by_moments(run),
         "moments": about.has_moments and hasattr(density, "covariance"),
         "history": True,

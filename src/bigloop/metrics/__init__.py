@@ -76,13 +76,14 @@ View = Literal[
     "parameters",
     "cells",
     "modes",
+    "mode_weights",
     "log_densities",
     "moments",
     "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
 OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "scores", "parameters"}
-OF_POINTS = {"images", "features", "cells", "modes", "log_densities", "moments", "history"}
+OF_POINTS = {"images", "features", "cells", "modes", "mode_weights", "log_densities", "moments", "history"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Measure:
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
     modes          points, (rows, d)                               the density's modes (m, d) and their spread
+    mode_weights   points, (rows, d)                               the density's modes (m, d) and their weights (m,)
     log_densities  the model's own, at generated and real points  the density's, at the same points
     moments        the model's mean (d,) and covariance (d, d)     those that it should have
     history        name: value, of the model's training            anything; it is not used
@@ -200,6 +202,9 @@ MEASURES = Registry(
         "variance": "bigloop.metrics.modes:VARIANCE",
         "pixel_variances": "bigloop.metrics.pixels:VARIANCES",
         "modes": "bigloop.metrics.modes:MODES",
+        "mode_balance": "bigloop.metrics.modes:BALANCE",
+        "bins": "bigloop.metrics.bins:BINS",
+        "vendi": "bigloop.metrics.diversity:VENDI",
         "divergences": "bigloop.metrics.divergences:DIVERGENCES",
         "likelihoods": "bigloop.metrics.likelihoods:LIKELIHOODS",
         "pixels": "bigloop.metrics.pixels:PIXELS",

@@ -42,9 +42,9 @@ def divergences(generated: np.ndarray, real: np.ndarray) -> list[tuple[str, floa
         raise ValueError("cells: real ones of probability 0 hold generated points; take the density's masses")
     middle = (p + q) / 2
     return [
-        ("forward_kl", _kl(p, (1 - SKEW) * q + SKEW * p), ""),
-        ("reverse_kl", _kl(q, p), ""),
-        ("jensen_shannon", (_kl(p, middle) + _kl(q, middle)) / 2, ""),
+        ("forward_kl", kl(p, (1 - SKEW) * q + SKEW * p), ""),
+        ("reverse_kl", kl(q, p), ""),
+        ("jensen_shannon", (kl(p, middle) + kl(q, middle)) / 2, ""),
     ]
 
 
@@ -89,7 +89,8 @@ def cell_masses(
     return np.append(inside, max(1 - inside.sum(), np.finfo(np.float64).eps))
 
 
-def _kl(p: np.ndarray, q: np.ndarray) -> float:
+def kl(p: np.ndarray, q: np.ndarray) -> float:
+    """Σ p ln(p / q) of two laws of as many values, nats; q is positive where p is."""
     held = p > 0
     return float(np.sum(p[held] * np.log(p[held] / q[held])))
 

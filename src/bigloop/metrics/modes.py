@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigloop.metrics import FeaturesOptions, Measure, MeasureOptions
+from bigloop.metrics.divergences import kl
 from bigloop.spec.options import option
 
 REACH = 3  # standard deviations of a mode within which a point is a good sample of it
@@ -58,6 +59,21 @@ def mode_statistics(
     ]
 
 
+def mode_balance(points: np.ndarray, modes: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, float, str]]:
+    """`mode_kl`: the divergence of the modes' shares of generated points from their weights, Σ q ln(q / w), nats.
+
+    points: shape (n, d); modes: centres (m, d) and weights (m,), of sum 1. A point counts for its nearest mode,
+    however far it is. The "reverse KL" of the literature on mode collapse (Lin et al. 2018, §4): 0 for the weights
+    themselves, about (m − 1) / 2n for n points of the density, and −ln w where all points are of one mode.
+    """
+    from scipy.spatial.distance import cdist
+
+    centres, weights = modes
+    nearest = cdist(np.asarray(points, dtype=np.float64), centres).argmin(axis=1)
+    shares = np.bincount(nearest, minlength=len(centres)) / len(points)
+    return [("mode_kl", kl(shares, weights), "")]
+
+
 def total_variance(points: np.ndarray, real: np.ndarray) -> float:
     """Trace of the unbiased covariance of points (n, …), flattened to vectors, in their unit squared.
 
@@ -83,4 +99,5 @@ WITHIN_CLASSES = Measure(
     intra_class_variance, ("features", "probabilities"), limit=10_000, Options=FeaturesOptions
 )
 VARIANCE = Measure(total_variance, ("images",), limit=10_000)
+BALANCE = Measure(mode_balance, ("mode_weights",), limit=10_000)
 MODES = Measure(mode_statistics, ("modes",), limit=10_000, Options=ModeOptions)
