@@ -47,9 +47,7 @@ class Critic(nn.Sequential):
         self.codes = codes
 
     def forward(self, rows: Tensor, whole: bool = False) -> Tensor | Said:
-        features = rows
-        for layer in islice(self, self.depth):
-            features = layer(features)
+        features = self.features(rows)
         seen = (
             torch.cat([features, *(look(features) for look in self.beside)], -1) if self.beside else features
         )
@@ -60,6 +58,12 @@ class Critic(nn.Sequential):
             return Said(scores, features, None)
         codes = self.codes(seen).unflatten(-1, (self.pack, -1)).flatten(-3, -2)
         return Said(scores, features, codes)
+
+    def features(self, rows: Tensor) -> Tensor:
+        """What the hidden layers make of rows, (…, n, f)."""
+        for layer in islice(self, self.depth):
+            rows = layer(rows)
+        return rows
 
 
 class Several(nn.ModuleList):

@@ -34,6 +34,7 @@ from bigloop.models.adversarial.networks import (
 )
 from bigloop.models.adversarial.remedies import Remedies
 from bigloop.models.adversarial.threshold import midway
+from bigloop.models.images.growing import GrowingCritic, GrowingGenerator, grow
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.spec.options import option
 from bigloop.training.loop import as_floats
@@ -93,6 +94,13 @@ class DCGAN(NeuralFamily, Game):
         critic_beta2: float | None = option(
             None, "the critic's beta2; if not given, beta2", minimum=0, below=1
         )
+        growth: float = option(
+            0.0,
+            "share of the first training in which both networks grow from an eighth of the size (Karras et al. 2018)",
+            minimum=0,
+            maximum=1,
+            neutral=0.0,
+        )
 
     def build(self) -> dict[str, nn.Module]:
         o = self.options
@@ -117,6 +125,16 @@ class DCGAN(NeuralFamily, Game):
     def learning_rate(self, done: int, steps: int, optimizer: str) -> float:
         o = self.options
         return given(o.critic_learning_rate, o.learning_rate) if optimizer == "critic" else o.learning_rate
+
+    @property
+    def recordable(self) -> bool:  # type: ignore[override]  # steps of a growing network are not all alike
+        return not self.options.growth
+
+    def advance(self, done: int, steps: int) -> None:
+        if (
+            self.options.growth and not self.optimizer_states
+        ):  # a training that continues another finds them grown
+            grow(list(self.networks.values()), done / (self.options.growth * steps))
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         draws = One(generator)
@@ -179,7 +197,11 @@ def generator(options: DCGAN.Options, shape: tuple[int, ...]) -> nn.Sequential:
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(inner, outer, kernel, 2, 1, bias=last),
         ]
-    return nn.Sequential(*layers, nn.Sigmoid())
+    layers.append(nn.Sigmoid())
+    if options.growth:
+        ends = [*range(5, len(layers), 3)[: HALVINGS - 1], len(layers)]  # after each transposed convolution
+        return GrowingGenerator(layers, ends, channels[-2::-1], shape)
+    return nn.Sequential(*layers)
 
 
 def critic(options: DCGAN.Options, shape: tuple[int, ...]) -> Critic:
@@ -201,7 +223,17 @@ def critic(options: DCGAN.Options, shape: tuple[int, ...]) -> Critic:
     if o.minibatch_deviation:
         beside.append(MinibatchDeviation())
     codes = nn.Linear(seen, o.pack * o.sources) if o.sources > 1 else None
-    critic = Critic([*hidden, nn.Flatten()], head, beside, codes, o.pack)
+    layers = [*hidden, nn.Flatten()], head, beside, codes, o.pack
+    critic = Critic(*layers)
+    if o.growth:
+        critic = GrowingCritic(
+            *layers,
+            starts=[*range(2 * HALVINGS - 2, 0, -2), 0],
+            widths=channels[-2:0:-1],
+            sizes=maps[-2::-1],
+            inputs=inputs,
+            slope=o.slope,
+        )
     if o.spectral_norm:
         normalise(critic, (nn.Conv2d, nn.Linear), flat=True)
     return critic

@@ -82,6 +82,9 @@ class NeuralFamily:
         """The learning rate of an optimiser in the step after `done` of `steps` steps; constant by default."""
         return self.options.learning_rate
 
+    def advance(self, done: int, steps: int) -> None:
+        """Called before the step after `done` of `steps` steps, and at the end: for networks that grow in training."""
+
     def step(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """step(batch, generator): one training step on batch (b, *shape); returns detached losses, shape () each.
 
@@ -144,6 +147,7 @@ class NeuralFamily:
         def before(done: int) -> None:
             for rate in rates:
                 rate(done)
+            self.advance(done, steps)
             self._look(done, steps, len(rows))
 
         with default_generator(torch.Generator().manual_seed(generator.initial_seed())):
@@ -160,6 +164,7 @@ class NeuralFamily:
                 before=before,
                 record=self.recordable and team().size == 1,
             )
+            self.advance(steps, steps)
             self._look(steps, steps, len(rows))
         self.checkpoint = None
         self._train(False)
