@@ -133,6 +133,39 @@ PAIRS = {
         1,
     ),
 }
+PLAIN = RING | {"model.loss": "gan", "model.learning_rate": 1e-3}
+F_GAN = RING | {"model.loss": "f_gan"}
+DIGITS = TRAINED | {"model.loss": "bce", "model.learning_rate": 1e-3}
+PAIRS |= {
+    claim: (PLAIN | {f"model.{key}": value for key, value in options.items()}, PLAIN, measure, sign)
+    for claim, options, measure, sign in (
+        ("minibatch", {"minibatch_kernels": 4}, "modes_covered", 1),
+        ("minibatch-discrimination", {"minibatch_kernels": 4}, "modes_covered", 1),
+        ("unrolled", {"unroll": 5}, "modes_covered", 1),
+        ("unrolled-modes", {"unroll": 5}, "modes_covered", 1),
+        ("spectral", {"spectral_norm": True}, "modes_covered", 1),
+        ("smoothing", {"label_smoothing": 0.1}, "modes_covered", 1),
+        ("infogan", {"codes": 8}, "modes_covered", 1),
+        ("two-time-scales", {"critic_learning_rate": 4e-3}, "modes_covered", 1),
+        ("generators", {"generators": 4, "information": 0.1}, "modes_covered", 1),
+        ("discriminators", {"critics": 3}, "modes_covered", 1),
+        ("diffusion", {"diffusion_steps": 50, "diffusion_noise": 0.5}, "modes_covered", 1),
+        ("contrastive", {"contrast": 0.2, "temperature": 0.5}, "modes_covered", 1),
+        ("packed-modes", {"pack": 2}, "modes_covered", 1),
+        ("packed-balance", {"pack": 2}, "mode_kl", -1),
+        ("deviation-variety", {"minibatch_deviation": True}, "modes_covered", 1),
+        ("wasserstein", {"loss": "wgan_gp"}, "modes_covered", 1),
+        ("paired-modes", {"loss": "relativistic", "r1": 0.1, "r2": 0.1}, "modes_covered", 1),
+    )
+} | {
+    "growing": (DIGITS | {"model.growth": 0.5}, DIGITS, "modes_covered", 1),
+    "f-gan-forward-covers": (
+        F_GAN | {"model.divergence": "forward_kl"},
+        F_GAN | {"model.divergence": "reverse_kl"},
+        "modes_covered",
+        1,
+    ),
+}
 SIGN = {"agree": 1, "disagree": -1, "open": 0}
 
 

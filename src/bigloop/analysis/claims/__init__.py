@@ -24,6 +24,7 @@ CLAIMS = Registry(
         "bertrand2024": "bigloop.analysis.claims.bertrand2024:CLAIMS",
         "khelifa_rossa": "bigloop.analysis.claims.khelifa_rossa:CLAIMS",
         "bandyopadhyay2025": "bigloop.analysis.claims.bandyopadhyay2025:CLAIMS",
+        "remedies": "bigloop.analysis.claims.remedies:CLAIMS",
     },
 )
 
