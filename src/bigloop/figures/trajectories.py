@@ -32,6 +32,7 @@ NAMES = {
     "wasserstein2": "Wasserstein-2 distance",
     "modes_covered": "modes covered",
     "good_share": "share of good samples",
+    "mode_kl": "KL of the modes' shares (nats)",
     "modal_variance": "average modal variance",
     "fid": "FID",
     "precision": "precision",

@@ -126,7 +126,7 @@ def legend(fig: Figure, title: str = "") -> None:
     widths = [0.54 + 0.062 * max(map(len, label.split("\n"))) for label in order]
     columns = max(
         c
-        for c in range(1, len(order) + 1)
+        for c in range(1, max(1, len(order)) + 1)
         if c == 1 or sum(max(part) for part in np.array_split(widths, c)) < inches
     )
     tallest = max(sum(part) for part in np.array_split(lines, columns))
