@@ -24,7 +24,19 @@ from bigloop.spec.registry import declared
 from ..shipped import SHIPPED
 
 Config = dict[str, Any]
-ON_FEATURES = {"fid", "precision", "recall", "density", "coverage", "spacing", "intra_class_variance"}
+ON_FEATURES = {
+    *(
+        "fid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "spacing",
+        "intra_class_variance",
+        "bins",
+        "vendi",
+    ),
+}
 LOOP = {
     "initial": {"n": 100},
     "samples": 120,

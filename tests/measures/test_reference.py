@@ -31,6 +31,7 @@ COMPARED: dict[str, tuple[dict[str, Any], str, int]] = {
     "density": ({"n": 200, "k": 3}, "density", 1),
     "coverage": ({"n": 200, "k": 3}, "coverage", 1),
     "classes": ({"n": 200}, "class_tv", -1),
+    "bins": ({"n": 200, "clusters": 20}, "bins_js", -1),
 }
 TEST = {"reference": "test"}
 Records = list[dict[str, Any]]

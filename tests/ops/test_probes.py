@@ -261,3 +261,19 @@ def test_networks_with_features_are_timed_once_for_all_measures_and_their_featur
     judge = experiment.classifiers["mnist"]
     assert best.disk["features"] == 3 * 4 * (300 * 512 + 50 * (judge.features + 10))
     assert math.isfinite(best.other)
+
+
+def test_of_stacked_digits_each_plane_is_judged_by_the_classifier_of_its_source(
+    config: dict[str, Any],
+) -> None:
+    config["datasets"] = {"digits": {"source": "stacked"}}
+    config["runs"] = {"vae": config["runs"]["vae"] | {"dataset": "digits", "seeds": [0]}}
+    config["figures"] = {"losses": None}
+    config["measures"] = {"stacked_modes": {"n": 200}}
+    timing, experiment = impatient(), Experiment.from_config(config)
+    best, _ = timing.forecast(experiment)
+    words = {work.words for work in timing.watch.probes.values()}
+    assert {"the classifier of mnist", "stacked_modes of stacked"} <= words
+    assert not any("classifier of stacked" in said for said in words)
+    generations = experiment.runs["vae"].generations
+    assert best.disk["features"] == generations * 200 * 3 * 10 * 4  # probabilities as float32

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from bigloop.config.features import Compared
 from bigloop.config.runs import Run, by_moments
+from bigloop.data import plane_source
 from bigloop.spec.jobs import OWN
 from bigloop.spec.options import Scalar, SpecError
 from bigloop.spec.registry import Declared, declared
@@ -46,7 +47,8 @@ def measurable(name: str, run: Run, compared: Compared) -> bool:
         classes = measure.needs_classes or (measure.on_features and compared.on(name, run.images) == OWN)
         possible = run.images.about.labelled or not classes
         model = run.has_critic if measure.needs_critic else measure.has_rows or run.spec.has_model
-        return measure.of_images and possible and model
+        planes = bool(plane_source(run.images.data)) or not measure.on_planes
+        return measure.of_images and possible and planes and model
     if density is None or not measure.of_points:
         return False
     about = declared("families")[run.spec.model.family]

@@ -70,9 +70,10 @@ class Experiment:
         measures = {
             name: measure_of(name, entry) for name, entry in given.measures.items() if entry is not False
         }
-        compared = Compared.of(given, known, root)
+        compared = Compared.of(given, known, used, root)
         shows_features = any("features" in declared("figures")[kind].needs for kind, _ in figures.values())
-        lenders = compared.lenders([*measures, *[None] * shows_features], used)
+        asked = [*measures, *[None] * shows_features]
+        lenders = compared.lenders(asked)
         experiment = cls(
             name=given.experiment,
             plugins=plugins,
@@ -80,11 +81,7 @@ class Experiment:
             runs=runs,
             images=used,
             lenders=lenders,
-            classifiers={
-                name: compared.classifier_of(images)
-                for name, images in (used | lenders).items()
-                if images.about.labelled
-            },
+            classifiers=compared.trained(asked, lenders),
             compared=compared,
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
             measures=measures,
@@ -113,18 +110,14 @@ class Experiment:
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
         """The measures that a run can have, with n filled in: as given, or all rows, up to the limit.
 
-        Those on features have the name of these, unless they are of the classifier of the run's own dataset.
+        Those on features have the name of these, unless they are of the classifier of the run's own dataset; those on
+        colour planes that of the classifier of these.
         """
         known = {n: options for n, options in self.measures.items() if measurable(n, run, self.compared)}
         if run.simulated:  # no model has seen the points that it is held against in any case
             known = {n: {k: v for k, v in o.items() if k != "reference"} for n, o in known.items()}
-        for name in known:
-            if (
-                run.images
-                and declared("measures")[name].on_features
-                and (on := self.compared.on(name, run.images)) != OWN
-            ):
-                known[name] = known[name] | {"features": on}
+        if run.images:
+            known = {name: o | self.compared.told(name, run.images) for name, o in known.items()}
         return {name: self._told(name, options, run) for name, options in known.items()}
 
     def _told(self, name: str, options: dict[str, Scalar], run: Run) -> dict[str, Scalar]:
@@ -295,6 +288,9 @@ class Experiment:
         about = declared("measures")[name]
         if about.needs_critic:
             return "needs a critic, and no run has one"
+        if about.on_planes and self.images:
+            names = f"{' and '.join(self.images)} {'is' if len(self.images) == 1 else 'are'}"
+            return f"needs images whose colour planes are pictures of their own (source: stacked), which {names} not"
         if about.of_images and (about.needs_classes or about.on_features) and self.images:
             return f"needs two classes or more, and {' and '.join(self.images)} have fewer"
         return "cannot be measured of any of these runs"

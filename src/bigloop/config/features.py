@@ -8,7 +8,7 @@ Raises SpecError, in one line, for whatever a key `features` cannot be. Imports 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -18,7 +18,7 @@ from typing import Any
 from bigloop.artifacts import file_checksum
 from bigloop.config.datasets import Images, images_named
 from bigloop.config.declared import Classifier, Config
-from bigloop.data import SOURCES
+from bigloop.data import SOURCES, plane_source
 from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import OWN, ClassifierSpec, FeaturesSpec
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
@@ -71,19 +71,22 @@ def asked(given: Any, where: str) -> Asked | None:
 class Compared:
     """What images are compared on, by what a config says of datasets and of measures; the measure's word goes first.
 
-    known: the config's datasets by name. classifier: options of the classifiers; classifiers: by dataset, those that it
-    has instead.
+    known: the config's datasets by name; used: those that some run learns, likewise. classifier: options of the
+    classifiers; classifiers: by dataset, those that it has instead.
     """
 
     datasets: Mapping[str, Asked]
     measures: dict[str, Asked]
     known: Mapping[str, Images]
+    used: Mapping[str, Images]
     classifier: Mapping[str, Any]
     classifiers: Mapping[str, Mapping[str, Any]]
     root: Path | None
 
     @classmethod
-    def of(cls, config: Config, known: Mapping[str, Images], root: Path | None) -> Compared:
+    def of(
+        cls, config: Config, known: Mapping[str, Images], used: Mapping[str, Images], root: Path | None
+    ) -> Compared:
         """As a config says; raises SpecError for what cannot be, also of datasets that no run learns."""
         measured = {
             name: asked(entry.get("features"), f"measures.{name}.features")
@@ -98,6 +101,7 @@ class Compared:
             {name: one for name, one in given.items() if one},
             {name: one for name, one in measured.items() if one},
             known,
+            used,
             vars(config.classifier or Classifier()),
             {name: _said(entry.get("classifier"), name) for name, entry in (config.datasets or {}).items()},
             root,
@@ -120,6 +124,15 @@ class Compared:
         one = (self.measures.get(measure) if measure else None) or self.datasets.get(images.name)
         return OWN if one is None or self._own(one, images) else self._names[one.where]
 
+    def told(self, measure: str, images: Images) -> dict[str, Scalar]:
+        """The option that says what a measure looks through at images of a dataset; none where it is their own
+        classifier."""
+        about = declared("measures")[measure]
+        if about.on_planes:
+            return {"features": self.of_planes(images).name}
+        on = self.on(measure, images) if about.on_features else OWN
+        return {} if on == OWN else {"features": on}
+
     def classifier_of(self, images: Images) -> ClassifierSpec:
         """The classifier of a dataset with classes."""
         return ClassifierSpec(images.data, **{**self.classifier, **self.classifiers.get(images.name, {})})
@@ -127,19 +140,47 @@ class Compared:
     @cached_property
     def specs(self) -> dict[str, FeaturesSpec]:
         """All features that are asked for, by name, but those of the classifier of the data themselves."""
-        return {spec.name: spec for spec in map(self._spec, self._others)}
+        planes = [self.of_planes(images) for images in self.used.values() if plane_source(images.data)]
+        return {spec.name: spec for spec in (*map(self._spec, self._others), *planes)}
 
-    def lenders(self, measures: Iterable[str | None], used: Mapping[str, Images]) -> dict[str, Images]:
-        """The datasets beside those `used` whose classifiers judge these in one of the measures, or (None) in a figure.
+    def of_planes(self, images: Images) -> FeaturesSpec:
+        """The classifier that judges each colour plane of these images alone, where it is a picture of its source."""
+        return self._classifier(_plane_lender(images))
+
+    def lenders(self, measures: Sequence[str | None]) -> dict[str, Images]:
+        """The datasets beside those that runs learn whose classifiers judge these, or the colour planes of these, in
+        one of the measures, or (None) in a figure.
 
         Raises SpecError where one is to judge images that it cannot.
         """
-        for one, images in product(self.measures.values(), used.values()):
+        for one, images in product(self.measures.values(), self.used.values()):
             self.check(one, images)
-        on_features = [name for name in measures if name is None or declared("measures")[name].on_features]
-        names = {self.on(name, images) for name, images in product(on_features, used.values())}
+        names = {name for images in self.used.values() for name in self._seen(measures, images)}
         lending = (one for one in self._others if one.lender and self._names[one.where] in names)
-        return {one.lender: self._lender(one) for one in lending if one.lender not in used}
+        found = {one.lender: self._lender(one) for one in lending}
+        for measure in measures:
+            if measure and declared("measures")[measure].on_planes:
+                found |= self._plane_lenders(measure)
+        return {name: lender for name, lender in found.items() if name not in self.used}
+
+    def trained(
+        self, measures: Sequence[str | None], lenders: Mapping[str, Images]
+    ) -> dict[str, ClassifierSpec]:
+        """The classifiers that are trained, by the names of their datasets: of all these with classes.
+
+        One of stacked pictures would have as many classes as there are modes: only where something asks for it.
+        """
+        needed = any(measure and declared("measures")[measure].needs_classes for measure in measures)
+        others = {name for images in self.used.values() for name in self._seen(measures, images)}
+
+        def asked(images: Images) -> bool:
+            return needed or OWN in self._seen(measures, images) or self._classifier(images).name in others
+
+        return {
+            name: self.classifier_of(images)
+            for name, images in {**self.used, **lenders}.items()
+            if images.about.labelled and (name in lenders or not plane_source(images.data) or asked(images))
+        }
 
     def check(self, given: Asked, judged: Images) -> None:
         """Raise SpecError where another dataset's classifier is asked for that cannot judge these images."""
@@ -153,6 +194,27 @@ class Compared:
             raise SpecError(
                 f"{where}: the classifier of {lender.name} takes {taken} images, those of {judged.name} are {other}"
             )
+
+    def _seen(self, measures: Sequence[str | None], images: Images) -> set[str]:
+        """The names of all that these measures, or (None) a figure, compare images of a dataset on."""
+        on_features = (name for name in measures if name is None or declared("measures")[name].on_features)
+        return {self.on(name, images) for name in on_features}
+
+    def _plane_lenders(self, measure: str) -> dict[str, Images]:
+        """The datasets whose classifiers judge colour planes in a measure."""
+        found = {}
+        for images in self.used.values():
+            if not plane_source(images.data):
+                continue
+            lender = _plane_lender(images)
+            taken, planes = ("×".join(map(str, one.about.shape[1:])) for one in (lender, images))
+            if taken != planes:
+                raise SpecError(
+                    f"measures.{measure}: the classifier of {lender.name} takes {taken} pictures, the planes of "
+                    f"{images.name} are {planes}; leave out datasets.{images.name}.size"
+                )
+            found[lender.name] = lender
+        return found
 
     @property
     def _others(self) -> list[Asked]:
@@ -182,6 +244,17 @@ class Compared:
         elif path := options.get("weights"):
             weights = _checksum(str(path), f"{given.where}.weights")
         return FeaturesSpec(given.kind, declared("features")[given.kind].revision, options, weights)
+
+    def _classifier(self, images: Images) -> FeaturesSpec:
+        """The classifier of a dataset, as others may be compared on it."""
+        revision = declared("features")[OWN].revision
+        return FeaturesSpec(OWN, revision, {OWN: self.classifier_of(images).folder})
+
+
+def _plane_lender(images: Images) -> Images:
+    """The source of which each colour plane is a picture, whose files lie where those of the images do."""
+    name = plane_source(images.data)
+    return Images(name, name, images.root)
 
 
 def _unlabelled(dataset: str) -> str:

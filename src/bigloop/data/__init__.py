@@ -20,7 +20,7 @@ import numpy as np
 from bigloop.artifacts import read_tensors
 from bigloop.spec.faults import shown
 from bigloop.spec.options import SpecError, digest, option, parse, to_dict
-from bigloop.spec.registry import Registry
+from bigloop.spec.registry import Registry, declared
 from bigloop.spec.runs import MOST_ROWS, Data, DatasetSpec, Handover
 
 SOURCES = Registry(
@@ -29,6 +29,7 @@ SOURCES = Registry(
         "mnist": "bigloop.data.mnist:MNIST",
         "fashion_mnist": "bigloop.data.fashion_mnist:FASHION_MNIST",
         "cifar10": "bigloop.data.cifar10:CIFAR10",
+        "stacked": "bigloop.data.stacked:STACKED",
         "images": "bigloop.data.images:IMAGES",
         "arrays": "bigloop.data.arrays:ARRAYS",
     },
@@ -99,7 +100,8 @@ class Source(Protocol):
 
     `about` says what it is; `Options` are SourceOptions, or more than these; `revision` is raised when a change of code
     gives other images for the same options; `handover` is the precision in which loops on it pass samples on, unless
-    they say otherwise.
+    they say otherwise. If each colour plane of its images alone is a picture of another source, `planes` is the option
+    that names that source.
     """
 
     @property
@@ -167,6 +169,13 @@ def _bare(name: str) -> DatasetSpec:
 def dataset(data: Data) -> DatasetSpec:
     """Shape, rows and classes of a dataset: of a source's bare name, those of all that it has."""
     return _bare(data) if isinstance(data, str) else data
+
+
+def plane_source(data: Data) -> str:
+    """The source of which each colour plane of a dataset's images alone is a picture; "" where they are none."""
+    about = dataset(data)
+    key = declared("sources")[about.source].planes
+    return str(about.options[key]) if key and not about.options["grey"] else ""
 
 
 def as_floats(images: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from bigloop.data import Listing, SourceOptions
 from bigloop.seeding import numpy_generator
 from bigloop.spec.options import SpecError
 
+MOST_NAMED = 100  # classes that a message lists one by one
 HELD_OUT = 10  # one row in so many is for testing, where the source has no test split
 
 
@@ -24,7 +25,8 @@ def totals(listing: Listing, options: SourceOptions) -> tuple[tuple[str, ...], d
     classes = listing.classes
     for name in options.classes:
         if name not in classes:
-            known = f"known: {', '.join(classes)}" if classes else "this dataset has none"
+            names = classes if len(classes) <= MOST_NAMED else (*classes[:2], "…", classes[-1])
+            known = f"known: {', '.join(names)}" if classes else "this dataset has none"
             raise SpecError(f"classes: no class {name!r} ({known})")
     if len(set(options.classes)) < len(options.classes):
         raise SpecError(f"classes: {', '.join(options.classes)} contains a class twice")

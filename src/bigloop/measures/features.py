@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -143,6 +143,21 @@ def of_classifier(folder: Path, device: torch.device, name: str = OWN) -> Extrac
         return read_tensors(folder / "model.safetensors")[1]["sha256"]
 
     return Extractor(name, device, CHUNK, cache(identity), look)
+
+
+def by_planes(whole: Extractor) -> Extractor:
+    """Class probabilities of each colour plane alone, (n, planes, classes), by a classifier of grey pictures."""
+
+    def look() -> Callable[[np.ndarray], Arrays]:
+        judge = whole.look()
+
+        def planes(images: np.ndarray) -> Arrays:
+            n, c, h, w = images.shape
+            return {"planes": judge(images.reshape(n * c, 1, h, w))["probabilities"].reshape(n, c, -1)}
+
+        return planes
+
+    return replace(whole, name=f"{whole.name}-planes", look=look)
 
 
 def extractor_of(spec: FeaturesSpec, classifiers: Mapping[str, Path], device: torch.device) -> Extractor:

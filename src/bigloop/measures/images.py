@@ -29,7 +29,7 @@ from bigloop.artifacts import (
     read_table,
     read_tensors,
 )
-from bigloop.data import dataset, load, load_verified
+from bigloop.data import dataset, load, load_verified, plane_source
 from bigloop.data.files import read_images
 from bigloop.generation.sample import read_samples, recall_samples
 from bigloop.generation.store import fresh_model, load_model, parameters
@@ -53,8 +53,9 @@ from bigloop.models import Critic
 from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import FeaturesSpec, FloorSpec, MeasureSpec, TrainSpec
+from bigloop.spec.jobs import OWN, FeaturesSpec, FloorSpec, MeasureSpec, TrainSpec
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import Data, data_folder, source_of
 from bigloop.training.devices import default_device
 
@@ -157,21 +158,23 @@ def measure_file(
 
     All measures but fid_inception, and of data without classes those that need none, with `n` rows each (by default
     each measure's limit), or as many as there are; on `features`, by default those of the data's classifier.
-    Classifiers and data are looked for under results/ unless given.
+    Classifiers and data are looked for under results/ unless given; of stacked pictures that of the source, too, and
+    their own only where it is given.
     """
     if n is not None and n < 2:
         raise SpecError(f"--n: expected at least 2, got {n}")
     about = dataset(data_spec)
     images = read_images(path, about.shape, *pixel_range)
     available = min(len(images), about.rows["train"] // 2)
+    planes = _of_planes(data_spec)
+    labelled = about.labelled and (planes is None or classifier is not None)
     measures: dict[str, dict[str, Scalar]] = {}
     for name, entry in MEASURES.items():
         rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
-        possible = (about.labelled or not entry.needs_classes) and (
-            about.labelled or features or not entry.on_features
-        )
+        possible = (labelled or not entry.needs_classes) and (labelled or features or not entry.on_features)
         if (
             possible
+            and (planes or not entry.on_planes)
             and entry.of_images
             and entry.has_rows
             and "inception" not in entry.on
@@ -179,16 +182,14 @@ def measure_file(
             and rows > (k or 0)
         ):
             measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
-            if features and entry.on_features:
-                measures[name]["features"] = features.name
+            if through := planes if entry.on_planes else features if entry.on_features else None:
+                measures[name]["features"] = through.name
     if available < 4:
         raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
     data = data or Path("results/data") / data_folder(data_spec)
-    if about.labelled:
-        classifier = classifier or find_classifier(data_spec)
+    judge = classifier or find_classifier(data_spec) if labelled else None
     trained = by_name(Path("results/classifier").glob("*"))
-    extractors = extractors_of({features.name: features} if features else None, trained)
-    judge = classifier if about.labelled else None
+    extractors = extractors_of({one.name: one for one in (features, planes) if one}, trained)
     return measure_images(images, measures, judge, data, report=report, extractors=extractors)
 
 
@@ -206,6 +207,13 @@ def find_classifier(data_spec: Data) -> Path:
             "train one with `snakemake --cores 2 classifiers`"
         )
     return max(found, key=lambda path: path.stat().st_mtime).parent
+
+
+def _of_planes(data_spec: Data) -> FeaturesSpec | None:
+    """The classifier that judges the colour planes of a dataset; None where they are no pictures of their own."""
+    if not (source := plane_source(data_spec)):
+        return None
+    return FeaturesSpec(OWN, declared("features")[OWN].revision, {OWN: find_classifier(source).name})
 
 
 def measure_real(

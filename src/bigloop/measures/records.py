@@ -19,7 +19,7 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.measures.classify import load_classifier
-from bigloop.measures.features import Extractor, Rows, extractor_of
+from bigloop.measures.features import Extractor, Rows, by_planes, extractor_of
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models import Critic
 from bigloop.models.classifier import ADAPTED, Judgement, pixels
@@ -83,7 +83,7 @@ class Side:
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
         """The first `rows` rows, or all, as a measure wants to see them."""
         if other := self.extractor(on, options):
-            return self._features(other, rows)
+            return self._features(other, "planes" if on == "planes" else "features", rows)
         if on == "adapted":
             return self._adapted(rows)
         if on == "images":
@@ -98,15 +98,16 @@ class Side:
         """What gives the features of a view; None where it shows none, or those of the data's own classifier."""
         if on == "inception":
             return inception(options, self.device)
-        return (
-            self.extractors[str(options["features"])] if on == "features" and "features" in options else None
-        )
+        if on not in ("features", "planes") or "features" not in options:
+            return None
+        named = self.extractors[str(options["features"])]
+        return by_planes(named) if on == "planes" else named
 
-    def _features(self, extractor: Extractor, rows: int | None) -> np.ndarray:
+    def _features(self, extractor: Extractor, what: str, rows: int | None) -> np.ndarray:
         images = self.rows or Rows.of(self.images, None, {}, quiet)
         wanted = min(images.total, max(rows or len(self.images), self.most.get(extractor.name, 0)))
         if len(self.seen.get(extractor.name, ())) < wanted:
-            self.seen[extractor.name] = images.seen_by(extractor, wanted)["features"]
+            self.seen[extractor.name] = images.seen_by(extractor, wanted)[what]
         return self.seen[extractor.name][:rows]
 
     def _adapted(self, rows: int | None) -> np.ndarray:

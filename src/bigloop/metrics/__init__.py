@@ -72,6 +72,7 @@ View = Literal[
     "probabilities",
     "adapted",
     "inception",
+    "planes",
     "scores",
     "parameters",
     "cells",
@@ -82,7 +83,7 @@ View = Literal[
     "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
-OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "scores", "parameters"}
+OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "planes", "scores", "parameters"}
 OF_POINTS = {"images", "features", "cells", "modes", "mode_weights", "log_densities", "moments", "history"}
 
 
@@ -104,6 +105,9 @@ class Measure:
     probabilities  the classifier's, (rows, classes)               likewise
     adapted        likewise, adapted to the images                 likewise
     inception      Inception features, (rows, 64 … 2048)           likewise
+    planes         class probabilities of each colour plane alone, likewise
+                   by the classifier of the planes' source,
+                   (rows, planes, classes)
     scores         of the generation's own critic, (rows,)         likewise
     parameters     the model's weights                             generation 1's, and its before its training
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
@@ -135,7 +139,11 @@ class Measure:
 
     def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options that its function gets: all but which and how many rows, its revision, and those `consumed`."""
-        spent = self.consumed | {"n", "reference", "revision"} | ({"features"} if self.on_features else set())
+        spent = (
+            self.consumed
+            | {"n", "reference", "revision"}
+            | ({"features"} if self.on_features or self.on_planes else set())
+        )
         return {key: value for key, value in options.items() if key not in spent}
 
     def compared_values(self, name: str) -> tuple[str, ...]:
@@ -163,6 +171,11 @@ class Measure:
     def on_features(self) -> bool:
         """Whether it compares images on features."""
         return "features" in self.on
+
+    @property
+    def on_planes(self) -> bool:
+        """Whether it looks at each colour plane as a picture of its own."""
+        return "planes" in self.on
 
     @property
     def features(self) -> str:
@@ -199,6 +212,7 @@ MEASURES = Registry(
         "classes": "bigloop.metrics.classes:CLASSES",
         "effective_classes": "bigloop.metrics.classes:EFFECTIVE",
         "intra_class_variance": "bigloop.metrics.modes:WITHIN_CLASSES",
+        "stacked_modes": "bigloop.metrics.stacked:STACKED_MODES",
         "variance": "bigloop.metrics.modes:VARIANCE",
         "pixel_variances": "bigloop.metrics.pixels:VARIANCES",
         "modes": "bigloop.metrics.modes:MODES",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigloop.metrics import FeatureComparisonOptions, Measure
+from bigloop.metrics import FeaturesOptions, Measure
 from bigloop.spec.options import option
 
 
@@ -29,7 +29,7 @@ def vendi(generated: np.ndarray, real: np.ndarray, bandwidth: float = 0.25) -> f
 
 
 @dataclass(frozen=True)
-class VendiOptions(FeatureComparisonOptions):
+class VendiOptions(FeaturesOptions):
     """Options of vendi."""
 
     bandwidth: float = option(

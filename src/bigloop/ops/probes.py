@@ -8,7 +8,7 @@ are the wall clock's; that was never tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, cast
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
-from bigloop.data import dataset
+from bigloop.data import dataset, plane_source
 from bigloop.generation.store import new_model
-from bigloop.measures.records import most_features, most_rows
+from bigloop.measures.records import most_features, most_rows, rows_of
 from bigloop.metrics import MEASURES
 from bigloop.models import Critic, family
 from bigloop.models.classifier import Classifier, train_classifier
@@ -91,7 +91,7 @@ class Timing:
         for name, images in experiment.images.items():
             judge = experiment.classifiers.get(name)
             floor = [(m, o) for m, several in experiment.floor(name).measures.items() for o in several]
-            extra += start("measure") + 2 * self.looking(experiment, floor)
+            extra += start("measure") + 2 * self.looking(experiment, floor, images.data)
             extra += sum(
                 self.measure(m, o, images.data, judge, self.numbers(experiment, o)) for m, o in floor
             )
@@ -112,7 +112,7 @@ class Timing:
         """What each job of a run takes."""
         judge, measures = experiment.classifiers.get(run.dataset), experiment.resolved(run)
         data = run.spec.dataset
-        seconds = self.looking(experiment, measures.items())
+        seconds = self.looking(experiment, measures.items(), data)
         for name, options in measures.items():
             seconds += self.measure(name, options, data, judge, self.numbers(experiment, options))
         if judge:
@@ -143,6 +143,9 @@ class Timing:
         )
         for name, n in most_features(measures.items()).items():
             numbers += n * (self.numbers(experiment, {"features": name}) or 0)
+        for name, options in measures.items():
+            if MEASURES[name].on_planes:
+                numbers += rows_of(MEASURES[name], options) * prod(_planes(run.spec.dataset))
         return numbers * FLOAT32
 
     def training(self, run: Run, batch: int) -> Line:
@@ -249,6 +252,7 @@ class Timing:
             "probabilities": (len(about.classes),),
             "adapted": (len(about.classes),),
             "inception": (cast(int, options.get("features", INCEPTION_FEATURES)),),
+            "planes": _planes(data),
             "scores": (),
         }
         n, noise = cast(int, options["n"]), np.random.default_rng(0)
@@ -271,9 +275,14 @@ class Timing:
         seconds = self.watch.line((name, options, data, features), probe).at(n)
         return seconds + (self.network("inception", {}, 2 * n) if "inception" in measure.on else 0.0)
 
-    def looking(self, experiment: Experiment, measures: Iterable[tuple[str, dict[str, Scalar]]]) -> float:
+    def looking(
+        self, experiment: Experiment, measures: Collection[tuple[str, dict[str, Scalar]]], data: Data
+    ) -> float:
         """Seconds in which the features of one side are computed that these measures name, each once."""
         seconds = 0.0
+        for name, options in measures:
+            if MEASURES[name].on_planes and (judge := _lent(experiment, str(options["features"]))):
+                seconds += self.judging(judge, dataset(data).shape[0] * rows_of(MEASURES[name], options))
         for name, n in most_features(measures).items():
             judge, spec = _lent(experiment, name), experiment.compared.specs[name]
             seconds += self.judging(judge, n) if judge else self.network(spec.kind, spec.options, n)
@@ -309,6 +318,11 @@ def _lent(experiment: Experiment, features: str) -> ClassifierSpec | None:
     spec = experiment.compared.specs[features]
     folders = {judge.folder: judge for judge in experiment.classifiers.values()}
     return folders[str(spec.options[spec.kind])] if declared("features")[spec.kind].trained_here else None
+
+
+def _planes(data: Data) -> tuple[int, int]:
+    """The colour planes of an image, and the classes of each."""
+    return dataset(data).shape[0], len(dataset(plane_source(data) or data).classes)
 
 
 def _grey(n: int) -> np.ndarray:

@@ -59,7 +59,7 @@ KINDS = {
             "least": 1,
         },
     ),
-    "sources": Kind("dataset"),
+    "sources": Kind("dataset", {"planes": ""}),
     "densities": Kind("density"),
     "measures": Kind(
         "measure",
@@ -76,6 +76,7 @@ KINDS = {
             "needs_classes": False,
             "needs_critic": False,
             "on_features": False,
+            "on_planes": False,
         },
     ),
     "features": Kind("kind of features", {"revision": 1, "trained_here": False}),
