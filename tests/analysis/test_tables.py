@@ -8,12 +8,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
-from bigloop.analysis.tables import CRITIC_COLUMNS, MEASURE_COLUMNS, collect
+from bigloop.analysis.tables import CRITIC_COLUMNS, MEASURE_COLUMNS, collect, runs_table
 from bigloop.artifacts import ArtifactError, read_table, write_json
 from bigloop.config.experiment import Experiment
 from bigloop.measures.records import record
 from bigloop.spec.jobs import CollectSpec
+
+from ..shipped import SHIPPED
 
 EXACT = 0.1 + 0.2  # seventeen digits
 
@@ -151,6 +154,34 @@ def test_the_runs_table_has_the_whole_spec_of_each_run(spec: CollectSpec, result
     assert set(runs["loop.samples"]) == {600}
     assert list(runs["folder"]) == [run.spec.folder for run in spec.runs]
     assert list(runs["first_folder"]) == [run.spec.first.folder for run in spec.runs]
+
+
+@pytest.mark.usefixtures("beside_pictures")
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_no_cell_of_a_shipped_configs_runs_is_a_list(path: Path) -> None:
+    runs = runs_table(Experiment.from_config(yaml.safe_load(path.read_text())).collect())
+    lists = runs.map(lambda cell: isinstance(cell, list | tuple | dict))
+    assert list(runs.columns[lists.any()]) == []
+
+
+def test_options_that_are_lists_are_words_and_runs_that_have_them_are_judged(
+    config: dict[str, Any], results: Path
+) -> None:
+    model = {"family": "edm", "multipliers": [1, 2], "attention": [8, 16], "width": 8}
+    config["models"] = dict.fromkeys(config["models"], model)
+    config["measures"] = {"fid": {"n": 80}}
+    config.pop("critics", None)
+    config["figures"] = {}
+    spec = Experiment.from_config(config).collect()
+    for run in spec.runs:
+        for seed, t in jobs(run.seeds, run.generations):
+            folder = results / "runs" / run.spec.folder / f"seed-{seed}" / f"gen-{t}"
+            write_json(folder / "measures.json", measures_of(run.run, seed, t))
+    collect(spec, results)
+    runs = table(results, spec, "runs")
+    assert set(runs["model.multipliers"]) == {"1 2"}
+    assert set(runs["model.attention"]) == {"8 16"}
+    assert len(table(results, spec, "verdicts")) == len(runs)
 
 
 def test_names_are_links_to_folders_and_old_names_go(spec: CollectSpec, results: Path) -> None:

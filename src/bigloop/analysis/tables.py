@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -127,7 +128,7 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
     for run in spec.runs:
         model, loop = to_dict(run.spec.model), to_dict(run.spec.loop or {})
         given = model.pop("options") | model.pop("sampler", {})
-        options = {f"model.{k}": v for k, v in given.items()}
+        options = {f"model.{k}": _worded(v) for k, v in given.items()}
         row = {
             "run": run.run,
             "label": run.label,
@@ -154,6 +155,11 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
             row["blocks"] = " ".join(run.blocks)
         rows.append(row | options | {"model.revision": model["revision"]} | _flat(loop, "loop"))
     return pd.DataFrame(rows).convert_dtypes()  # whole numbers stay whole where a run lacks a column
+
+
+def _worded(value: Any) -> Any:
+    """A list as words, as a cell of a table; other values as they are."""
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _records(path: Path) -> pd.DataFrame:

@@ -201,7 +201,11 @@ class Config:
         "Known densities by name, as the data of simulated runs: a registered density and its parameters. A run may "
         "name a registered density itself, with all its defaults.",
     )
-    critics: Critics | None = option(None, "The critic × generator matrices, for runs that have a critic.")
+    critics: Critics | Literal[False] | None = option(
+        None,
+        "The critic × generator matrices, for runs that have a critic; false: none, as for many runs, each of which "
+        "would judge all others.",
+    )
     only: str | tuple[str, ...] | None = option(
         None,
         "These runs and no others, a name or a list of names, or how names begin; what no run of them has is left out "

@@ -85,7 +85,7 @@ class Experiment:
             compared=compared,
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
             measures=measures,
-            critics_n=(given.critics or Critics()).n,
+            critics_n=0 if given.critics is False else (given.critics or Critics()).n,
             figures={name: options for name, (_, options) in figures.items()},
             kinds={name: kind for name, (kind, _) in figures.items()},
         )
@@ -214,7 +214,7 @@ class Experiment:
         return [
             (judge.name, judged.name, seed)
             for judge, judged in product(self.runs.values(), repeat=2)
-            if judge.has_critic and judge.dataset == judged.dataset
+            if self.critics_n and judge.has_critic and judge.dataset == judged.dataset
             for seed in judge.seeds
             if seed in judged.seeds
         ]
