@@ -204,3 +204,10 @@ def test_flow_matching_without_sigma_drifts_nowhere() -> None:
     np.testing.assert_allclose(
         1 - drift(3, 0.2, lambda v: transported(v, 0.1)), 0.8 / 1.01 ** np.arange(1, 4), rtol=1e-12
     )
+
+
+def test_data_without_variance_in_a_direction_stay_without() -> None:
+    """As pictures have fewer directions than pixels, where there are fewer pictures."""
+    sigmas = levels(18, 0.002, 80.0, 7.0)
+    assert denoised_by_heun(0.0, sigmas) == 0
+    assert denoised_by_heun(1e-12, sigmas) < 1e-11

@@ -90,8 +90,11 @@ def denoised_by_heun(variance: float, sigmas: Sequence[float], bias: float = 1.0
     for now, then in pairwise(sigmas):
         slope = now / (variance + now**2)  # (1 − D(x, σ) / x) / σ
         there = 1 + (then - now) * slope
-        after = then / (variance + then**2)
-        reached *= there if then == 0 else 1 + (then - now) * (slope + there * after) / 2
+        if then == 0:  # a step of Euler's method; of data without variance its slope there would be 0 / 0
+            reached *= there
+        else:
+            after = then / (variance + then**2)
+            reached *= 1 + (then - now) * (slope + there * after) / 2
     return reached**2
 
 
