@@ -175,6 +175,17 @@ def test_the_generators_losses_are_the_games_and_the_alternative(name: str) -> N
         torch.testing.assert_close(two.generator(fake, torch.zeros(9)), expected)
 
 
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_losses_of_a_critic_that_is_sure_are_finite_in_float32(name: str) -> None:
+    outputs = torch.tensor([-1e4, -50.0, 50.0, 1e4], requires_grad=True)
+    two = objective(options(loss="f_gan", divergence=name))
+    values = two.critic(outputs, outputs.flip(0)) + two.generator(outputs, outputs)
+    values.sum().backward()
+    assert outputs.grad is not None
+    assert values.isfinite().all()
+    assert outputs.grad.isfinite().all()
+
+
 def test_jensen_shannons_is_goodfellows_loss_but_for_a_constant() -> None:
     real, fake = (torch.randn(50, generator=seeded(k), dtype=torch.float64) for k in (0, 1))
     found = objective(options(loss="f_gan")).critic(real, fake)

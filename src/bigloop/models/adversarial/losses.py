@@ -86,20 +86,28 @@ class Divergence:
     """An f-divergence D_f(p‖q) = ∫ q f(p/q) as f-GANs estimate it from below: max E_p[T] − E_q[f*(T)].
 
     Of the critic's output v, `activation` is T = g_f(v), and `conjugate` is f*(g_f(v)) (Nowozin et al. 2016, table 6).
+    Exponents end at STEEPEST, so that a critic that is sure does not end a training.
     """
 
     activation: Loss
     conjugate: Loss
 
 
+STEEPEST = 20.0
+
+
+def _exp(v: Tensor) -> Tensor:
+    return v.clamp(max=STEEPEST).exp()
+
+
 DIVERGENCES = {
-    "forward_kl": Divergence(lambda v: v, lambda v: (v - 1).exp()),
-    "reverse_kl": Divergence(lambda v: -(-v).exp(), lambda v: v - 1),
+    "forward_kl": Divergence(lambda v: v, lambda v: _exp(v - 1)),
+    "reverse_kl": Divergence(lambda v: -_exp(-v), lambda v: v - 1),
     "jensen_shannon": Divergence(  # twice the divergence, as there
         lambda v: math.log(2) - softplus(-v), lambda v: softplus(v) - math.log(2)
     ),
     "chi_squared": Divergence(lambda v: v, lambda v: v.square() / 4 + v),
-    "hellinger": Divergence(lambda v: 1 - (-v).exp(), lambda v: v.exp() - 1),
+    "hellinger": Divergence(lambda v: 1 - _exp(-v), lambda v: _exp(v) - 1),
     "total_variation": Divergence(lambda v: v.tanh() / 2, lambda v: v.tanh() / 2),
 }
 
