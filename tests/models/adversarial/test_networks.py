@@ -21,6 +21,21 @@ from bigloop.models.adversarial.networks import (
 from bigloop.models.points.stacked import Linear, Streams
 
 
+class Projection(nn.Module):
+    """A linear layer of this weight."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features @ self.weight + 3.0
+
+
+def kernels(*shape: int) -> MinibatchDiscrimination:
+    return MinibatchDiscrimination(Projection(normal(*shape, seed=1)), 5)
+
+
 def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -30,7 +45,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def test_minibatch_discrimination_is_salimans_sum_over_the_other_rows() -> None:
     features, weight = normal(4, 6), normal(6, 5 * 3, seed=1)
-    found = MinibatchDiscrimination(weight, 5)(features)
+    found = MinibatchDiscrimination(Projection(weight), 5)(features)
     for i in range(4):
         for b in range(5):
             projected = (features @ weight).reshape(4, 5, 3)
@@ -39,10 +54,10 @@ def test_minibatch_discrimination_is_salimans_sum_over_the_other_rows() -> None:
 
 
 def test_a_collapsed_batch_is_told_by_both() -> None:
-    kernels, spread = MinibatchDiscrimination(normal(6, 15, seed=1), 5), MinibatchDeviation()
+    near, spread = kernels(6, 15), MinibatchDeviation()
     varied, alike = normal(8, 6), normal(1, 6).expand(8, 6)
-    assert kernels(varied).max() < 1
-    torch.testing.assert_close(kernels(alike), torch.full((8, 5), 7.0, dtype=torch.float64))
+    assert near(varied).max() < 1
+    torch.testing.assert_close(near(alike), torch.full((8, 5), 7.0, dtype=torch.float64))
     assert spread(varied).min() > 0.5
     assert spread(alike).max() <= 1e-4  # the root of what keeps its slope finite
 
@@ -55,7 +70,7 @@ def test_the_deviation_is_one_number_a_batch() -> None:
         np.testing.assert_allclose(found[k], features[k].numpy().std(axis=0).mean(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("module", [MinibatchDeviation(), MinibatchDiscrimination(normal(3, 6, 15), 5)])
+@pytest.mark.parametrize("module", [MinibatchDeviation(), kernels(3, 6, 15)])
 def test_replicates_are_looked_at_by_themselves(module: nn.Module) -> None:
     features = normal(3, 8, 6, seed=2)
     whole = module(features)
@@ -67,7 +82,7 @@ def test_replicates_are_looked_at_by_themselves(module: nn.Module) -> None:
 
 def test_slopes_are_finite_where_all_rows_are_alike() -> None:
     alike = torch.ones(5, 6, dtype=torch.float64, requires_grad=True)
-    for module in (MinibatchDeviation(), MinibatchDiscrimination(normal(6, 15, seed=1), 5)):
+    for module in (MinibatchDeviation(), kernels(6, 15)):
         (slope,) = torch.autograd.grad(module(alike).sum(), alike)
         assert slope.isfinite().all()
 

@@ -5,14 +5,16 @@ Features are (…, n, f): (n, f) of images, (replicates, n, f) of points. Scores
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
+
+from bigloop.models.adversarial.remedies import Remedies
 
 WARM_UP = 20  # power iterations before the first step
 SMALL = 1e-8  # beside a variance, so that its root has a slope
@@ -24,6 +26,24 @@ class Said(NamedTuple):
     scores: Tensor  # (…, n)
     features: Tensor  # (…, n, f), of its last hidden layer
     codes: Tensor | None  # logits (…, n, codes) of the code that a row was made from
+
+
+def heads(options: Remedies, features: int, linear: Callable[[int, int], nn.Module]) -> dict[str, Any]:
+    """What a critic with these options has after its hidden layers, which make so many features, as Critic takes it.
+
+    `linear`: makes a layer from its numbers of inputs and outputs.
+    """
+    o = options
+    seen = features + o.minibatch_kernels + o.minibatch_deviation
+    found: dict[str, Any] = {"head": linear(seen, 1), "beside": [], "pack": o.pack}
+    if o.minibatch_kernels:
+        projection = linear(features, o.minibatch_kernels * o.kernel_dimensions)
+        found["beside"].append(MinibatchDiscrimination(projection, o.minibatch_kernels))
+    if o.minibatch_deviation:
+        found["beside"].append(MinibatchDeviation())
+    if o.sources > 1:
+        found["codes"] = linear(seen, o.pack * o.sources)
+    return found
 
 
 class Critic(nn.Sequential):
@@ -94,16 +114,16 @@ class MinibatchDiscrimination(nn.Module):
     """Features (…, n, f) to how near each row is to all others in `kernels` ways, (…, n, kernels) in [0, n − 1].
 
     o(x_i)_b = Σ_{j≠i} exp(−‖M_ib − M_jb‖₁), M_i = T f(x_i) (Salimans et al. 2016, §3.2, where j = i, too, adds 1).
-    `weight`: T, (…, f, kernels · dimensions).
+    `projection`: T, a linear layer to (…, n, kernels · dimensions), whose bias cancels.
     """
 
-    def __init__(self, weight: Tensor, kernels: int) -> None:
+    def __init__(self, projection: nn.Module, kernels: int) -> None:
         super().__init__()
         self.kernels = kernels
-        self.weight = nn.Parameter(weight)
+        self.projection = projection
 
     def forward(self, features: Tensor) -> Tensor:
-        projected = (features @ self.weight).unflatten(-1, (self.kernels, -1))  # (…, n, kernels, dimensions)
+        projected = self.projection(features).unflatten(-1, (self.kernels, -1))  # (…, n, kernels, dimensions)
         apart = (projected.unsqueeze(-4) - projected.unsqueeze(-3)).abs().sum(-1)  # (…, n, n, kernels)
         return (-apart).exp().sum(-2) - 1
 

@@ -25,13 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.adversarial.game import Game, One
-from bigloop.models.adversarial.networks import (
-    Critic,
-    MinibatchDeviation,
-    MinibatchDiscrimination,
-    Several,
-    normalise,
-)
+from bigloop.models.adversarial.networks import Critic, Several, heads, normalise
 from bigloop.models.adversarial.remedies import Remedies
 from bigloop.models.adversarial.threshold import midway
 from bigloop.models.images.growing import GrowingCritic, GrowingGenerator, grow
@@ -213,21 +207,14 @@ def critic(options: DCGAN.Options, shape: tuple[int, ...]) -> Critic:
     for outer, inner, kernel in zip(channels, channels[1:], kernels, strict=False):
         hidden += [nn.Conv2d(outer, inner, kernel, 2, 1), nn.LeakyReLU(o.slope, inplace=True)]
     height, width = maps[-1]
-    features = channels[-1] * height * width
-    seen = features + o.minibatch_kernels + o.minibatch_deviation
-    head = nn.Linear(seen, 1)
-    beside: list[nn.Module] = []
-    if o.minibatch_kernels:
-        projection = nn.Linear(features, o.minibatch_kernels * o.kernel_dimensions)
-        beside.append(MinibatchDiscrimination(projection.weight.detach().T, o.minibatch_kernels))
-    if o.minibatch_deviation:
-        beside.append(MinibatchDeviation())
-    codes = nn.Linear(seen, o.pack * o.sources) if o.sources > 1 else None
-    layers = [*hidden, nn.Flatten()], head, beside, codes, o.pack
-    critic = Critic(*layers)
-    if o.growth:
+    after = heads(o, channels[-1] * height * width, nn.Linear)
+    layers = [*hidden, nn.Flatten()]
+    if not o.growth:
+        critic = Critic(layers, **after)
+    else:
         critic = GrowingCritic(
-            *layers,
+            layers,
+            **after,
             starts=[*range(2 * HALVINGS - 2, 0, -2), 0],
             widths=channels[-2:0:-1],
             sizes=maps[-2::-1],

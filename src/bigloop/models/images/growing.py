@@ -76,14 +76,16 @@ class GrowingCritic(Critic):
 
     def __init__(
         self,
-        *given: Any,
+        hidden: Sequence[nn.Module],
+        *,
         starts: Sequence[int],
         widths: Sequence[int],
         sizes: Sequence[Size],
         inputs: int,
         slope: float,
+        **after: Any,
     ) -> None:
-        super().__init__(*given)
+        super().__init__(hidden, **after)
         self.starts, self.sizes = list(starts), list(sizes)
         self.entries = nn.ModuleList(
             nn.Sequential(nn.Conv2d(inputs, w, 1), nn.LeakyReLU(slope, inplace=True)) for w in widths

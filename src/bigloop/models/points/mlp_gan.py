@@ -15,13 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.adversarial.game import Game
-from bigloop.models.adversarial.networks import (
-    Critic,
-    MinibatchDeviation,
-    MinibatchDiscrimination,
-    Several,
-    normalise,
-)
+from bigloop.models.adversarial.networks import Critic, Several, heads, normalise
 from bigloop.models.adversarial.remedies import Remedies
 from bigloop.models.points.stacked import Linear, StackedFamily, Streams, mlp
 from bigloop.spec.options import option
@@ -86,16 +80,8 @@ class MLPGAN(StackedFamily, Game):
         o = self.options
         inputs = o.pack * (self.dimension + bool(o.diffusion_steps))
         hidden = mlp([inputs, *[o.hidden] * o.layers], self._activation, streams)
-        seen = o.hidden + o.minibatch_kernels + o.minibatch_deviation
-        head = Linear(seen, 1, streams)
-        beside: list[nn.Module] = []
-        if o.minibatch_kernels:
-            projection = Linear(o.hidden, o.minibatch_kernels * o.kernel_dimensions, streams)
-            beside.append(MinibatchDiscrimination(projection.weight.detach(), o.minibatch_kernels))
-        if o.minibatch_deviation:
-            beside.append(MinibatchDeviation())
-        codes = Linear(seen, o.pack * o.sources, streams) if o.sources > 1 else None
-        critic = Critic([*hidden, self._activation()], head, beside, codes, o.pack)
+        after = heads(o, o.hidden, lambda inputs, outputs: Linear(inputs, outputs, streams))
+        critic = Critic([*hidden, self._activation()], **after)
         if o.spectral_norm:
             normalise(critic, (Linear,), flat=False)
         return critic
