@@ -28,16 +28,17 @@ class Said(NamedTuple):
     codes: Tensor | None  # logits (…, n, codes) of the code that a row was made from
 
 
-def heads(options: Remedies, features: int, linear: Callable[[int, int], nn.Module]) -> dict[str, Any]:
+def heads(options: Remedies, features: int, linear: Callable[..., nn.Module]) -> dict[str, Any]:
     """What a critic with these options has after its hidden layers, which make so many features, as Critic takes it.
 
-    `linear`: makes a layer from its numbers of inputs and outputs.
+    `linear(inputs, outputs, bias=True)` makes a layer.
     """
     o = options
     seen = features + o.minibatch_kernels + o.minibatch_deviation
     found: dict[str, Any] = {"head": linear(seen, 1), "beside": [], "pack": o.pack}
     if o.minibatch_kernels:
-        projection = linear(features, o.minibatch_kernels * o.kernel_dimensions)
+        # a bias would cancel: its gradient is nothing but rounding
+        projection = linear(features, o.minibatch_kernels * o.kernel_dimensions, bias=False)
         found["beside"].append(MinibatchDiscrimination(projection, o.minibatch_kernels))
     if o.minibatch_deviation:
         found["beside"].append(MinibatchDeviation())
@@ -114,7 +115,7 @@ class MinibatchDiscrimination(nn.Module):
     """Features (…, n, f) to how near each row is to all others in `kernels` ways, (…, n, kernels) in [0, n − 1].
 
     o(x_i)_b = Σ_{j≠i} exp(−‖M_ib − M_jb‖₁), M_i = T f(x_i) (Salimans et al. 2016, §3.2, where j = i, too, adds 1).
-    `projection`: T, a linear layer to (…, n, kernels · dimensions), whose bias cancels.
+    `projection`: T, linear, to (…, n, kernels · dimensions).
     """
 
     def __init__(self, projection: nn.Module, kernels: int) -> None:

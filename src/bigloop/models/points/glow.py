@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bigloop.models.points.stacked import Linear, StackedFamily, Streams, mlp
+from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.spec.options import SpecError, option
 
 LOG_SCALE = 2.0  # bound of a coupling's log-scale
@@ -97,9 +97,8 @@ class Flow(nn.Module):
         widths = [self.kept, hidden, hidden, 2 * (dimension - self.kept)]
         self.nets = nn.ModuleList(mlp(widths, nn.ReLU, streams) for _ in range(couplings))
         for net in self.nets:
-            last = cast(Linear, cast(nn.Sequential, net)[-1])
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            for parameter in cast(nn.Sequential, net)[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """z (replicates, n, d) and log |det ∂z/∂x| (replicates, n)."""

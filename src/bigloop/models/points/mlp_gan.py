@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -80,7 +81,7 @@ class MLPGAN(StackedFamily, Game):
         o = self.options
         inputs = o.pack * (self.dimension + bool(o.diffusion_steps))
         hidden = mlp([inputs, *[o.hidden] * o.layers], self._activation, streams)
-        after = heads(o, o.hidden, lambda inputs, outputs: Linear(inputs, outputs, streams))
+        after = heads(o, o.hidden, partial(Linear, streams=streams))
         critic = Critic([*hidden, self._activation()], **after)
         if o.spectral_norm:
             normalise(critic, (Linear,), flat=False)

@@ -70,14 +70,14 @@ class Linear(nn.Module):
     Weights and biases are uniform in ±1/√inputs, as torch.nn.Linear draws them.
     """
 
-    def __init__(self, inputs: int, outputs: int, streams: Streams) -> None:
+    def __init__(self, inputs: int, outputs: int, streams: Streams, bias: bool = True) -> None:
         super().__init__()
         bound = 1 / math.sqrt(inputs)
         self.weight = nn.Parameter((2 * streams.uniform(inputs, outputs) - 1) * bound)
-        self.bias = nn.Parameter((2 * streams.uniform(1, outputs) - 1) * bound)
+        self.bias = nn.Parameter((2 * streams.uniform(1, outputs) - 1) * bound) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        return x @ self.weight if self.bias is None else torch.baddbmm(self.bias, x, self.weight)
 
 
 def mlp(widths: Sequence[int], activation: Callable[[], nn.Module], streams: Streams) -> nn.Sequential:
