@@ -21,6 +21,8 @@ from bigloop.spec.runs import Budget
 from bigloop.training.recorded import GRAPHS
 from bigloop.training.summaries import Summaries
 
+from ..remedies import DIVERGENCES, REMEDIES
+
 DEEP: dict[str, Any] = {"width": 8, "multipliers": (1, 2), "blocks": 1, "attention": (14,), "batch_size": 8}
 FAMILIES: dict[str, dict[str, Any]] = {
     "vae": {"hidden": 32, "latent": 8, "batch_size": 8},
@@ -48,6 +50,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "edm": {"augmentation": 0.12, "label_dropout": 0.1, "warm_up": 64, **DEEP},
     "edm-bf16": {"precision": "bf16", "clip_gradient": 1.0, **DEEP},
+}
+FAMILIES |= {
+    f"dcgan-{name}": {"width": 4, "latent": 8, "batch_size": 8, **options}
+    for name, options in (REMEDIES | DIVERGENCES).items()
 }
 READS_A_VALUE = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
 READS_A_VALUE |= {"lift_fresh"}  # the other way round: a tensor of numbers copied from the host

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from bigloop.models.adversarial.losses import contrast, information, objective
 from bigloop.models.adversarial.networks import Said, iterate
@@ -69,7 +68,8 @@ class Game:
         latent = draws.normal(n, o.latent) * bias**0.5
         if o.sources == 1:
             return latent
-        return torch.cat([latent, one_hot(draws.integers(o.sources, n), o.sources).to(latent)], -1)
+        source = draws.integers(o.sources, n)[..., None] == torch.arange(o.sources, device=latent.device)
+        return torch.cat([latent, source.to(latent.dtype)], -1)
 
     def generated(self, latent: Tensor) -> Tensor:
         """What the generator makes of latents or, where there are several, each row's own one."""
@@ -132,7 +132,8 @@ class Game:
         if o.instance_noise:
             rows = rows + o.instance_noise * draws.normal(n, *each)
         if o.diffusion_steps:
-            kept = (1 - torch.linspace(FIRST_BETA, LAST_BETA, o.diffusion_steps)).cumprod(0).to(rows)
+            betas = torch.linspace(FIRST_BETA, LAST_BETA, o.diffusion_steps, device=rows.device)
+            kept = (1 - betas).cumprod(0).to(rows.dtype)
             at = draws.integers(o.diffusion_steps, n)
             share = kept[at].unflatten(-1, (n, *[1] * len(each)))
             rows = share.sqrt() * rows + (1 - share).sqrt() * o.diffusion_noise * draws.normal(n, *each)
