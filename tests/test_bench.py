@@ -20,7 +20,7 @@ import yaml
 from bigloop import bench
 from bigloop.__main__ import main
 from bigloop.artifacts import read_json
-from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, steps, table, together
+from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, remedies, steps, table, together
 from bigloop.bench.plain import (
     BATCH,
     Contest,
@@ -276,6 +276,16 @@ def test_diffusion_has_every_network_in_every_precision_that_the_device_has(sett
     assert [row.evaluations for row in rows if "float32" in row.name] == [35, 100, 100, 79]
 
 
+def test_remedies_has_the_models_of_the_experiment(setting: Setting) -> None:
+    rows = found(remedies.SECTION, setting)
+    config = yaml.safe_load((EXPERIMENTS / "mode-collapse.yaml").read_text())
+    expected = {
+        name: {k: v for k, v in model.items() if k != "family"} for name, model in config["models"].items()
+    }
+    assert {name: remedies.PLAIN | options for name, options in remedies.REMEDIES.items()} == expected
+    assert [row.name for row in rows] == list(expected)
+
+
 def test_pictures_has_steps_sampling_and_features(setting: Setting) -> None:
     rows = {row.name: row for row in found(pictures.SECTION, setting)}
     for one, _ in pictures.MODELS:
@@ -413,8 +423,8 @@ def test_the_experiments_that_are_derived_are_valid(quick: bool) -> None:
 def test_an_unknown_section_is_one_line_that_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "step"]) == 1
     assert capsys.readouterr().err == (
-        "error: bench: unknown section 'step' (known: steps, pictures, diffusion, jobs, loop, together, measures, "
-        "growth)\n"
+        "error: bench: unknown section 'step' (known: steps, pictures, diffusion, remedies, jobs, loop, together, "
+        "measures, growth)\n"
     )
 
 
@@ -450,6 +460,7 @@ def test_the_json_has_all_sections_with_what_the_screen_shows(
         "steps",
         "pictures",
         "diffusion",
+        "remedies",
         "jobs",
         "loop",
         "together",

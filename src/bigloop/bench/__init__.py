@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bigloop.artifacts import write_json
-from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, steps, together
+from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, remedies, steps, together
 from bigloop.bench.plain import PlainVAE, PlainWGANGP
 from bigloop.bench.setting import Needs, Setting, require_checkout
 from bigloop.bench.table import Section, doing, head, line
@@ -35,6 +35,7 @@ SECTIONS: dict[str, Section] = {
         steps.SECTION,
         pictures.SECTION,
         diffusion.SECTION,
+        remedies.SECTION,
         jobs.SECTION,
         loop.SECTION,
         together.SECTION,
