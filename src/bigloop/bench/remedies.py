@@ -21,6 +21,7 @@ PLAIN: dict[str, Any] = {
     "loss": "gan",
     "critic_iterations": 1,
     "learning_rate": 1e-3,
+    "critic_learning_rate": 2e-4,
     "beta2": 0.99,
     "scale": 6.0,
 }

@@ -41,8 +41,9 @@ def faster_critic(run: Run) -> bool:
     return float(run.get("model.critic_learning_rate", 0)) > float(run.get("model.learning_rate", 0))
 
 
-def own_rate(run: Run) -> bool:
-    return "model.critic_learning_rate" not in run
+def slower_critic(run: Run) -> bool:
+    """Whether the generator's learning rate is the higher one, or both are the same."""
+    return not faster_critic(run)
 
 
 # fmt: off
