@@ -51,6 +51,9 @@ def test_rows_of_one_law_differ_in_as_many_bins_as_the_significance_says() -> No
     assert np.mean(shares) == pytest.approx(0.05, abs=0.03)
 
 
-def test_more_clusters_than_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="clusters: expected at most 3, the real rows, got 5"):
-        different_bins(np.zeros((9, 1)), np.arange(3.0)[:, None], 5)
+def test_few_rows_have_few_clusters() -> None:
+    rng = np.random.default_rng(0)
+    real, generated = rng.normal(size=(45, 2)), rng.normal(size=(30, 2))
+    assert found(generated, real, 25) == found(generated, real, 4)
+    assert found(generated, real, 25) != found(generated, real, 3)
+    assert found(generated[:2], real[:2], 25)["different_bins"] in (0.0, 0.5, 1.0)

@@ -57,7 +57,7 @@ def test_each_work_of_a_shipped_config_is_to_be_timed_once(path: Path) -> None:
     timing._forecast(read(path))  # collects, times nothing
     works = list(timing.watch.probes.values())
     assert not timing.watch.found
-    assert 0 < len(works) <= 100
+    assert 0 < len(works) <= 200  # 168 of mode-collapse, in a minute
     assert all(min(work.least, work.size) >= 1 for work in works)
 
 

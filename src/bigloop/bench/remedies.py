@@ -27,7 +27,7 @@ PLAIN: dict[str, Any] = {
 }
 REMEDIES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "minibatch": {"minibatch_kernels": 16},
+    "minibatch": {"minibatch_kernels": 8, "kernel_dimensions": 2},
     "deviation": {"minibatch_deviation": True},
     "unrolled": {"unroll": 5},
     "spectral": {"spectral_norm": True},

@@ -11,6 +11,7 @@ from bigloop.metrics.divergences import kl
 from bigloop.spec.options import option
 
 SEED = 0  # of the clusters' start
+LEAST = 10  # real rows to a cluster, on average
 
 
 def different_bins(
@@ -21,14 +22,13 @@ def different_bins(
     generated, real: features or points (n, d) and (m, d). The real rows are clustered by k-means, and each row belongs
     to the nearest centre. `different_bins` is the share of the clusters of which the two sides have shares that differ
     by a two-sided test of two proportions at this significance (ibid., eq. 1, "NDB/K"): of rows of one law about the
-    significance itself. `bins_js` is the Jensen–Shannon divergence of the shares, nats. Raises ValueError for fewer
-    real rows than clusters.
+    significance itself. `bins_js` is the Jensen–Shannon divergence of the shares, nats. There are fewer clusters where
+    there would be less than LEAST real rows to each.
     """
     from scipy.special import ndtr
     from sklearn.cluster import KMeans  # type: ignore[import-untyped]
 
-    if len(real) < clusters:
-        raise ValueError(f"clusters: expected at most {len(real)}, the real rows, got {clusters}")
+    clusters = min(clusters, max(2, len(real) // LEAST))
     fitted = KMeans(clusters, n_init=1, random_state=SEED).fit(np.asarray(real, dtype=np.float64))
     sides = fitted.labels_, fitted.predict(np.asarray(generated, dtype=np.float64))
     p, q = (np.bincount(side, minlength=clusters) / len(side) for side in sides)
@@ -47,7 +47,9 @@ def different_bins(
 class BinsOptions(FeatureComparisonOptions):
     """Options of bins."""
 
-    clusters: int = option(25, "clusters of the real rows", minimum=2, maximum=1000)
+    clusters: int = option(
+        25, "clusters of the real rows, or as many as have ten rows each", minimum=2, maximum=1000
+    )
     significance: float = option(0.05, "of the test of each cluster", above=0, below=1)
 
 

@@ -26,7 +26,7 @@ CLAIMS = claims_of("Bandyopadhyay 2025", [
      lies("good_share", "up", REVERSE, FORWARD, "model.")),
     ("f-gan-forward-covers", "An f-GAN of the forward KL covers more modes than one of the reverse KL.",
      lies("modes_covered", "up", F_FORWARD, F_REVERSE, "model.divergence")),
-    ("minibatch", "Minibatch discrimination keeps modes that a GAN drops (§6.1).", helps("minibatch_kernels")),
+    ("minibatch", "Minibatch discrimination keeps modes that a GAN drops (§6.1).", helps("minibatch_kernels", besides=("kernel_dimensions",))),
     ("unrolled", "So does unrolling the discriminator (§6.1).", helps("unroll")),
     ("wasserstein", "So does a Wasserstein GAN with a gradient penalty (§6.2).", beats(("wgan_gp",))),
     ("spectral", "So does spectral normalisation (§6.3).", helps("spectral_norm")),

@@ -50,7 +50,7 @@ def slower_critic(run: Run) -> bool:
 CLAIMS: list[Claim] = [
     *claims_of("Salimans et al. 2016", [
         ("minibatch-discrimination", "A discriminator that compares the rows of a batch keeps the generator from "
-         "making one point over and over (§3.2).", helps("minibatch_kernels")),
+         "making one point over and over (§3.2).", helps("minibatch_kernels", besides=("kernel_dimensions",))),
     ]),
     *claims_of("Metz et al. 2017", [
         ("unrolled-modes", "A generator that looks some of the discriminator's steps ahead covers modes that it "
