@@ -153,12 +153,13 @@ def affine(divergence: str, density: Density, start: tuple[float, float], **opti
 def test_an_affine_generator_ends_at_the_divergences_own_gaussian(divergence: str) -> None:
     density = known_density("bimodal", {"separation": 3.0, "sd": 0.7, "weight": 0.4})
     best = np.array(projected(density, divergence, 0.5))
-    # 20 000 rows give the mean to 0.012, five times which is 0.06. Total variation is flat around its minimum, and
-    # its critic, a tanh, has slopes only where the two densities cross: it is slower, and gets less near.
+    # 20 000 rows give the mean to 0.012, five times which is 0.06, and Adam is not still. Total variation is flat
+    # around its minimum, and its critic, a tanh, has slopes only where the two densities cross: it is slower, and
+    # gets less near.
     flat = divergence == "total_variation"
     start, slower = ((0.0, 1.4), {"learning_rate": 2e-4}) if flat else ((0.0, 1.0), {})
     found = affine(divergence, density, start, **slower)
-    np.testing.assert_allclose(found, [best, best], rtol=0, atol=0.2 if flat else 0.06)
+    np.testing.assert_allclose(found, [best, best], rtol=0, atol=0.2 if flat else 0.08)
     if flat:
         excess = [total_variation(density, *at) - total_variation(density, *best) for at in (*found, start)]
         assert max(excess[:2]) < 0.01 < 0.03 < excess[2]
@@ -167,7 +168,7 @@ def test_an_affine_generator_ends_at_the_divergences_own_gaussian(divergence: st
 @pytest.mark.long
 def test_reverse_kl_ends_on_the_mode_that_it_starts_at() -> None:
     density = known_density("bimodal", {"separation": 6.0, "sd": 0.7, "weight": 0.4})
-    np.testing.assert_allclose(affine("reverse_kl", density, (2.0, 1.0)), [[3.0, 0.7]] * 2, rtol=0, atol=0.06)
+    np.testing.assert_allclose(affine("reverse_kl", density, (2.0, 1.0)), [[3.0, 0.7]] * 2, rtol=0, atol=0.08)
     assert projected(density, "reverse_kl", 0.9) == pytest.approx((3.0, 0.7), abs=1e-2)
 
 
