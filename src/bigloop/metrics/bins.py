@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigloop.metrics import FeatureComparisonOptions, Measure
-from bigloop.metrics.divergences import kl
+from bigloop.metrics.divergences import jensen_shannon
 from bigloop.spec.options import option
 
 SEED = 0  # of the clusters' start
@@ -36,10 +36,9 @@ def different_bins(
     error = np.sqrt(pooled * (1 - pooled) * (1 / len(real) + 1 / len(generated)))
     z = np.divide(np.abs(p - q), error, out=np.zeros(clusters), where=error > 0)
     different = 2 * ndtr(-z) < significance
-    middle = (p + q) / 2
     return [
         ("different_bins", float(different.mean()), ""),
-        ("bins_js", (kl(p, middle) + kl(q, middle)) / 2, ""),
+        ("bins_js", jensen_shannon(p, q), ""),
     ]
 
 

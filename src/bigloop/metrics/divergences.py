@@ -40,11 +40,10 @@ def divergences(generated: np.ndarray, real: np.ndarray) -> list[tuple[str, floa
         raise ValueError(f"cells: unequal shapes {q.shape}, real {p.shape}")
     if (q[p == 0] > 0).any():
         raise ValueError("cells: real ones of probability 0 hold generated points; take the density's masses")
-    middle = (p + q) / 2
     return [
         ("forward_kl", kl(p, (1 - SKEW) * q + SKEW * p), ""),
         ("reverse_kl", kl(q, p), ""),
-        ("jensen_shannon", (kl(p, middle) + kl(q, middle)) / 2, ""),
+        ("jensen_shannon", jensen_shannon(p, q), ""),
     ]
 
 
@@ -87,6 +86,12 @@ def cell_masses(
         masses = np.tensordot(masses, weights, axes=(2 * axis - 1, 0))
     inside = masses.ravel().clip(min=np.finfo(np.float64).tiny)
     return np.append(inside, max(1 - inside.sum(), np.finfo(np.float64).eps))
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """½ KL(p‖m) + ½ KL(q‖m), m = (p + q)/2, of two laws of as many values, in [0, ln 2], nats."""
+    middle = (p + q) / 2
+    return (kl(p, middle) + kl(q, middle)) / 2
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:

@@ -8,13 +8,14 @@ A family gives the networks `generator` and `critic`, `descend`, and `decode`; a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from bigloop.models.adversarial.losses import contrast, information, objective
-from bigloop.models.adversarial.networks import Said, iterate
+from bigloop.models.adversarial.networks import Critic, Said, Several, iterate
 from bigloop.models.adversarial.penalties import gradient_penalty, zero_centred
 from bigloop.models.adversarial.unrolled import Judge, unrolled
 
@@ -61,6 +62,18 @@ class Game:
     def decode(self, latent: Tensor) -> Tensor:
         """Latents, with the one-hot source of each row at the end where there are several, to rows."""
         raise NotImplementedError
+
+    def players(
+        self, generator: Callable[[], nn.Module], critic: Callable[[], Critic]
+    ) -> dict[str, nn.Module]:
+        """The networks, of which each call makes one: as many generators and then critics as the options say."""
+        o = self.options
+        generators = [generator() for _ in range(o.generators)]
+        critics = [critic() for _ in range(o.critics)]
+        return {
+            "generator": nn.ModuleList(generators) if o.generators > 1 else generators[0],
+            "critic": Several(critics, self.axis) if o.critics > 1 else critics[0],
+        }
 
     def latents(self, n: int, bias: float, draws: Draws) -> Tensor:
         """n latents (…, n, latent), N(0, λI) with λ = `bias`, and beside it a one-hot source if there are several."""

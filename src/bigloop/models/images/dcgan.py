@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.adversarial.game import Game, One
-from bigloop.models.adversarial.networks import Critic, Several, heads, normalise
+from bigloop.models.adversarial.networks import Critic, heads, normalise
 from bigloop.models.adversarial.remedies import Remedies
 from bigloop.models.adversarial.threshold import midway
 from bigloop.models.images.growing import GrowingCritic, GrowingGenerator, grow
@@ -97,13 +97,8 @@ class DCGAN(NeuralFamily, Game):
         )
 
     def build(self) -> dict[str, nn.Module]:
-        o = self.options
-        generators = [generator(o, self.shape) for _ in range(o.generators)]
-        critics = [critic(o, self.shape) for _ in range(o.critics)]
-        return {
-            "generator": nn.ModuleList(generators) if o.generators > 1 else generators[0],
-            "critic": Several(critics, self.axis) if o.critics > 1 else critics[0],
-        }
+        o, shape = self.options, self.shape
+        return self.players(lambda: generator(o, shape), lambda: critic(o, shape))
 
     def prepare(self) -> None:
         o = self.options
@@ -125,9 +120,8 @@ class DCGAN(NeuralFamily, Game):
         return not self.options.growth
 
     def advance(self, done: int, steps: int) -> None:
-        if (
-            self.options.growth and not self.optimizer_states
-        ):  # a training that continues another finds them grown
+        continued = bool(self.optimizer_states)  # from a training in which they have grown
+        if self.options.growth and not continued:
             grow(list(self.networks.values()), done / (self.options.growth * steps))
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

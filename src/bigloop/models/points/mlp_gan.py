@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.adversarial.game import Game
-from bigloop.models.adversarial.networks import Critic, Several, heads, normalise
+from bigloop.models.adversarial.networks import Critic, heads, normalise
 from bigloop.models.adversarial.remedies import Remedies
 from bigloop.models.points.stacked import Linear, StackedFamily, Streams, mlp
 from bigloop.spec.options import option
@@ -62,13 +62,7 @@ class MLPGAN(StackedFamily, Game):
         beta2: float = option(0.9, "Adam's decay of the gradient's square", minimum=0, below=1)
 
     def build(self, streams: Streams) -> dict[str, nn.Module]:
-        o = self.options
-        generators = [self._generator(streams) for _ in range(o.generators)]
-        critics = [self._critic(streams) for _ in range(o.critics)]
-        return {
-            "generator": nn.ModuleList(generators) if o.generators > 1 else generators[0],
-            "critic": Several(critics, self.axis) if o.critics > 1 else critics[0],
-        }
+        return self.players(lambda: self._generator(streams), lambda: self._critic(streams))
 
     def _generator(self, streams: Streams) -> nn.Module:
         o = self.options
