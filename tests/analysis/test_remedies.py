@@ -1,4 +1,4 @@
-"""Each run against the plain one of its dataset: values by hand, intervals and p from SciPy."""
+"""Each run against the plain one of its panel: values by hand, intervals and p from SciPy."""
 
 from __future__ import annotations
 
@@ -227,6 +227,17 @@ def test_what_is_not_measured_has_no_cell_and_a_dataset_without_the_measure_no_c
     assert list(found.cells) == [("packed", "ring", "fid"), ("plain", "grid", "vendi")]
     assert list(found.columns) == [("ring", "fid"), ("grid", "vendi")]
     assert found.cells["packed", "ring", "fid"].change is None  # nothing to hold it against
+
+
+def test_two_loops_on_one_dataset_are_two_panels() -> None:
+    one: Values = {"vendi": [[1.0], [2.0]]}
+    apart = given({"r": ("ring", "plain", one), "l": ("line", "plain", one)})
+    twice = given({f"{name} {loop}": ("ring", name, one) for name in ("plain", "packed") for loop in "ab"})
+    found = comparison(twice._replace(runs=twice.runs.assign(loop=list("abab"))), ("vendi",))
+    assert found.plain == {"ring, a": "plain a", "ring, b": "plain b"}
+    assert found.runs["packed", "ring, b"] == "packed b"
+    lone = comparison(apart._replace(runs=apart.runs.assign(loop=list("ab"))), ("vendi",))
+    assert lone.plain == {"ring": "r", "line": "l"}
 
 
 def test_generations_that_cannot_be_compared_are_named() -> None:

@@ -1,4 +1,6 @@
-"""Which remedies for mode collapse help: each run against the plain run of its dataset, by each measure.
+"""Which remedies for mode collapse help: each run against the plain run of its panel, by each measure.
+
+A panel is a dataset, or one loop on it where several are run ("digits, synthetic").
 
     found = comparison(tables, ("modes_covered", "mode_kl"))
     found.cells["packed", "ring", "mode_kl"].outcome     # "better", "worse" or "not clear"
@@ -18,7 +20,7 @@ from typing import Literal, cast
 import numpy as np
 import pandas as pd
 
-from bigloop.analysis.series import Tables, dataset_of, rows_of, run_names
+from bigloop.analysis.series import Tables, rows_of, run_names
 from bigloop.analysis.trends import CONFIDENCE, Change, difference, grid, holm
 
 HIGHER = (  # is better
@@ -78,8 +80,8 @@ class Cell:
 class Comparison:
     """All runs against the plain ones.
 
-    runs: (label, dataset) → run. plain: dataset → its plain run. labels: rows, those of plain runs first. columns:
-    (dataset, measure) → the generations that its values are of. cells: (label, dataset, measure) → what was measured.
+    runs: (label, panel) → run. plain: panel → its plain run. labels: rows, those of plain runs first. columns:
+    (panel, measure) → the generations that its values are of. cells: (label, panel, measure) → what was measured.
     """
 
     runs: Mapping[tuple[str, str], str]
@@ -89,19 +91,19 @@ class Comparison:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        plain = [label for label, dataset in self.runs if self.is_plain(label, dataset)]
+        plain = [label for label, panel in self.runs if self.is_plain(label, panel)]
         return tuple(dict.fromkeys([*plain, *(label for label, _ in self.runs)]))
 
-    def is_plain(self, label: str, dataset: str) -> bool:
-        """Whether this row holds the plain run of the dataset."""
-        return self.runs[label, dataset] == self.plain[dataset]
+    def is_plain(self, label: str, panel: str) -> bool:
+        """Whether this row holds the plain run of the panel."""
+        return self.runs[label, panel] == self.plain[panel]
 
     @property
     def blocks(self) -> list[tuple[str, list[str]]]:
-        """The datasets and the measures that they have."""
+        """The panels and the measures that they have."""
         found: dict[str, list[str]] = {}
-        for dataset, measure in self.columns:
-            found.setdefault(dataset, []).append(measure)
+        for panel, measure in self.columns:
+            found.setdefault(panel, []).append(measure)
         return list(found.items())
 
     @property
@@ -125,31 +127,29 @@ def comparison(
     higher: Iterable[str] = (),
     lower: Iterable[str] = (),
 ) -> Comparison:
-    """Every run against the plain one of its dataset: the one of this name or label, or else the first.
+    """Every run against the plain one of its panel: the one of this name or label, or else the first.
 
     value: a seed's value is its mean over the `last` generations, or its change from the first to the last, for each
-    generation between. Both are of the generations that all seeds of all runs of the dataset have. higher, lower:
-    measures of which so is better, beside those known. Datasets without a measure have no column of it. Raises
-    ValueError where runs have no such generations, or a dataset has no plain run.
+    generation between. Both are of the generations that all seeds of all runs of the panel have. higher, lower:
+    measures of which so is better, beside those known. Panels without a measure have no column of it. Raises
+    ValueError where runs have no such generations, or a panel has no plain run.
     """
     runs = labelled(material)
     plains = plain_runs(material, runs, plain)
     ways = ways_of(higher, lower)
     columns: dict[tuple[str, str], tuple[int, ...]] = {}
     cells: dict[tuple[str, str, str], Cell] = {}
-    for dataset, base in plains.items():
-        names = {label: run for (label, where), run in runs.items() if where == dataset}
+    for panel, base in plains.items():
+        names = {label: run for (label, where), run in runs.items() if where == panel}
         for measure in measures:
             grids = {run: found for run in names.values() if (found := _grid(material, run, measure)).size}
             if not grids:
                 continue
-            columns[dataset, measure] = generations = _generations(
-                grids, f"{measure} on {dataset}", value, last
-            )
+            columns[panel, measure] = generations = _generations(grids, f"{measure} on {panel}", value, last)
             seeds = {run: _of_seeds(found, generations, value) for run, found in grids.items()}
             for label, run in names.items():
                 if run in seeds:
-                    cells[label, dataset, measure] = _cell(run, base, seeds, ways.get(measure, ""))
+                    cells[label, panel, measure] = _cell(run, base, seeds, ways.get(measure, ""))
     if not columns:
         raise ValueError(f"remedies: no run has one value a generation of {' or '.join(measures)}")
     return Comparison(runs, plains, columns, _adjusted(cells))
@@ -163,31 +163,42 @@ def ways_of(higher: Iterable[str] = (), lower: Iterable[str] = ()) -> dict[str, 
     return ways
 
 
+def panels(material: Tables) -> dict[str, str]:
+    """run → its panel: the dataset, and the loop where the dataset has several."""
+    table = material.runs
+    loops = table.groupby("dataset")["loop"].nunique() if "loop" in table else pd.Series(dtype=int)
+    return {
+        str(row["run"]): f"{row['dataset']}, {row['loop']}"
+        if loops.get(row["dataset"], 1) > 1
+        else str(row["dataset"])
+        for _, row in table.iterrows()
+    }
+
+
 def labelled(material: Tables) -> dict[tuple[str, str], str]:
-    """(label, dataset) → run, in the order of the table; runs of one dataset with one label have their names added."""
+    """(label, panel) → run, in the order of the table; runs of one panel with one label have their names added."""
     table = material.runs
     given = table["label"].fillna(table["run"]) if "label" in table else table["run"]
-    keys = [
-        (str(label), dataset_of(material, run)) for label, run in zip(given, run_names(material), strict=True)
-    ]
+    where = panels(material)
+    keys = [(str(label), where[run]) for label, run in zip(given, run_names(material), strict=True)]
     return {
-        (f"{label} ({run})" if keys.count((label, dataset)) > 1 else label, dataset): run
-        for (label, dataset), run in zip(keys, run_names(material), strict=True)
+        (f"{label} ({run})" if keys.count((label, panel)) > 1 else label, panel): run
+        for (label, panel), run in zip(keys, run_names(material), strict=True)
     }
 
 
 def plain_runs(material: Tables, runs: Mapping[tuple[str, str], str], plain: str = "") -> dict[str, str]:
-    """The plain run of each dataset: the first, or the one of this label, or labelled as the run of this name."""
+    """The plain run of each panel: the first, or the one of this label, or labelled as the run of this name."""
     label = next((label for (label, _), run in runs.items() if run == plain), plain)
     found: dict[str, str] = {}
-    for (own, dataset), run in runs.items():
+    for (own, panel), run in runs.items():
         if not plain or own == label:
-            found.setdefault(dataset, run)
-    for _, dataset in runs:
-        if dataset not in found:
-            there = ", ".join(dict.fromkeys(own for own, where in runs if where == dataset))
-            raise ValueError(f"plain: {dataset} has no run named or labelled {plain!r} (it has: {there})")
-    return {dataset: found[dataset] for dataset in dict.fromkeys(dataset for _, dataset in runs)}
+            found.setdefault(panel, run)
+    for _, panel in runs:
+        if panel not in found:
+            there = ", ".join(dict.fromkeys(own for own, where in runs if where == panel))
+            raise ValueError(f"plain: {panel} has no run named or labelled {plain!r} (it has: {there})")
+    return {panel: found[panel] for panel in dict.fromkeys(panel for _, panel in runs)}
 
 
 def _grid(material: Tables, run: str, measure: str) -> pd.DataFrame:

@@ -54,7 +54,9 @@ class Options:
         ("modes_covered", "good_share", "mode_kl"), "measures to show, a column each"
     )
     plain: str = option(
-        "", "run that the others are held against, by name or label; by default the first of each dataset"
+        "",
+        "run that the others are held against, by name or label; by default the first of each panel: a dataset, or "
+        "one loop on it where it has several",
     )
     runs: tuple[str, ...] = option((), "runs to show, by name or by how their names begin; none: all")
     value: Literal["end", "change"] = option(
@@ -96,14 +98,14 @@ class Written:
         )
 
 
-Key = tuple[str, str, str]  # label, dataset, measure
-Column = tuple[str, str]  # dataset, measure
-Band = list[tuple[str, list[str]]]  # dataset, measures
+Key = tuple[str, str, str]  # label, panel, measure
+Column = tuple[str, str]  # panel, measure
+Band = list[tuple[str, list[str]]]  # panel, measures
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """What is written where: `bands` of panels (dataset, measures); cells `cell` and labels `label` inches wide."""
+    """What is written where: `bands` of panels (name, measures); cells `cell` and labels `label` inches wide."""
 
     found: Comparison
     texts: Mapping[Key, Written]
@@ -131,19 +133,19 @@ class Matrix:
 
     def lines(self, band: Band) -> list[float]:
         """Height of each row, in lines."""
-        keys = [(dataset, measure) for dataset, measures in band for measure in measures]
+        keys = [(panel, measure) for panel, measures in band for measure in measures]
         found = []
         for name, label in zip(self.found.labels, self.labels, strict=True):
             texts = [self.texts[name, *key].lines(self.wide) for key in keys if (name, *key) in self.texts]
             found.append(AIR + max([1 + label.count("\n"), *map(len, texts)]))
         return found
 
-    def head(self, dataset: str, measure: str) -> str:
-        return fitted(self.heads[dataset, measure], self.cell)
+    def head(self, panel: str, measure: str) -> str:
+        return fitted(self.heads[panel, measure], self.cell)
 
     def top(self, band: Band) -> float:
         """Inches above the cells."""
-        heads = [self.head(dataset, measure) for dataset, measures in band for measure in measures]
+        heads = [self.head(panel, measure) for panel, measures in band for measure in measures]
         return 0.3 + LINE * max(1 + head.count("\n") for head in heads)
 
 
@@ -178,9 +180,9 @@ def draw_band(fig: Figure, place: SubplotSpec, matrix: Matrix, band: Band, lines
     rest = matrix.columns - sum(sizes)  # stays empty
     ratios = [*sizes, rest] if rest else sizes
     grid = place.subgridspec(1, len(ratios), width_ratios=ratios)
-    for at, (dataset, measures) in enumerate(band):
+    for at, (panel, measures) in enumerate(band):
         ax = fig.add_subplot(grid[at])
-        draw_panel(ax, matrix, dataset, measures, lines)
+        draw_panel(ax, matrix, panel, measures, lines)
         ax.set_yticks(middles(lines), matrix.labels if at == 0 else [""] * len(lines))
 
 
@@ -246,20 +248,18 @@ def middles(lines: Sequence[float]) -> list[float]:
     return [sum(lines[:row]) + lines[row] / 2 for row in range(len(lines))]
 
 
-def draw_panel(
-    ax: Axes, matrix: Matrix, dataset: str, measures: Sequence[str], lines: Sequence[float]
-) -> None:
-    """The cells of one dataset; y counts lines of text from the top, x columns."""
+def draw_panel(ax: Axes, matrix: Matrix, panel: str, measures: Sequence[str], lines: Sequence[float]) -> None:
+    """The cells of one panel; y counts lines of text from the top, x columns."""
     ax.set(xlim=(0, len(measures)), ylim=(sum(lines), 0))
-    ax.set_title(dataset, weight="bold")
-    ax.set_xticks([i + 0.5 for i in range(len(measures))], [matrix.head(dataset, m) for m in measures])
+    ax.set_title(panel, weight="bold")
+    ax.set_xticks([i + 0.5 for i in range(len(measures))], [matrix.head(panel, m) for m in measures])
     ax.tick_params(length=0, bottom=False, labelbottom=False, labeltop=True)
     ax.grid(False)
     ax.spines[:].set_visible(False)
     middle = middles(lines)
     for row, label in enumerate(matrix.found.labels):
         for column, measure in enumerate(measures):
-            draw_cell(ax, matrix, (label, dataset, measure), column, middle[row], lines[row])
+            draw_cell(ax, matrix, (label, panel, measure), column, middle[row], lines[row])
 
 
 def draw_cell(ax: Axes, matrix: Matrix, key: Key, column: int, middle: float, height: float) -> None:
@@ -312,9 +312,7 @@ def compared(found: Comparison) -> list[str]:
     if not changes:
         return []
     tops = (
-        "rows"
-        if len({label for label, dataset in found.runs if found.is_plain(label, dataset)}) > 1
-        else "row"
+        "rows" if len({label for label, panel in found.runs if found.is_plain(label, panel)}) > 1 else "row"
     )
     below = f"below it the difference from the plain run (top {tops})"
     if not any(math.isfinite(change.error) for change in changes):
@@ -329,7 +327,7 @@ def compared(found: Comparison) -> list[str]:
 
 
 CAPTION = (
-    "Each remedy for mode collapse against the plain run of its dataset, by several measures: mean and standard "
+    "Each remedy for mode collapse against the plain run on the same data, by several measures: mean and standard "
     "deviation over seeds, and below the difference from the plain run with its 95 % interval; blue and ✓ where the "
     "remedy is better, orange and ✗ where it is worse, after an adjustment for the number of comparisons."
 )
