@@ -143,6 +143,7 @@ def real_rows(inception: bool) -> list[dict[str, Any]]:
     density = np.where(CENTRES > 0, 0.25, 0.0)
     density[100], density[199] = 78.0, 6.0
     rows += density_rows(density)
+    rows += power_rows(0)
     return [{"run": "real", "family": np.nan, "seed": np.nan, "generation": np.nan} | row for row in rows]
 
 
@@ -171,6 +172,7 @@ def generation_rows(
         rows.append({"measure": "critic_distance", "value": (6 + slope * t) * noise[3], "n": 500})
     rows += share_rows(shares)
     rows += density_rows(smooth_density(t, 0.0 if family == "vae" else -0.02))
+    rows += power_rows(0.1 * t * (1 + place))
     for detail, value in LOSSES[family].items():
         changed = value * (1 - 0.03 * t) * noise[5]
         rows.append({"measure": "final_loss", "detail": detail, "value": changed, "n": np.nan})
@@ -205,6 +207,16 @@ def density_rows(density: np.ndarray) -> list[dict[str, Any]]:
     return [
         {"measure": "pixel_intensity", "detail": str(centre), "value": float(value), "n": 10000}
         for centre, value in zip(CENTRES, values, strict=True)
+    ]
+
+
+def power_rows(excess: float) -> list[dict[str, Any]]:
+    """Power of images of 28 pixels that falls with the radius, and rises above real ones' at high frequencies."""
+    radii = np.arange(1, 21) / 28
+    power = 1e-3 * radii**-2 * (1 + excess * radii)
+    return [
+        {"measure": "power", "detail": f"{r:.6g}", "value": float(value), "n": 10000}
+        for r, value in zip(radii, power, strict=True)
     ]
 
 

@@ -458,6 +458,7 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "embedding": {"images"},
         "feature_embedding": {"images", "features"},
         "strips": {"images"},
+        "spectrum": {"images", "spectrum"},
         "point_clouds": {"points"},
         "mode_seeking": {"curves"},
         "fixed_latents": {"snapshots"},

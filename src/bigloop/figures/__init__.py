@@ -44,6 +44,7 @@ FIGURES = Registry(
         "point_clouds": "bigloop.figures.point_clouds:PLOT",
         "sweep": "bigloop.figures.sweep:PLOT",
         "remedies": "bigloop.figures.remedies:PLOT",
+        "spectrum": "bigloop.figures.spectrum:PLOT",
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
         "fixed_latents": "bigloop.figures.fixed_latents:PLOT",
         "gradient_norms": "bigloop.figures.gradient_norms:PLOT",

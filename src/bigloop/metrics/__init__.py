@@ -215,6 +215,7 @@ MEASURES = Registry(
         "stacked_modes": "bigloop.metrics.stacked:STACKED_MODES",
         "variance": "bigloop.metrics.modes:VARIANCE",
         "pixel_variances": "bigloop.metrics.pixels:VARIANCES",
+        "spectrum": "bigloop.metrics.spectrum:SPECTRUM",
         "modes": "bigloop.metrics.modes:MODES",
         "mode_balance": "bigloop.metrics.modes:BALANCE",
         "bins": "bigloop.metrics.bins:BINS",
