@@ -44,11 +44,15 @@ DEEP = {
 }
 
 
+STYLE = {"latent": 4, "mapping_layers": 1, "width_base": 56, "width_most": 4, "batch_size": 32}
+
+
 TINY: dict[str, dict[str, Any]] = {
     "vae": VAE,
     "wgan_gp": WGAN,
     "ddpm": DDPM,
     "dcgan": DCGAN,
+    "stylegan2": STYLE,
     "edm": DEEP,
     "otcfm_unet": {**DEEP, "head_width": None, "sampler": "euler"},
 }

@@ -15,11 +15,11 @@ from bigloop.models.classifier import (
     Classifier,
     Judgement,
     accuracy,
-    mirrored,
     pixels,
     shifted,
     train_classifier,
 )
+from bigloop.models.images.augmentation import mirrored
 from bigloop.spec.jobs import ClassifierSpec
 
 CPU = torch.device("cpu")

@@ -37,6 +37,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "dcgan": {"width": 4, "latent": 8, "batch_size": 8, "critic_iterations": 2},
     "dcgan-clip": {"width": 4, "loss": "wgan_clip", "batch_size": 8},
     "dcgan-penalty": {"width": 4, "loss": "wgan_gp", "critic_learning_rate": 1e-4, "batch_size": 8},
+    "stylegan2": {"latent": 8, "width_base": 112, "width_most": 8, "batch_size": 8},
+    "stylegan2-r3gan": {"loss": "relativistic", "r2": 0.1, "latent": 8, "width_base": 112, "batch_size": 8},
+    "stylegan2-bf16": {"precision": "bf16", "latent": 8, "width_base": 112, "mirror": True, "batch_size": 8},
     "ddpm": {"width": 8, "timesteps": 20, "sampler": "ddim", "sampling_steps": 5, "batch_size": 8},
     "ddpm-ho": {
         "network": "ho",

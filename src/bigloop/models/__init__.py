@@ -26,6 +26,7 @@ FAMILIES = Registry(
         "wgan_gp": "bigloop.models.images.wgan_gp:WGANGP",
         "ddpm": "bigloop.models.images.ddpm:DDPM",
         "dcgan": "bigloop.models.images.dcgan:DCGAN",
+        "stylegan2": "bigloop.models.images.stylegan2:StyleGAN2",
         "edm": "bigloop.models.images.edm:EDM",
         "otcfm_unet": "bigloop.models.images.otcfm_unet:OTCFMUNet",
         "gaussian": "bigloop.models.points.gaussian:Gaussian",

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigloop.models.images.augmentation import mirrored
 from bigloop.runtime.progress import Report
 from bigloop.seeding import default_generator, torch_generator
 from bigloop.spec.jobs import ClassifierSpec
@@ -203,12 +204,6 @@ def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
     columns = offset[1] + torch.arange(width, device=images.device)
     batch = torch.arange(n, device=images.device)[:, None, None]
     return padded[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
-def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image as it is or mirrored left to right, with equal chances."""
-    turn = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
-    return torch.where(turn, images.flip(3), images)
 
 
 def accuracy(judgement: Judgement, labels: np.ndarray) -> float:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +156,7 @@ def run(
     learner: Mapping[str, Stateful] | None = None,
     checkpoint: Checkpoint | None = None,
     before: Callable[[int], None] = lambda done: None,
+    kind: Callable[[int], Hashable] = lambda done: None,
     record: bool = True,
 ) -> History:
     """Train on rows, and what belongs to them, for `steps` steps; returns one row an epoch, or a part of one.
@@ -162,7 +164,8 @@ def run(
     A row holds `epoch`, `step`, the mean of each loss, `gradient_norm_{name}` for each entry of `parameters`
     (L2, mean over every tenth step) and `seconds`. `report` gets the progress every second. `before` is
     called before each step with the number of those done. record: whether the step may be recorded on a GPU, see
-    `Recorded`; what it does on the host beside its operations happens once, then.
+    `Recorded`, once for each `kind(done)` of step; what it does on the host beside its operations happens once, then.
+    A loss that steps of some kinds alone have counts as 0 in the others.
 
     `learner` holds everything that `step` changes, by name; with it and `checkpoint` the training goes on
     where an earlier call stopped. SIGTERM and SIGINT then save at once and raise Interrupted. Raises
@@ -181,11 +184,13 @@ def run(
     chosen = torch.zeros(batch_size, dtype=torch.int64, device=generator.device)
 
     def body() -> None:
-        losses.update(step(*taken(parts, chosen), generator))
-        tally.add(losses)
+        now = step(*taken(parts, chosen), generator)
+        losses.update(now)
+        tally.add(now)
 
     graphs = record and generator.device.type == "cuda" and os.environ.get(GRAPHS) != "0"
-    advance = Recorded(body, generator) if graphs else body
+    every = [parameter for tensors in watched.values() for parameter in tensors]
+    recorded: defaultdict[Hashable, Recorded] = defaultdict(lambda: Recorded(body, generator, every))
     spoken = last = time.monotonic()
     begun = saved = tally.done
 
@@ -208,7 +213,7 @@ def run(
         while tally.done < steps:
             before(tally.done)
             chosen.copy_(next(stream))
-            advance()
+            (recorded[kind(tally.done)] if graphs else body)()
             tally.count()
             if (tally.done - 1) % NORM_EVERY == 0:
                 tally.add_norms({name: gradient_norm(tensors) for name, tensors in watched.items()})

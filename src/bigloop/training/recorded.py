@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor
 
 WARM_UP = 3  # steps before one is recorded: libraries choose their kernels, optimisers make their state
 
@@ -18,10 +19,15 @@ class Recorded:
 
     The body must do the same work on the same memory at every call, and never wait for the GPU. What it draws from
     `generator` is what it would draw unrecorded. Recording runs nothing by itself: every call is one call of the body.
+    After each call the gradients of `parameters` are those that it made, whatever else was recorded meanwhile.
     """
 
-    def __init__(self, body: Callable[[], None], generator: torch.Generator) -> None:
+    def __init__(
+        self, body: Callable[[], None], generator: torch.Generator, parameters: Iterable[Tensor] = ()
+    ) -> None:
         self.body, self.generator = body, generator
+        self.parameters = list(parameters)
+        self.gradients: list[Tensor | None] = []
         self.calls = 0
         self.side = torch.cuda.Stream(generator.device)
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -32,6 +38,8 @@ class Recorded:
         self.calls += 1
         if self.graph is not None:
             self.graph.replay()
+            for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+                parameter.grad = gradient
             return
         here = torch.cuda.current_stream(self.generator.device)
         self.side.wait_stream(here)
@@ -50,4 +58,5 @@ class Recorded:
             raise RuntimeError(
                 f"a training step cannot be recorded as a CUDA graph; {GRAPHS}=0 takes it as it stands ({error})"
             ) from error
+        self.gradients = [parameter.grad for parameter in self.parameters]
         return graph

@@ -1,7 +1,7 @@
-"""Geometric changes of training images of which the network is told, so that they do not leak into samples.
+"""Mirrored images, and geometric changes of which a network is told, so that they do not leak into samples.
 
-As Karras et al. 2022 (app. F.2) train on CIFAR-10, after Karras et al. 2020 ("ADA") and Jun et al. 2020. Ours resamples
-by bicubic interpolation, theirs with a wavelet's low-pass filter.
+Karras et al. 2022 (app. F.2) train on CIFAR-10 with the latter, after Karras et al. 2020 ("ADA") and Jun et al. 2020.
+Ours resamples by bicubic interpolation, theirs with a wavelet's low-pass filter.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from torch import Tensor
 SCALE = ANISOTROPY = 0.2  # standard deviations, in doublings
 SHIFT = 0.125  # of a side
 TURNED = 0.5  # share of the anisotropic scalings whose axes are not those of the image
+
+
+def mirrored(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (n, c, h, w), each as it is or mirrored left to right, with equal chances."""
+    turn = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device) < 0.5
+    return torch.where(turn, x.flip(3), x)
 
 
 def augmented(x: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

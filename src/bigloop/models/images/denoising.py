@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from bigloop.models.images.augmentation import augmented
+from bigloop.models.images.augmentation import augmented, mirrored
 from bigloop.models.images.deep_unet import LAYOUTS, DeepUNet, LayoutName, Sizes
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.published import renamed
@@ -186,7 +186,7 @@ class DenoisingFamily(NeuralFamily):
             given["labels"] = share(dropped(labels, o.label_dropout, self.unet.net.nothing, generator))
         if told is not None:
             given["augmentation"] = share(told)
-        with self._autocast():
+        with self.autocast():
             said = self.learner(share(lesson.x), share(lesson.t), **given)
         error = said.to(lesson.target.dtype) - share(lesson.target)
         loss = (error if lesson.scale is None else error * share(lesson.scale)).square().mean()
@@ -228,7 +228,7 @@ class DenoisingFamily(NeuralFamily):
                 nothing = torch.full((n,), self.unet.net.nothing, device=x.device)
                 given["labels"] = share(padded(nothing if labels is None else labels, here.size))
             size = max(1, CACHED // x[0, 0].numel()) if x.device.type == "cpu" else len(x)
-            with self._autocast():
+            with self.autocast():
                 found = [
                     self.unet.average(
                         part,
@@ -268,9 +268,6 @@ class DenoisingFamily(NeuralFamily):
         tensors |= {f"unet.average.{name}": tensor for name, tensor in average.items()}
         return super().own_names(tensors | {"unet.updates": torch.tensor(SETTLED)})
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
-
 
 def guided(conditional: Output, unconditional: Output, bias: float) -> Output:
     """(1 + w) F_cond − w F_uncond with w = 1/λ − 1 (Ho & Salimans 2021, eq. 6; Alemohammad et al. 2024, §2).
@@ -290,9 +287,3 @@ def dropped(labels: Tensor, rate: float, nothing: int, generator: torch.Generato
     """Labels (n,) of which each is `nothing` with probability `rate` (Ho & Salimans 2021, alg. 1)."""
     chance = torch.rand(labels.shape, generator=generator, device=labels.device)
     return torch.where(chance < rate, nothing, labels)
-
-
-def mirrored(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (n, c, h, w), each mirrored with probability ½."""
-    chance = torch.rand(len(x), 1, 1, 1, generator=generator, device=x.device)
-    return torch.where(chance < 0.5, x.flip(3), x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -28,9 +29,9 @@ class NeuralFamily:
     """A family whose state is a few networks.
 
     Subclasses give `build`, `prepare`, `step`, and `latent` and `decode`, or `piece`. What a step changes must be
-    the networks, the optimisers and the generator's state, and nothing else: these are saved for a resume. A step
-    does the same operations every time and reads no value (no `.item()`, no branch on one): on a GPU it is recorded
-    once and replayed.
+    the networks, the optimisers and the generator's state, and nothing else: these are saved for a resume. Steps
+    of one `kind` do the same operations every time and read no value (no `.item()`, no branch on one): on a GPU each
+    kind is recorded once and replayed.
 
     One that says `records_steps` has after `fit` what each step's losses and gradient norms were, in `summaries`.
     """
@@ -85,6 +86,10 @@ class NeuralFamily:
     def advance(self, done: int, steps: int) -> None:
         """Called before the step after `done` of `steps` steps, and at the end: for networks that grow in training."""
 
+    def kind(self, done: int) -> Hashable:
+        """Which kind of step the one after `done` steps is: those of one kind do the same operations."""
+        return None
+
     def step(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """step(batch, generator): one training step on batch (b, *shape); returns detached losses, shape () each.
 
@@ -98,7 +103,7 @@ class NeuralFamily:
         optimizer.zero_grad(set_to_none=True)
         # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
         # optimiser silently mixes up elements where the two differ.
-        loss.backward(inputs=list(self.networks[name].parameters()))
+        loss.backward(inputs=[p for p in self.networks[name].parameters() if p.requires_grad])
         optimizer.step()
 
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:
@@ -162,6 +167,7 @@ class NeuralFamily:
                 learner=learner,
                 checkpoint=self.checkpoint,
                 before=before,
+                kind=self.kind,
                 record=self.recordable and team().size == 1,
             )
             self.advance(steps, steps)
@@ -178,6 +184,10 @@ class NeuralFamily:
             norms = {name: gradient_norm(net.parameters()) for name, net in self.networks.items()}
             self.summaries.add(losses | {f"gradient_norm_{name}": norm for name, norm in norms.items()})
         return losses
+
+    def autocast(self) -> torch.autocast:
+        """Within it products are made with bfloat16, where the option `precision` says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16")
 
     def _look(self, done: int, steps: int, rows: int) -> None:
         """Look at a training between two steps, and change nothing."""
