@@ -93,6 +93,17 @@ def test_history_has_a_row_an_epoch_with_mean_losses_and_a_last_row_for_the_rest
     assert all(row["seconds"] >= 0 for row in history)
 
 
+def test_a_loss_that_only_some_steps_have_counts_as_nothing_in_the_others() -> None:
+    done = iter(range(8))
+
+    def step(batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        lazy = {"r1": torch.tensor(12.0)} if next(done) % 4 == 0 else {}
+        return {"loss": torch.tensor(1.0), **lazy}
+
+    history = run(step, torch.zeros(16, 1), batch_size=4, steps=8, generator=seeded())
+    assert [(row["loss"], row["r1"]) for row in history] == [(1.0, 3.0), (1.0, 3.0)]
+
+
 def test_an_epoch_of_fewer_rows_than_a_batch_is_one_step() -> None:
     calls, step = counting_step()
     history = run(step, torch.zeros(3, 1), batch_size=64, steps=2, generator=seeded())
