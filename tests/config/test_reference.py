@@ -41,7 +41,7 @@ def told(config: Config, run: str = "vae") -> tuple[str, str]:
 def test_measures_that_compare_have_it_and_no_others() -> None:
     assert {
         *("wasserstein1", "wasserstein1_excess", "wasserstein2", "fid", "fid_inception"),
-        *("precision", "recall", "density", "coverage", "classes", "critic_distance", "bins"),
+        *("precision", "recall", "density", "coverage", "classes", "critic_distance", "bins", "spectrum"),
     } == COMPARING
 
 
