@@ -135,10 +135,9 @@ class ModulatedConv(nn.Module):
             energy = style.square() @ weight.square().sum((2, 3)).T  # (n, outputs)
             exact = torch.promote_types(energy.dtype, torch.float32)
             scale = (energy.to(exact) + EPS).rsqrt().to(x.dtype)
-        grouped = (
-            self.how or ("grouped" if x.is_cuda and not torch.is_grad_enabled() else "scaled")
-        ) == "grouped"
-        return (self._grouped if grouped else self._scaled)(x, weight, style, scale)
+        how = self.how or ("grouped" if x.is_cuda and not torch.is_grad_enabled() else "scaled")
+        convolved = self._grouped if how == "grouped" else self._scaled
+        return convolved(x, weight, style, scale)
 
     def _scaled(self, x: Tensor, weight: Tensor, style: Tensor, scale: Tensor | None) -> Tensor:
         found = self._convolved(x * style[:, :, None, None], weight, 1)
@@ -237,9 +236,8 @@ class Generator(nn.Module):
             for _ in range(2 if level else 1):
                 x = next(layers)(x, styles[:, place], noise)
                 place += 1
-            added = (
-                colour(x, styles[:, place]) + bias[:, None, None]
-            )  # the style that the next layer has, too
+            # colours have the style of the next layer
+            added = colour(x, styles[:, place]) + bias[:, None, None]
             image = added if image is None else doubled(image) + added
         assert image is not None
         return image

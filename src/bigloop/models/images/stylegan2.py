@@ -135,9 +135,7 @@ class StyleGAN2(NeuralFamily):
     def _lazy(self, name: str) -> float:
         """k / (k + 1) of a network with a second step every k: by which Adam's rate and decays are lower (app. B)."""
         o = self.options
-        every = (
-            o.path_every if name == "generator" and o.path_length else o.r1_every if name == "critic" else 0
-        )
+        every = {"critic": o.r1_every, "generator": o.path_every if o.path_length else 0}[name]
         return every / (every + 1) if every and o.loss == "logistic" else 1.0
 
     def learning_rate(self, done: int, steps: int, optimizer: str) -> float:
