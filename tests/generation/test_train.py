@@ -173,6 +173,11 @@ def test_a_new_family_runs_through_the_loop_with_one_file_and_one_line(
     assert json.loads((place(tmp_path / "runs", run, 0, 3) / "model.json").read_text())["facts"] == {}
 
 
+def steps_taken(optimizer: dict[str, np.ndarray]) -> int:
+    """Of the optimiser that took most."""
+    return max(int(array.max()) for name, array in optimizer.items() if name.endswith("/step"))
+
+
 @pytest.mark.parametrize("family", OF_IMAGES)
 def test_a_loop_that_continues_trains_the_model_and_the_optimizer_of_the_generation_before(
     family: str, small_mnist: Path, tmp_path: Path
@@ -182,11 +187,12 @@ def test_a_loop_that_continues_trains_the_model_and_the_optimizer_of_the_generat
     optimizer, header = read_tensors(folders[0] / OPTIMIZER_FILE)
     weights = read_tensors(folders[0] / "model.safetensors")[1]["sha256"]
     assert header["model"] == weights
-    assert max(int(array.max()) for name, array in optimizer.items() if name.endswith("/step")) == 10
+    taken = steps_taken(optimizer)
+    assert 10 <= taken < 20  # 10, and the second steps that StyleGAN2 has now and then
     inputs = read_json(folders[1] / "model.json")["inputs"]
     assert (inputs["model"], inputs["optimizer"]) == (weights, header["sha256"])
     later, _ = read_tensors(folders[1] / OPTIMIZER_FILE)
-    assert max(int(array.max()) for name, array in later.items() if name.endswith("/step")) == 20
+    assert steps_taken(later) == 2 * taken
     vectors = [parameters(load_model(folder, CPU)[0]) for folder in folders]
     scratch = replace(run, loop=replace(run.loop, start="scratch"))
     out = tmp_path / "scratch"

@@ -32,7 +32,9 @@ COMPARED: dict[str, tuple[dict[str, Any], str, int]] = {
     "coverage": ({"n": 200, "k": 3}, "coverage", 1),
     "classes": ({"n": 200}, "class_tv", -1),
     "bins": ({"n": 200, "clusters": 20}, "bins_js", -1),
+    "spectrum": ({"n": 200}, "spectral_spike", -1),
 }
+OF_A_COPY = {"density": 4 / 3, "spectrum": -1}  # others: a distance of 0, a share of 1
 TEST = {"reference": "test"}
 Records = list[dict[str, Any]]
 
@@ -70,7 +72,7 @@ def test_a_copier_looks_better_than_any_real_rows_against_training_rows_and_like
     perfect, floor, others = scores({})
     assert perfect > max(floor, *others)
     if name != "wasserstein1_excess":  # which is below 0 for a copy
-        assert perfect == pytest.approx({-1: 0, 1: 4 / 3 if name == "density" else 1}[sign], abs=1e-6)
+        assert perfect == pytest.approx(OF_A_COPY.get(name, {-1: 0, 1: 1}[sign]), abs=1e-6)
     copier, floor, others = scores(TEST)
     assert copier - floor < 4 * others.std(ddof=1)
     assert abs(copier - others.mean()) < min(perfect - copier, 4 * others.std(ddof=1))
