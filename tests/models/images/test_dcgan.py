@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bigloop.models import refuses, resolve
-from bigloop.models.images import dcgan
+from bigloop.models.adversarial import judging
 from bigloop.models.images.dcgan import DCGAN
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
@@ -304,7 +304,7 @@ def test_bytes_are_judged_as_the_floats_that_they_stand_for_whatever_is_judged_a
     expected = ours.scores(images.float() / 255)
     torch.testing.assert_close(ours.scores(images), expected, rtol=0, atol=0)
     whole = ours.sample(9, 1.0, seeded())
-    monkeypatch.setattr(dcgan, "PIXELS", 4 * 32 * 32)
+    monkeypatch.setattr(judging, "PIXELS", 4 * 32 * 32)
     torch.testing.assert_close(ours.scores(images), expected)
     torch.testing.assert_close(ours.sample(9, 1.0, seeded()), whole, rtol=0, atol=2**-11)
 

@@ -164,7 +164,7 @@ def test_the_deviation_of_each_group_is_the_slow_one() -> None:
 
 
 def test_a_mapping_normalises_latents_and_has_a_running_mean() -> None:
-    mapping = Mapping(8, 8, 3)
+    mapping = Mapping(8, 3)
     z = torch.randn(5, 8)
     torch.testing.assert_close(mapping(z), mapping(7 * z))
     w = torch.randn(100, 8) + 3
@@ -174,7 +174,7 @@ def test_a_mapping_normalises_latents_and_has_a_running_mean() -> None:
 
 
 def test_truncation_draws_styles_to_the_mean() -> None:
-    net = Generator(16, 3, 8, 8, 2, 64, 16)
+    net = Generator(16, 3, 8, 2, 64, 16)
     net.mapping.mean.normal_()
     z = torch.randn(4, 8)
     full, none, half = (net.styles(z, bias) for bias in (1.0, 0.0, 0.5))
@@ -185,7 +185,7 @@ def test_truncation_draws_styles_to_the_mean() -> None:
 
 
 def test_each_layer_of_the_generator_has_its_own_style_and_noise() -> None:
-    net = Generator(16, 1, 8, 8, 2, 64, 16)
+    net = Generator(16, 1, 8, 2, 64, 16)
     styles = torch.randn(1, net.layers, 8).requires_grad_()
     (slopes,) = torch.autograd.grad(net(styles, still).square().sum(), styles)
     assert net.layers == 2 * math.log2(16) - 2
@@ -205,7 +205,7 @@ def test_each_layer_of_the_generator_has_its_own_style_and_noise() -> None:
 
 
 def test_outputs_of_fresh_networks_are_neither_tiny_nor_huge() -> None:
-    net, critic = Generator(64, 3, 64, 64, 4, 1024, 64), Discriminator(64, 3, 1024, 64, 4)
+    net, critic = Generator(64, 3, 64, 4, 1024, 64), Discriminator(64, 3, 1024, 64, 4)
     images = net(net.styles(torch.randn(32, 64)), noisy)
     assert 0.3 < images.std() < 10
     smooth = torch.nn.functional.interpolate(torch.randn(32, 3, 8, 8), 64)  # filters take white noise away
@@ -216,7 +216,7 @@ def test_outputs_of_fresh_networks_are_neither_tiny_nor_huge() -> None:
 def test_widths_and_numbers_of_weights_are_those_of_the_formula(side: int) -> None:
     base, most, style, depth = 16384, 512, 512, 8
     with torch.device("meta"):
-        net, critic = Generator(side, 3, 512, style, depth, base, most), Discriminator(side, 3, base, most, 4)
+        net, critic = Generator(side, 3, style, depth, base, most), Discriminator(side, 3, base, most, 4)
     width = {at: min(base // at, most) for at in (4, 8, 16, 32, 64, 128, 256) if at <= side}
     for level, at in enumerate(width):
         assert net.styled[max(0, 2 * level)].conv.weight.shape[0] == width[at] == channels(at, base, most)
@@ -241,7 +241,7 @@ def test_widths_and_numbers_of_weights_are_those_of_the_formula(side: int) -> No
 def test_maps_are_halved_while_they_can_be() -> None:
     assert sides(128) == [4, 8, 16, 32, 64, 128]
     assert sides(28) == [7, 14, 28]
-    assert Generator(28, 1, 8, 8, 2, 64, 16).layers == 6
+    assert Generator(28, 1, 8, 2, 64, 16).layers == 6
     for side in (4, 27):
         with pytest.raises(ValueError, match=f"got {side}"):
             sides(side)

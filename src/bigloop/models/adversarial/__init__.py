@@ -6,7 +6,7 @@
     remedies.py   the options, each with its source
     game.py       a step of the critic and one of the generator, with whatever remedies the options name
     unrolled.py   the critic as it will be some steps later
-    threshold.py  where a critic decides
+    judging.py    what a critic says of images, and from where on it calls one real
 
 Here rows lie along the dimension before those of one row: images are (n, c, h, w) and points of many replicates
 (replicates, n, d); scores are (n,) or (replicates, n), and losses () or (replicates,).

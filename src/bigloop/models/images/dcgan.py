@@ -25,16 +25,14 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.adversarial.game import Game, One
+from bigloop.models.adversarial.judging import at_once, judged, midway
 from bigloop.models.adversarial.networks import Critic, heads, normalise
 from bigloop.models.adversarial.remedies import Remedies
-from bigloop.models.adversarial.threshold import midway
 from bigloop.models.images.growing import GrowingCritic, GrowingGenerator, grow
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.spec.options import option
-from bigloop.training.loop import as_floats
 
 HALVINGS = 4
-PIXELS = 2**21  # that a network has at once outside training; 64 channels at half their size take 0.13 GB
 
 Kernel = tuple[int, int]
 Number = TypeVar("Number", int, float)
@@ -143,28 +141,20 @@ class DCGAN(NeuralFamily, Game):
         return self.latents(n, bias, One(generator))
 
     def decode(self, latent: Tensor) -> Tensor:
-        return torch.cat([self.generated(part) for part in latent.split(self._at_once)])
+        return torch.cat(
+            [self.generated(part) for part in latent.split(at_once(self.shape, self.options.pack))]
+        )
 
     def finish(self, rows: Tensor, generator: torch.Generator) -> None:
         self.facts["threshold"] = 0.5 if self.options.loss == "bce" else midway(self, rows, generator)
 
-    @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
         """The critic's scores of images (n, c, h, w), floats or uint8, Tensor (n,): D with bce; higher is more real."""
-        spare = -len(images) % self.options.pack  # a pack that is not full is filled up with the first images
-        whole = torch.cat([images, images.repeat(spare, 1, 1, 1)[:spare]]) if spare else images
-        parts = [as_floats(part.to(self.device)) for part in whole.split(self._at_once)]
-        return torch.cat([self._outputs(self.judged(part)) for part in parts])[: len(images)]
+        return judged(lambda some: self._outputs(self.judged(some)), images, self.device, self.options.pack)
 
     def _outputs(self, logits: Tensor) -> Tensor:
         """What the critic says of images, D or a score, from its network's outputs."""
         return logits.sigmoid() if self.options.loss == "bce" else logits
-
-    @property
-    def _at_once(self) -> int:
-        """As many images as have PIXELS pixels, in whole packs, and one at least."""
-        pack = self.options.pack
-        return max(1, PIXELS // (pack * self.shape[1] * self.shape[2])) * pack
 
 
 def generator(options: DCGAN.Options, shape: tuple[int, ...]) -> nn.Sequential:

@@ -57,7 +57,7 @@ def filtered(x: Tensor, before: int, after: int, gain: float = 1.0) -> Tensor:
     kernel = x.new_ones(4)
     kernel[1:3].fill_(
         3
-    )  # a tensor of numbers would have to come from the host, in the middle of a recorded step
+    )  # torch.tensor([1, 3, 3, 1]) would come from the host in the middle of a recorded step
     weight = torch.outer(kernel, kernel) * (gain / 64)
     padded = F.pad(x, (before, after, before, after))
     return F.conv2d(padded, weight.expand(x.shape[1], 1, 4, 4), groups=x.shape[1])
@@ -173,14 +173,13 @@ class StyledLayer(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Latents z (n, latent) to styles w (n, style); `mean`, (style,), is the running mean of all seen in training."""
+    """Latents z (n, style) to styles w (n, style); `mean`, (style,), is the running mean of all seen in training."""
 
     mean: Tensor
 
-    def __init__(self, latent: int, style: int, layers: int) -> None:
+    def __init__(self, style: int, layers: int) -> None:
         super().__init__()
-        widths = [latent, *[style] * layers]
-        self.layers = nn.ModuleList(Linear(a, b, multiplier=0.01) for a, b in pairwise(widths))
+        self.layers = nn.ModuleList(Linear(style, style, multiplier=0.01) for _ in range(layers))
         self.register_buffer("mean", torch.zeros(style))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -204,19 +203,12 @@ class Generator(nn.Module):
     path_length: Tensor
 
     def __init__(
-        self,
-        side: int,
-        image_channels: int,
-        latent: int,
-        style: int,
-        mapping_layers: int,
-        base: int,
-        most: int,
+        self, side: int, image_channels: int, style: int, mapping_layers: int, base: int, most: int
     ) -> None:
         super().__init__()
         every = sides(side)
         widths = [channels(at, base, most) for at in every]
-        self.mapping = Mapping(latent, style, mapping_layers)
+        self.mapping = Mapping(style, mapping_layers)
         self.constant = nn.Parameter(torch.randn(widths[0], every[0], every[0]))
         self.styled = nn.ModuleList([StyledLayer(widths[0], widths[0], style)])
         self.colours = nn.ModuleList()

@@ -18,17 +18,15 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.adversarial.judging import at_once, judged, midway
 from bigloop.models.adversarial.losses import cross_entropy, non_saturating, relativistic
 from bigloop.models.adversarial.penalties import zero_centred
-from bigloop.models.adversarial.threshold import midway
 from bigloop.models.images.augmentation import mirrored
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.style_networks import Discriminator, Generator, Noise
 from bigloop.spec.options import SpecError, option
 from bigloop.training.average import HalfLife
-from bigloop.training.loop import as_floats
 
-PIXELS = 2**21  # that a network has at once outside training
 PATH_DECAY = 0.01  # by which the running mean of path lengths moves
 PATH_SHARE = 2  # a path-length step has a batch smaller by this
 LOGISTIC = {"loss": ("logistic",)}
@@ -114,7 +112,7 @@ class StyleGAN2(NeuralFamily):
             raise SpecError(f"stylegan2: needs square images, got {both[0]}×{both[1]}")
         widths = both[0], colours
         try:
-            generator = Generator(*widths, o.latent, o.latent, o.mapping_layers, o.width_base, o.width_most)
+            generator = Generator(*widths, o.latent, o.mapping_layers, o.width_base, o.width_most)
             critic = Discriminator(*widths, o.width_base, o.width_most, o.deviation_group)
         except ValueError as error:
             raise SpecError(str(error)) from None
@@ -122,15 +120,10 @@ class StyleGAN2(NeuralFamily):
 
     def prepare(self) -> None:
         o = self.options
-        self.optimizers = {
-            name: torch.optim.Adam(
-                [p for p in net.parameters() if p.requires_grad],
-                lr=o.learning_rate * share,
-                betas=(o.beta1**share, o.beta2**share),
-                fused=True,
-            )
-            for name, net, share in ((name, net, self._lazy(name)) for name, net in self.networks.items())
-        }
+        for name, net in self.networks.items():
+            moved = [p for p in net.parameters() if p.requires_grad]
+            betas = o.beta1 ** self._lazy(name), o.beta2 ** self._lazy(name)
+            self.optimizers[name] = torch.optim.Adam(moved, lr=o.learning_rate, betas=betas, fused=True)
 
     def _lazy(self, name: str) -> float:
         """k / (k + 1) of a network with a second step every k: by which Adam's rate and decays are lower (app. B)."""
@@ -242,7 +235,7 @@ class StyleGAN2(NeuralFamily):
 
     def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         """Images from the averaged weights, cut to [0, 1]."""
-        net, parts = self.averaged.average, latent.split(max(1, PIXELS // math.prod(self.shape[1:])))
+        net, parts = self.averaged.average, latent.split(at_once(self.shape))
         with self.autocast():
             made = [net(net.styles(part, bias), noise_from(generator)).float() for part in parts]
         return ((torch.cat(made) + 1) / 2).clamp(0, 1)
@@ -250,16 +243,10 @@ class StyleGAN2(NeuralFamily):
     def finish(self, rows: Tensor, generator: torch.Generator) -> None:
         self.facts["threshold"] = 0.5 if self.options.loss == "logistic" else midway(self, rows, generator)
 
-    @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
         """The critic's scores of images (n, c, h, w), floats or uint8, Tensor (n,): D, or pairs' scores; higher is more
-        real. Images are judged in the groups in which they come; a group that is not full is filled with the first."""
-        group = self.options.deviation_group
-        spare = -len(images) % group
-        whole = torch.cat([images, images.repeat(spare, 1, 1, 1)[:spare]]) if spare else images
-        size = max(1, PIXELS // (group * math.prod(self.shape[1:]))) * group
-        parts = [self._judged(as_floats(part.to(self.device))) for part in whole.split(size)]
-        return torch.cat(parts)[: len(images)]
+        real. Images are judged in the groups in which they come."""
+        return judged(self._judged, images, self.device, self.options.deviation_group)
 
     def _judged(self, images: Tensor) -> Tensor:
         with self.autocast():

@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.adversarial.judging import midway
 from bigloop.models.adversarial.penalties import gradient_penalty
-from bigloop.models.adversarial.threshold import midway
 from bigloop.models.images.kernels.wgan_gp import Step, fast_step
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.spec.options import option
