@@ -1,13 +1,14 @@
 """Several processes that train or sample one model, a GPU each; what they compute is what one process would.
 
 Every process draws what belongs to the whole batch (rows, times, noise, dropout), and computes its share of it: equal
-parts in the order of the processes. torch's DistributedDataParallel averages the gradients of these parts.
+parts in the order of the processes. The gradients of these parts are averaged: by torch's DistributedDataParallel, or,
+where a step takes derivatives of gradients, by `Team.average`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -24,9 +25,14 @@ class Team(NamedTuple):
     size: int = 1
     rank: int = 0
 
-    def share(self, whole: Tensor) -> Tensor:
-        """This process's part of what belongs to a whole batch, (n, …) to (n / size, …); sizes divide n."""
-        return whole if self.size == 1 else whole.tensor_split(self.size)[self.rank]
+    def share(self, whole: Tensor, group: int = 1) -> Tensor:
+        """This process's part of what belongs to a whole batch, (n, …) to (n / size, …); sizes divide n / group.
+
+        Rows that are n / group apart stay together, and are (n / size) / group apart.
+        """
+        if self.size == 1:
+            return whole
+        return whole.unflatten(0, (group, -1)).tensor_split(self.size, 1)[self.rank].flatten(0, 1)
 
     def together(self, share: Tensor) -> Tensor:
         """The whole, from every process's part of it: what `share` takes apart."""
@@ -44,6 +50,14 @@ class Team(NamedTuple):
         told = torch.tensor(facts, dtype=torch.int32, device=device)
         dist.all_reduce(told, dist.ReduceOp.MAX)
         return [bool(fact) for fact in told.tolist()]
+
+    def average(self, gradients: Sequence[Tensor]) -> None:
+        """Make each of them, (…), its mean over all processes, in place."""
+        if self.size > 1:
+            whole = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+            sizes = [gradient.numel() for gradient in gradients]
+            for gradient, mean in zip(gradients, whole.split(sizes), strict=True):
+                gradient.copy_(mean.view_as(gradient))
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over all processes."""

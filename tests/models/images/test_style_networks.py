@@ -15,6 +15,7 @@ from bigloop.models.images.style_networks import (
     Generator,
     Mapping,
     ModulatedConv,
+    Noise,
     channels,
     deviation,
     doubled,
@@ -30,12 +31,12 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def still(n: int, side: int) -> Tensor:
-    return torch.zeros(n, 1, side, side)
+def still(side: int) -> Tensor:
+    return torch.zeros(1, 1, side, side)
 
 
-def noisy(n: int, side: int) -> Tensor:
-    return torch.randn(n, 1, side, side)
+def noisy(n: int) -> Noise:
+    return lambda side: torch.randn(n, 1, side, side)
 
 
 def slow_correlation(x: Tensor, kernel: Tensor) -> Tensor:
@@ -190,23 +191,23 @@ def test_each_layer_of_the_generator_has_its_own_style_and_noise() -> None:
     (slopes,) = torch.autograd.grad(net(styles, still).square().sum(), styles)
     assert net.layers == 2 * math.log2(16) - 2
     assert (slopes.abs().sum(2) > 0).all()
-    asked: list[tuple[int, int]] = []
+    asked: list[int] = []
 
-    def told(n: int, side: int) -> Tensor:
-        asked.append((n, side))
-        return noisy(n, side)
+    def told(side: int) -> Tensor:
+        asked.append(side)
+        return still(side)
 
     plain = net(styles, told)
-    assert asked == [(1, 4), (1, 8), (1, 8), (1, 16), (1, 16)]
-    torch.testing.assert_close(plain, net(styles, still))  # before training it has no strength
+    assert asked == [4, 8, 8, 16, 16]
+    torch.testing.assert_close(plain, net(styles, noisy(1)))  # before training it has no strength
     for layer in net.styled:
         torch.nn.init.ones_(layer.strength)
-    assert not torch.allclose(net(styles, noisy), plain)
+    assert not torch.allclose(net(styles, noisy(1)), plain)
 
 
 def test_outputs_of_fresh_networks_are_neither_tiny_nor_huge() -> None:
     net, critic = Generator(64, 3, 64, 4, 1024, 64), Discriminator(64, 3, 1024, 64, 4)
-    images = net(net.styles(torch.randn(32, 64)), noisy)
+    images = net(net.styles(torch.randn(32, 64)), noisy(32))
     assert 0.3 < images.std() < 10
     smooth = torch.nn.functional.interpolate(torch.randn(32, 3, 8, 8), 64)  # filters take white noise away
     assert 0.05 < critic(smooth).std() < 10

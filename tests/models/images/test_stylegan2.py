@@ -89,7 +89,7 @@ def test_r1_is_half_the_mean_square_of_the_critics_slopes_by_finite_differences(
             total += float(slope.detach()) ** 2
     made.optimizers = {"critic": torch.optim.SGD(made.critic.parameters(), lr=0.0)}
     told = made._r1_step(images)
-    assert float(told["r1"]) == pytest.approx(16 * total / 2 / len(images), rel=1e-4)  # one step for sixteen
+    assert told["r1"].item() == pytest.approx(16 * total / 2 / len(images), rel=1e-4)  # one step for sixteen
 
 
 def test_path_lengths_are_those_of_finite_differences() -> None:
@@ -101,10 +101,7 @@ def test_path_lengths_are_those_of_finite_differences() -> None:
         side: torch.randn(2, 1, side, side, generator=seeded(side), dtype=torch.float64)
         for side in (4, 8, 16)
     }
-
-    def noise(n: int, side: int) -> Tensor:
-        return fixed[side]
-
+    noise = fixed.__getitem__
     found = path_lengths(net, styles.requires_grad_(), noise, seeded(7))
     y = torch.randn(2, 1, 16, 16, generator=seeded(7)).double() / 16
     slow = torch.zeros(2, net.layers, 8, dtype=torch.float64)
@@ -128,7 +125,7 @@ def test_the_running_mean_of_path_lengths_moves_by_a_hundredth(monkeypatch: pyte
     mean = 5.0 + 0.01 * (2.0 - 5.0)
     assert float(made.averaged.net.path_length) == pytest.approx(mean)
     penalty = ((1 - mean) ** 2 + (3 - mean) ** 2) / 2
-    assert float(told["path_length"]) == pytest.approx(4 * penalty)  # one step for four
+    assert told["path_length"].item() == pytest.approx(4 * penalty)  # one step for four
 
 
 def test_mixed_images_have_two_latents_each_for_a_part_of_the_layers() -> None:

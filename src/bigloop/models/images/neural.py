@@ -98,12 +98,19 @@ class NeuralFamily:
         raise NotImplementedError
 
     def descend(self, name: str, loss: Tensor) -> None:
-        """One step of the optimiser that has a network's name; others' gradients are neither computed nor touched."""
-        optimizer = self.optimizers[name]
+        """One step of the optimiser that has a network's name; others' gradients are neither computed nor touched.
+
+        In a team each process has the loss of its share, and the step is that of their mean.
+        """
+        optimizer, moved = (
+            self.optimizers[name],
+            [p for p in self.networks[name].parameters() if p.requires_grad],
+        )
         optimizer.zero_grad(set_to_none=True)
         # backward, not autograd.grad: it gives gradients the memory layout of their parameters, and the fused
         # optimiser silently mixes up elements where the two differ.
-        loss.backward(inputs=[p for p in self.networks[name].parameters() if p.requires_grad])
+        loss.backward(inputs=moved)
+        team().average([p.grad for p in moved if p.grad is not None])
         optimizer.step()
 
     def latent(self, n: int, bias: float, generator: torch.Generator) -> Tensor:

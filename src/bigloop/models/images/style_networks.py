@@ -23,7 +23,7 @@ SLOPE = 0.2  # of leaky ReLU
 MEAN_DECAY = 0.995  # of the running mean style
 EPS = 1e-8
 
-Noise = Callable[[int, int], Tensor]  # n, side → standard normal (n, 1, side, side)
+Noise = Callable[[int], Tensor]  # side → standard normal (n, 1, side, side)
 How = Literal["scaled", "grouped"]
 
 
@@ -45,6 +45,11 @@ def sides(side: int) -> list[int]:
             f"stylegan2: needs images of an even number of pixels on each side, at least 8, got {side}"
         )
     return found
+
+
+def exact(x: Tensor) -> Tensor:
+    """x in float32, where autocast has made it less."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def active(x: Tensor) -> Tensor:
@@ -133,8 +138,7 @@ class ModulatedConv(nn.Module):
         scale = None
         if self.demodulated:
             energy = style.square() @ weight.square().sum((2, 3)).T  # (n, outputs)
-            exact = torch.promote_types(energy.dtype, torch.float32)
-            scale = (energy.to(exact) + EPS).rsqrt().to(x.dtype)
+            scale = (exact(energy) + EPS).rsqrt().to(x.dtype)
         how = self.how or ("grouped" if x.is_cuda and not torch.is_grad_enabled() else "scaled")
         convolved = self._grouped if how == "grouped" else self._scaled
         return convolved(x, weight, style, scale)
@@ -169,7 +173,7 @@ class StyledLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise) -> Tensor:
         x = self.conv(x, w)
-        return active(x + self.strength * noise(len(x), x.shape[2]).to(x.dtype) + self.bias[:, None, None])
+        return active(x + self.strength * noise(x.shape[2]).to(x.dtype) + self.bias[:, None, None])
 
 
 class Mapping(nn.Module):
@@ -191,7 +195,7 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def see(self, w: Tensor) -> None:
         """Move the running mean towards that of these styles."""
-        self.mean.lerp_(w.detach().float().mean(0), 1 - MEAN_DECAY)
+        self.mean.lerp_(exact(w.detach()).mean(0), 1 - MEAN_DECAY)
 
 
 class Generator(nn.Module):

@@ -23,9 +23,10 @@ from bigloop.models.adversarial.losses import cross_entropy, non_saturating, rel
 from bigloop.models.adversarial.penalties import zero_centred
 from bigloop.models.images.augmentation import mirrored
 from bigloop.models.images.neural import NeuralFamily
-from bigloop.models.images.style_networks import Discriminator, Generator, Noise
+from bigloop.models.images.style_networks import Discriminator, Generator, Noise, exact
 from bigloop.spec.options import SpecError, option
 from bigloop.training.average import HalfLife
+from bigloop.training.parallel import padded, team
 
 PATH_DECAY = 0.01  # by which the running mean of path lengths moves
 PATH_SHARE = 2  # a path-length step has a batch smaller by this
@@ -40,6 +41,7 @@ class StyleGAN2(NeuralFamily):
 
     revision = 1
     has_critic = True
+    parallel = True
     multiple, least = 2, 8
 
     @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class StyleGAN2(NeuralFamily):
             "images after which weights count half in the average; early on, a twentieth of those so far",
             above=0,
         )
-        batch_size: int = option(64, "images per step", minimum=1)
+        batch_size: int = option(64, "images per step, of all processes together", minimum=1)
         learning_rate: float = option(2.5e-3, "Adam's learning rate", above=0)
         beta1: float = option(0.0, "Adam's decay of the gradient's mean", minimum=0, below=1)
         beta2: float = option(0.99, "Adam's decay of the gradient's square", minimum=0, below=1)
@@ -105,6 +107,7 @@ class StyleGAN2(NeuralFamily):
         self.averaged = cast(HalfLife[Generator], self.networks["generator"])
         self.critic = cast(Discriminator, self.networks["critic"])
         self.penalised, self.measured = self.kind(0)
+        self.path_batch = max(1, options.batch_size // PATH_SHARE)
 
     def build(self) -> dict[str, nn.Module]:
         o, (colours, *both) = self.options, self.shape
@@ -119,7 +122,12 @@ class StyleGAN2(NeuralFamily):
         return {"generator": HalfLife(generator, o.average_halflife / o.batch_size), "critic": critic}
 
     def prepare(self) -> None:
-        o = self.options
+        o, size = self.options, team().size
+        if o.batch_size // o.deviation_group % size or self.path_batch % size:
+            raise SpecError(
+                f"batch_size: {o.batch_size} images, and half of them, in groups of {o.deviation_group}, cannot be "
+                f"shared equally by {size} processes"
+            )
         for name, net in self.networks.items():
             moved = [p for p in net.parameters() if p.requires_grad]
             betas = o.beta1 ** self._lazy(name), o.beta2 ** self._lazy(name)
@@ -154,9 +162,10 @@ class StyleGAN2(NeuralFamily):
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         o = self.options
-        real = 2 * batch - 1
+        whole = 2 * batch - 1
         if o.mirror:
-            real = mirrored(real, generator)
+            whole = mirrored(whole, generator)
+        real = team().share(whole, o.deviation_group)
         losses = self._generator_step(real, generator)
         if self.measured:
             losses |= self._path_step(generator)
@@ -165,56 +174,57 @@ class StyleGAN2(NeuralFamily):
             losses |= self._r1_step(real)
         self.averaged.update()
         self.averaged.average.mapping.mean.copy_(self.averaged.net.mapping.mean)  # is an average itself
-        return losses
+        return {name: team().mean(loss.detach()) for name, loss in losses.items()}
 
     def _generator_step(self, real: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         with self.autocast():
-            fake = self._made(len(real), generator)
-            scores = self.critic(fake)
+            scores = exact(self.critic(self._made(generator)))
             if self.options.loss == "relativistic":
-                loss = relativistic(scores.float(), self.critic(real).float()).mean()
+                loss = relativistic(scores, exact(self.critic(real))).mean()
             else:
-                loss = non_saturating(scores.float()).mean()
+                loss = non_saturating(scores).mean()
         self.descend("generator", loss)
-        return {"loss_generator": loss.detach()}
+        return {"loss_generator": loss}
 
     def _critic_step(self, real: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         o = self.options
         with self.autocast():
             with torch.no_grad():
-                fake = self._made(len(real), generator)
-            on_real, on_fake = (self.critic(images).float() for images in (real, fake))
+                fake = self._made(generator)
+            on_real, on_fake = (exact(self.critic(images)) for images in (real, fake))
             two = relativistic if o.loss == "relativistic" else cross_entropy
             loss = two(on_real, on_fake).mean()
         told = {"critic_on_real": self._outputs(on_real), "critic_on_fake": self._outputs(on_fake)}
         if o.loss == "relativistic":
-            for name, weight, images in (("r1", self.r1, real), ("r2", o.r2, fake.float())):
+            for name, weight, images in (("r1", self.r1, real), ("r2", o.r2, exact(fake))):
                 if weight:
                     told[name] = zero_centred(self.critic, images)
                     loss = loss + weight * told[name]
         self.descend("critic", loss)
-        return {"loss_critic": loss.detach(), **{name: value.detach().mean() for name, value in told.items()}}
+        return {"loss_critic": loss, **{name: value.mean() for name, value in told.items()}}
 
     def _r1_step(self, real: Tensor) -> dict[str, Tensor]:
         """A step of the critic on R1 alone, which stands for those of r1_every steps, as what it returns does."""
         penalty = zero_centred(self.critic, real) * self.options.r1_every
         self.descend("critic", self.r1 * penalty)
-        return {"r1": penalty.detach()}
+        return {"r1": penalty}
 
     def _path_step(self, generator: torch.Generator) -> dict[str, Tensor]:
         """A step of the generator on its path lengths alone (§3.2, eq. 4), which stands for path_every steps."""
-        o, net = self.options, self.averaged.net
-        styles = self._styles(max(1, o.batch_size // PATH_SHARE), generator)
-        lengths = path_lengths(net, styles, noise_from(generator), generator)
+        o, net, here = self.options, self.averaged.net, team()
+        styles = here.share(self._styles(self.path_batch, generator))
+        lengths = path_lengths(net, styles, noise_for(self.path_batch, generator), generator)
         with torch.no_grad():
-            net.path_length.lerp_(lengths.mean(), PATH_DECAY)
+            net.path_length.lerp_(here.mean(lengths.mean()), PATH_DECAY)
         penalty = (lengths - net.path_length).square().mean() * o.path_every
         self.descend("generator", o.path_length * penalty)
-        return {"path_length": penalty.detach()}
+        return {"path_length": penalty}
 
-    def _made(self, n: int, generator: torch.Generator) -> Tensor:
-        """n images of the generator in training."""
-        return self.averaged.net(self._styles(n, generator), noise_from(generator))
+    def _made(self, generator: torch.Generator) -> Tensor:
+        """This process's share of a batch of the generator in training."""
+        o = self.options
+        styles = team().share(self._styles(o.batch_size, generator), o.deviation_group)
+        return self.averaged.net(styles, noise_for(o.batch_size, generator, o.deviation_group))
 
     def _styles(self, n: int, generator: torch.Generator) -> Tensor:
         """Styles (n, layers, latent) of new latents; some images have a second one from a layer on, drawn uniformly."""
@@ -234,10 +244,13 @@ class StyleGAN2(NeuralFamily):
         return torch.randn(n, self.options.latent, generator=generator, device=generator.device)
 
     def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
-        """Images from the averaged weights, cut to [0, 1]."""
-        net, parts = self.averaged.average, latent.split(at_once(self.shape))
-        with self.autocast():
-            made = [net(net.styles(part, bias), noise_from(generator)).float() for part in parts]
+        """Images from the averaged weights, cut to [0, 1], of which each process of a team makes its share."""
+        net, here, made = self.averaged.average, team(), []
+        for part in latent.split(at_once(self.shape)):
+            share = here.share(padded(part, here.size))
+            with self.autocast():
+                found = net(net.styles(share, bias), noise_for(len(part), generator))
+            made.append(here.together(exact(found))[: len(part)])
         return ((torch.cat(made) + 1) / 2).clamp(0, 1)
 
     def finish(self, rows: Tensor, generator: torch.Generator) -> None:
@@ -250,16 +263,22 @@ class StyleGAN2(NeuralFamily):
 
     def _judged(self, images: Tensor) -> Tensor:
         with self.autocast():
-            return self._outputs(self.critic(2 * images - 1).float())
+            return self._outputs(exact(self.critic(2 * images - 1)))
 
     def _outputs(self, logits: Tensor) -> Tensor:
         """What the critic says of images, D or a score, from its network's outputs."""
         return logits.sigmoid() if self.options.loss == "logistic" else logits
 
 
-def noise_from(generator: torch.Generator) -> Noise:
-    """The noise that layers add, drawn from a generator."""
-    return lambda n, side: torch.randn(n, 1, side, side, generator=generator, device=generator.device)
+def noise_for(n: int, generator: torch.Generator, group: int = 1) -> Noise:
+    """The noise that layers add to n images, drawn from a generator: this process's share of it."""
+    here = team()
+
+    def noise(side: int) -> Tensor:
+        whole = torch.randn(n, 1, side, side, generator=generator, device=generator.device)
+        return here.share(padded(whole, here.size), group)
+
+    return noise
 
 
 def path_lengths(net: Generator, styles: Tensor, noise: Noise, generator: torch.Generator) -> Tensor:
@@ -267,8 +286,9 @@ def path_lengths(net: Generator, styles: Tensor, noise: Noise, generator: torch.
 
     As in the authors' code, y is divided by the root of the number of pixels, and the norm's square by that of layers.
     """
-    images = net(styles, noise)
-    how: dict[str, Any] = {"generator": generator, "device": generator.device}
-    y = torch.randn(images.shape, **how) / math.sqrt(images.shape[2] * images.shape[3])
+    images, here = net(styles, noise), team()
+    shape = here.size * len(images), *images.shape[1:]
+    y = here.share(torch.randn(shape, generator=generator, device=generator.device))
+    y /= math.sqrt(images.shape[2] * images.shape[3])
     (slopes,) = torch.autograd.grad((images * y).sum(), styles, create_graph=True)
     return slopes.square().sum(2).mean(1).sqrt()
