@@ -20,7 +20,7 @@ import yaml
 from bigloop import bench
 from bigloop.__main__ import main
 from bigloop.artifacts import read_json
-from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, remedies, steps, table, together
+from bigloop.bench import growth, jobs, large, loop, measures, pictures, remedies, steps, table, together
 from bigloop.bench.plain import (
     BATCH,
     Contest,
@@ -265,15 +265,16 @@ def test_steps_has_every_family_that_learns_by_gradients(setting: Setting) -> No
         assert row.share == pytest.approx(row.gflop / limit.gflops / row.seconds, rel=1e-9)
 
 
-def test_diffusion_has_every_network_in_every_precision_that_the_device_has(setting: Setting) -> None:
-    rows = found(diffusion.SECTION, setting)
-    precisions = ("float32", "bf16") if setting.device.type == "cpu" else ("float32", "tf32", "bf16")
-    assert [row.name for row in rows] == [f"{n.name}, {p}" for n in diffusion.NETWORKS for p in precisions]
+def test_large_has_every_network_in_every_precision_that_the_device_has(setting: Setting) -> None:
+    rows = found(large.SECTION, setting)
+    assert [row.name for row in rows] == [
+        f"{n.name}, {p}" for n in large.NETWORKS for p in ("float32", "bf16")
+    ]
     for row in rows:
         assert row.rate == pytest.approx(row.batch / row.seconds)
         assert row.peak_gib > 0
         assert row.sampled > 0
-    assert [row.evaluations for row in rows if "float32" in row.name] == [35, 100, 100, 79]
+    assert [row.evaluations for row in rows if "float32" in row.name] == [35, 100, 100, 79, 1]
 
 
 def test_remedies_has_the_models_of_the_experiment(setting: Setting) -> None:
@@ -423,7 +424,7 @@ def test_the_experiments_that_are_derived_are_valid(quick: bool) -> None:
 def test_an_unknown_section_is_one_line_that_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "step"]) == 1
     assert capsys.readouterr().err == (
-        "error: bench: unknown section 'step' (known: steps, pictures, diffusion, remedies, jobs, loop, together, "
+        "error: bench: unknown section 'step' (known: steps, pictures, large, remedies, jobs, loop, together, "
         "measures, growth)\n"
     )
 
@@ -459,7 +460,7 @@ def test_the_json_has_all_sections_with_what_the_screen_shows(
     assert list(written["sections"]) == [
         "steps",
         "pictures",
-        "diffusion",
+        "large",
         "remedies",
         "jobs",
         "loop",

@@ -70,7 +70,7 @@ def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], 
     return register
 
 
-BENCHED = "steps, pictures, diffusion, remedies, jobs, loop, together, measures, growth"
+BENCHED = "steps, pictures, large, remedies, jobs, loop, together, measures, growth"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -75,7 +75,7 @@ with joined():
     torch.manual_seed(7)
     rows, stream = torch.rand(16, 3, 8, 8, generator=seeded(1)), seeded(2)
     labels, told = torch.arange(16) % 3, []
-    given = [labels] if getattr(cls, "conditional", False) else []
+    given = [labels] if cls.conditional else []
     for done in range(steps):
         model.advance(done, steps)
         told.append(model.step(rows, *given, stream))

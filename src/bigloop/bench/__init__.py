@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bigloop.artifacts import write_json
-from bigloop.bench import diffusion, growth, jobs, loop, measures, pictures, remedies, steps, together
+from bigloop.bench import growth, jobs, large, loop, measures, pictures, remedies, steps, together
 from bigloop.bench.plain import PlainVAE, PlainWGANGP
 from bigloop.bench.setting import Needs, Setting, require_checkout
 from bigloop.bench.table import Section, doing, head, line
@@ -34,7 +34,7 @@ SECTIONS: dict[str, Section] = {
     for section in (
         steps.SECTION,
         pictures.SECTION,
-        diffusion.SECTION,
+        large.SECTION,
         remedies.SECTION,
         jobs.SECTION,
         loop.SECTION,

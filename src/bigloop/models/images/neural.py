@@ -43,6 +43,7 @@ class NeuralFamily:
     takes_snapshots: ClassVar[bool] = True
     records_steps: ClassVar[bool] = False
     recordable: ClassVar[bool] = True  # as a CUDA graph
+    conditional: ClassVar[bool] = False
     parallel: ClassVar[bool] = False
 
     def __init__(
@@ -208,8 +209,7 @@ class NeuralFamily:
 
     @torch.no_grad()
     def _snapshot(self, n: int, generator: torch.Generator) -> Tensor:
-        conditional = getattr(self, "conditional", False)
-        labels = torch.arange(n, device=self.device) % (self.classes or 1) if conditional else None
+        labels = torch.arange(n, device=self.device) % (self.classes or 1) if self.conditional else None
         return self.piece(self.latent(n, 1.0, generator), 1.0, generator, labels)
 
     @torch.no_grad()

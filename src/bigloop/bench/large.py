@@ -1,4 +1,4 @@
-"""The diffusion and flow models of the published experiments at full size: training, sampling, memory, precision."""
+"""The largest models of the published experiments at full size: training, sampling, memory, precision."""
 
 from __future__ import annotations
 
@@ -12,32 +12,45 @@ from bigloop.bench.setting import Setting, alone, image_model, peak_gib, seconds
 from bigloop.bench.table import Column, Section, doing, number, time_text
 from bigloop.training.recorded import WARM_UP
 
-PUBLISHED = {  # images a second in training, and on what
-    "edm": "145 V100",
-    "ddpm": "2,688 8 TPUs",
-    "otcfm_unet": "236 V100",
-}
-
 
 class Network(NamedTuple):
-    """A family at the size of a published experiment, on images of a shape. quick: options that make it small."""
+    """A family at the size of a published experiment, on images of a shape.
+
+    published: images a second in training that others report, in float32 or mixed precision, and on what. cycle: steps
+    after which they repeat, of a family with several kinds. evaluations: of the network, for a sample.
+    """
 
     name: str
     family: str
     options: dict[str, Any]
     shape: tuple[int, int, int]
+    published: str | None
+    evaluations: int
+    cycle: int = 1
 
 
-QUICK: dict[str, Any] = {"width": 8, "multipliers": (1, 2), "blocks": 1}
+QUICK: dict[str, dict[str, Any]] = {  # options that make them small
+    "edm": {"width": 8, "multipliers": (1, 2), "blocks": 1},
+    "otcfm_unet": {"width": 8, "multipliers": (1, 2), "blocks": 1, "head_width": None},
+    "ddpm": {"width": 8, "multipliers": (1, 2), "blocks": 1},
+    "stylegan2": {"latent": 8, "mapping_layers": 1, "width_base": 128, "width_most": 8, "deviation_group": 2},
+}
 NETWORKS = (
     Network(
         "EDM, DDPM++, 32×32",
         "edm",
         {"augmentation": 0.12, "warm_up": 10**7, "sampling_steps": 18},
         (3, 32, 32),
+        "145 V100",
+        35,
     ),
     Network(
-        "OT-CFM, ADM's U-Net, 32×32", "otcfm_unet", {"sampler": "euler", "sampling_steps": 100}, (3, 32, 32)
+        "OT-CFM, ADM's U-Net, 32×32",
+        "otcfm_unet",
+        {"sampler": "euler", "sampling_steps": 100},
+        (3, 32, 32),
+        "236 V100",
+        100,
     ),
     Network(
         "DDPM, Ho et al.'s U-Net, 32×32",
@@ -45,13 +58,18 @@ NETWORKS = (
         {"network": "ho", "label_dropout": 1.0, "dropout": 0.1, "timesteps": 1_000, "sampler": "ddim"}
         | {"sampling_steps": 100, "predicts": "noise"},
         (3, 32, 32),
+        "2,688 8 TPUs",
+        100,
     ),
     Network(
         "EDM, DDPM++, 64×64",
         "edm",
         {"multipliers": (1, 2, 2, 2), "dropout": 0.05, "augmentation": 0.15, "sampling_steps": 40},
         (3, 64, 64),
+        None,
+        79,
     ),
+    Network("StyleGAN2, 128×128", "stylegan2", {"mirror": True}, (3, 128, 128), "73–78 V100", 1, 16),
 )
 BATCH = {"cpu": 4, "cuda": 64}  # images of a step here: a micro-batch on a CPU
 STEPS = {"cpu": 3, "cuda": 20}
@@ -77,11 +95,12 @@ def rows(setting: Setting) -> Iterator[Row]:
     kind, threads = setting.device.type, torch.get_num_threads()
     for network in NETWORKS:
         for precision in ("float32", "tf32", "bf16") if kind == "cuda" else ("float32", "bf16"):
+            if precision == "tf32" and network.family == "stylegan2":
+                continue  # has no such option
             name = f"{network.name}, {precision}"
             doing(name)
             found = alone(_measured, network, precision, setting.device, threads, setting.quick)
-            told = PUBLISHED[network.family] if network.shape[1] == 32 and precision == "float32" else None
-            yield Row(name, *found)._replace(published=told)
+            yield Row(name, *found)._replace(published=network.published if precision == "float32" else None)
 
 
 def _measured(
@@ -89,35 +108,38 @@ def _measured(
 ) -> tuple[float, int, float, float, int, float, float]:
     torch.set_num_threads(threads)
     batch, steps, n = (2, 1, 2) if quick else (BATCH[device.type], STEPS[device.type], SAMPLED[device.type])
-    options = network.options | {"batch_size": batch, "precision": precision} | (QUICK if quick else {})
-    if quick and network.family == "otcfm_unet":
-        options |= {"head_width": None}
+    steps = -(-steps // network.cycle) * network.cycle  # whole cycles
+    options = network.options | {"batch_size": batch, "precision": precision}
+    if quick:
+        options |= QUICK[network.family]
     model, generator = image_model(network.family, options, device, 1, network.shape)
     images = torch.randint(0, 256, (4 * batch, *network.shape), dtype=torch.uint8)
-    labels = torch.zeros(max(n, len(images)), dtype=torch.int64)
-    train = trainer(model, images, generator, labels=labels[: len(images)])
-    begin = WARM_UP + 1 if device.type == "cuda" else 0  # the steps until one is recorded are not counted
+    labels = torch.zeros(max(n, len(images)), dtype=torch.int64) if model.conditional else None
+    train = trainer(model, images, generator, labels=None if labels is None else labels[: len(images)])
+    # on a GPU the steps until each kind is recorded are not counted
+    begin = (WARM_UP + 1) * network.cycle if device.type == "cuda" else 0
     train(max(1, begin))
     beginning = seconds(lambda: train(begin), device) if begin else 0.0
     taken = (seconds(lambda: train(begin + steps), device) - beginning) / steps
-    rounds, heun = options["sampling_steps"], network.family == "edm"
-    evaluations = 2 * rounds - 1 if heun else rounds
-    short, times = type(model).shortened(dict(vars(model.options)))
-    model.options = type(model.options)(**short)
-    drawn = partial(model.sample, n, 1.0, generator, labels[:n])
+    times = 1.0
+    if hasattr(type(model), "shortened"):
+        short, times = type(model).shortened(dict(vars(model.options)))
+        model.options = type(model.options)(**short)
+    drawn = partial(model.sample, n, 1.0, generator, None if labels is None else labels[:n])
     if device.type == "cuda":
         drawn()  # libraries choose their kernels
     sampling = times * seconds(drawn, device)
     peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else peak_gib()
     weights = sum(p.size for p in model.parameters()) / 1e6
-    return weights, batch, taken, batch / taken, evaluations, n / sampling, peak
+    return weights, batch, taken, batch / taken, network.evaluations, n / sampling, peak
 
 
 SECTION = Section(
-    "diffusion",
-    "diffusion and flow models at the size of the published experiments, untrained: a training step, on a CPU of a\n"
-    "micro-batch, and sampling, of which two steps are timed and the others counted; most memory of the process, or\n"
-    "of the GPU. published: images/s in training that others report, and on what",
+    "large",
+    "models at the size of the published experiments, untrained: a training step, on a CPU of a micro-batch (of\n"
+    "StyleGAN2 the mean of 16, with its lazy regularisation), and sampling (of diffusion and flow models two steps\n"
+    "are timed and the others counted); most memory of the process, or of the GPU. published: images/s in training that\n"
+    "others report, and on what",
     Row,
     rows,
 )
