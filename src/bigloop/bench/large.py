@@ -138,8 +138,8 @@ SECTION = Section(
     "large",
     "models at the size of the published experiments, untrained: a training step, on a CPU of a micro-batch (of\n"
     "StyleGAN2 the mean of 16, with its lazy regularisation), and sampling (of diffusion and flow models two steps\n"
-    "are timed and the others counted); most memory of the process, or of the GPU. published: images/s in training that\n"
-    "others report, and on what",
+    "are timed and the others counted); most memory of the process, or of the GPU. published: images/s in\n"
+    "training that others report, and on what",
     Row,
     rows,
 )
