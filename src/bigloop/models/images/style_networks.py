@@ -57,7 +57,7 @@ def active(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE) * math.sqrt(2)
 
 
-def filtered(x: Tensor, before: int, after: int, gain: float = 1.0) -> Tensor:
+def filtered(x: Tensor, before: int, after: int, gain: float = 1.0, stride: int = 1) -> Tensor:
     """Maps (n, c, h, w) padded with so many zeros at both ends of a side, and blurred by 1, 3, 3, 1, which takes 3."""
     kernel = x.new_ones(4)
     kernel[1:3].fill_(
@@ -65,7 +65,7 @@ def filtered(x: Tensor, before: int, after: int, gain: float = 1.0) -> Tensor:
     )  # torch.tensor([1, 3, 3, 1]) would come from the host in the middle of a recorded step
     weight = torch.outer(kernel, kernel) * (gain / 64)
     padded = F.pad(x, (before, after, before, after))
-    return F.conv2d(padded, weight.expand(x.shape[1], 1, 4, 4), groups=x.shape[1])
+    return F.conv2d(padded, weight.expand(x.shape[1], 1, 4, 4), stride=stride, groups=x.shape[1])
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -104,8 +104,9 @@ class Conv(nn.Module):
         weight = self.weight * self.gain
         if not self.halves:
             return F.conv2d(x, weight, self.bias, padding=self.kernel // 2)
-        margin = self.kernel // 2 + 1
-        return F.conv2d(filtered(x, margin, margin), weight, self.bias, stride=2)
+        margin, alone = self.kernel // 2 + 1, self.kernel == 1  # which sees no place but those that are left
+        soft = filtered(x, margin, margin, stride=2 if alone else 1)
+        return F.conv2d(soft, weight, self.bias, stride=1 if alone else 2)
 
 
 class ModulatedConv(nn.Module):
