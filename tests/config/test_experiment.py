@@ -328,6 +328,23 @@ def test_only_the_chosen_runs_are_there_and_what_none_of_them_has_is_left_out(
     assert not chosen.critic_pairs()
 
 
+def test_figures_show_those_of_their_runs_that_are_chosen(config: Config) -> None:
+    config["figures"] |= {
+        "both": {"figure": "trajectories", "runs": ["va", "wgan"], "measures": ["class_entropy"]},
+        "gans": {"figure": "trajectories", "runs": ["wgan"], "measures": ["class_entropy"]},
+    }
+    whole, chosen = resolved(config), resolved(config | {"only": "vae"})
+    assert {"both", "gans"} <= whole.figures.keys()
+    assert "gans" not in chosen.figures
+    assert (whole.figures["both"].runs, chosen.figures["both"].runs) == (("va", "wgan"), ("va",))
+
+
+def test_a_figure_of_runs_that_are_not_there_is_refused_before_anything_runs(config: Config) -> None:
+    config["figures"]["other"] = {"figure": "trajectories", "runs": ["vea"], "measures": ["class_entropy"]}
+    with pytest.raises(SpecError, match=r"^figures\.other\.runs: no run is named 'vea' \(known: .*vae"):
+        resolved(config)
+
+
 def test_a_figure_that_no_chosen_run_can_have_is_an_error_where_all_runs_are_asked_for(
     config: Config,
 ) -> None:

@@ -10,7 +10,7 @@ snakemake call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from bigloop.config.declared import Config, Critics, Storage, check_names
 from bigloop.config.features import Compared
 from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
+from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import (
     OWN,
     ClassifierSpec,
@@ -35,7 +36,7 @@ from bigloop.spec.jobs import (
 )
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import declared, load_plugins
-from bigloop.spec.runs import DensitySpec, data_folder
+from bigloop.spec.runs import DensitySpec, called, data_folder
 
 
 @dataclass(frozen=True)
@@ -262,9 +263,13 @@ class Experiment:
                 other = ", or give other `features`" * (about.on_features and not about.needs_classes)
                 raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out{other}")
             check_images(name, options, self.runs.values(), self.compared)
-        for name in self.figures:
+        for name, options in self.figures.items():
             if missing := self._missing(name):
                 raise SpecError(f"figures.{name}: {missing}")
+            for asked in getattr(options, "runs", ()):
+                if not called(asked, self.runs):
+                    known = ", ".join(map(named, self.runs))
+                    raise SpecError(f"figures.{name}.runs: no run is named {shown(asked)} (known: {known})")
 
     def _leave_out(self) -> None:
         """Drop what only runs that were not chosen could be measured by or show."""
@@ -274,8 +279,13 @@ class Experiment:
             if not of_images(name, self.runs.values(), self.compared):
                 options.pop("reference", None)
                 self.compared.measures.pop(name, None)
-        for name in [name for name in self.figures if self._missing(name)]:
-            del self.figures[name], self.kinds[name]
+        for name, options in list(self.figures.items()):
+            asked = getattr(options, "runs", ())
+            there = tuple(run for run in asked if called(run, self.runs))
+            if self._missing(name) or (asked and not there):
+                del self.figures[name], self.kinds[name]
+            elif asked:
+                self.figures[name] = replace(options, runs=there)
 
     def _measures_any(self, name: str) -> bool:
         return any(measurable(name, run, self.compared) for run in self.runs.values())
