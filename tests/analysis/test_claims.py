@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import pytest
 from scipy import stats
 
 from bigloop.analysis import published
-from bigloop.analysis.claims import all_claims, claims_table
+from bigloop.analysis.claims import all_claims, claims_table, khelifa_rossa
 from bigloop.analysis.claims.evidence import (
     AGREES,
     CONTRADICTED,
@@ -21,7 +22,9 @@ from bigloop.analysis.claims.evidence import (
     SAME,
     VERIFIED,
 )
+from bigloop.analysis.claims.remedies import REMEDIES
 from bigloop.analysis.verdicts import verdicts_table
+from bigloop.models.adversarial.remedies import Remedies
 
 CLAIMS = [claim for _, claim in all_claims()]
 PAPER = {claim.id: paper for paper, claim in all_claims()}
@@ -525,3 +528,10 @@ def test_tables_read_back_from_csv_say_the_same(tmp_path: Path) -> None:
         table.to_csv(tmp_path / name, index=False)
     again = claims((pd.read_csv(tmp_path / "measures"), pd.read_csv(tmp_path / "runs"), pd.DataFrame()))
     assert again["verdict"].equals(expected["verdict"])
+
+
+def test_gans_with_a_remedy_are_no_plain_gans() -> None:
+    assert set(REMEDIES) <= {option.name for option in fields(Remedies)}
+    plain: dict[str, Any] = {"family": "mlp_gan", "model.loss": "gan"}
+    assert khelifa_rossa.GAN(plain)
+    assert not any(khelifa_rossa.GAN(plain | {f"model.{name}": 1}) for name in REMEDIES)

@@ -42,6 +42,8 @@ NAMES = {
     "forward_kl_likelihood": "forward KL by likelihoods (nats)",
     "reverse_kl_likelihood": "reverse KL by likelihoods (nats)",
     "jensen_shannon": "Jensen–Shannon divergence (nats)",
+    "different_bins": "share of bins that differ",
+    "vendi": "Vendi score",
     "upper_share": "share of power in the upper third of frequencies",
     "spectral_spike": "largest spike over the real spectrum",
     "block_lines": "lines at multiples of ⅛ over their neighbours",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bigloop.analysis.claims.evidence import claims_of
 from bigloop.analysis.claims.forms import goes, lies, tells
+from bigloop.analysis.claims.remedies import REMEDIES, lacks
 from bigloop.analysis.claims.runs import among, both, loop
 
 GAN, CLIPPED, PENALISED = (
-    among(family=("mlp_gan",), loss=(loss,)) for loss in ("gan", "wgan_clip", "wgan_gp")
+    both(among(family=("mlp_gan",), loss=(loss,)), lacks(*REMEDIES))
+    for loss in ("gan", "wgan_clip", "wgan_gp")
 )
 TRAINING = loop("real data only", start="continue")
 DCGAN = both(TRAINING, among(family=("dcgan",), loss=("bce",), generator_loss=("saturating",)))
