@@ -155,9 +155,8 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(
-            io.BytesIO(_sealed_content(path)), low_memory=False, **options
-        )  # types of whole columns
+        content = io.BytesIO(_sealed_content(path))
+        return pd.read_csv(content, low_memory=False, **options)  # a column's type is that of all its rows
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{path}: damaged ({_one_line(error)}); {REBUILD}") from None
 

@@ -55,6 +55,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 LOSS = {"stylegan2": "loss_critic"}
 
+
+def changed(name: str, **changes: Any) -> dict[str, Any]:
+    """The options of a family, with other values of those that it has."""
+    return {key: changes.get(key, value) for key, value in FAMILIES[name].items()}
+
+
 # Trains in float64 and writes down every step's losses, and then samples with 3 images for 2 processes.
 LOSSES = """
 import sys, torch
@@ -100,7 +106,7 @@ def test_in_float64_two_processes_have_the_losses_and_samples_of_one(name: str, 
     """Over 200 steps, with dropout, augmentation and dropped labels, or with both networks' penalties."""
     script = tmp_path / "losses.py"
     script.write_text(LOSSES)
-    options = repr(FAMILIES[name] | ({"attention": [4]} if "attention" in FAMILIES[name] else {}))
+    options = repr(changed(name, attention=[4]))
     for size in (1, 2):
         together(size, str(script), name, options, "200", str(tmp_path / f"{size}.pt"))
     one, two = (torch.load(tmp_path / f"{size}.pt") for size in (1, 2))
@@ -117,11 +123,7 @@ def test_in_float64_two_processes_have_the_losses_and_samples_of_one(name: str, 
 def specs(name: str, steps: int) -> tuple[TrainSpec, SampleSpec]:
     budgets = Budgets(Budget(images=16 * steps), Budget(images=16))
     loop = LoopSpec(Initial(100), 30, Real(), Synthetic(n=30), budgets)
-    run = RunSpec(
-        "mnist",
-        resolve(name, FAMILIES[name] | ({"dropout": 0.0} if "dropout" in FAMILIES[name] else {}), "models.m"),
-        loop,
-    )
+    run = RunSpec("mnist", resolve(name, changed(name, dropout=0.0), "models.m"), loop)
     return TrainSpec.of(run, 0, 1), SampleSpec.of(run, 0, 1)
 
 

@@ -17,7 +17,8 @@ class Network(NamedTuple):
     """A family at the size of a published experiment, on images of a shape.
 
     published: images a second in training that others report, in float32 or mixed precision, and on what. cycle: steps
-    after which they repeat, of a family with several kinds. evaluations: of the network, for a sample.
+    after which they repeat, of a family with several kinds. evaluations: of the network, for a sample. precisions: that
+    the family has.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Network(NamedTuple):
     published: str | None
     evaluations: int
     cycle: int = 1
+    precisions: tuple[str, ...] = ("float32", "tf32", "bf16")
 
 
 QUICK: dict[str, dict[str, Any]] = {  # options that make them small
@@ -69,7 +71,16 @@ NETWORKS = (
         None,
         79,
     ),
-    Network("StyleGAN2, 128×128", "stylegan2", {"mirror": True}, (3, 128, 128), "73–78 V100", 1, 16),
+    Network(
+        "StyleGAN2, 128×128",
+        "stylegan2",
+        {"mirror": True},
+        (3, 128, 128),
+        "73–78 V100",
+        1,
+        cycle=16,
+        precisions=("float32", "bf16"),
+    ),
 )
 BATCH = {"cpu": 4, "cuda": 64}  # images of a step here: a micro-batch on a CPU
 STEPS = {"cpu": 3, "cuda": 20}
@@ -94,9 +105,9 @@ def rows(setting: Setting) -> Iterator[Row]:
     """Every network in float32, and in the precisions that this device has besides."""
     kind, threads = setting.device.type, torch.get_num_threads()
     for network in NETWORKS:
-        for precision in ("float32", "tf32", "bf16") if kind == "cuda" else ("float32", "bf16"):
-            if precision == "tf32" and network.family == "stylegan2":
-                continue  # has no such option
+        for precision in network.precisions:
+            if precision == "tf32" and kind != "cuda":
+                continue
             name = f"{network.name}, {precision}"
             doing(name)
             found = alone(_measured, network, precision, setting.device, threads, setting.quick)
@@ -121,10 +132,9 @@ def _measured(
     train(max(1, begin))
     beginning = seconds(lambda: train(begin), device) if begin else 0.0
     taken = (seconds(lambda: train(begin + steps), device) - beginning) / steps
-    times = 1.0
-    if hasattr(type(model), "shortened"):
-        short, times = type(model).shortened(dict(vars(model.options)))
-        model.options = type(model.options)(**short)
+    shorten = getattr(type(model), "shortened", lambda options: (options, 1.0))
+    short, times = shorten(dict(vars(model.options)))
+    model.options = type(model.options)(**short)
     drawn = partial(model.sample, n, 1.0, generator, None if labels is None else labels[:n])
     if device.type == "cuda":
         drawn()  # libraries choose their kernels

@@ -12,17 +12,8 @@ from bigloop.analysis.claims.runs import among, both
 GAN = among(family=("mlp_gan", "dcgan"))
 PLAIN_LOSS = among(loss=("gan", "bce"))
 REMEDIES = (  # each by the option that turns it on
-    *(
-        "label_smoothing",
-        "r1",
-        "r2",
-        "spectral_norm",
-        "minibatch_kernels",
-        "minibatch_deviation",
-        "pack",
-        "unroll",
-    ),
-    *("instance_noise", "diffusion_steps", "contrast", "codes", "generators", "critics"),
+    *("label_smoothing", "r1", "r2", "spectral_norm", "minibatch_kernels", "minibatch_deviation", "pack"),
+    *("unroll", "instance_noise", "diffusion_steps", "contrast", "codes", "generators", "critics"),
 )
 
 

@@ -107,7 +107,6 @@ class StyleGAN2(NeuralFamily):
         self.averaged = cast(HalfLife[Generator], self.networks["generator"])
         self.critic = cast(Discriminator, self.networks["critic"])
         self.penalised, self.measured = self.kind(0)
-        self.path_batch = max(1, options.batch_size // PATH_SHARE)
 
     def build(self) -> dict[str, nn.Module]:
         o, (colours, *both) = self.options, self.shape
@@ -159,6 +158,11 @@ class StyleGAN2(NeuralFamily):
         """The weight γ of R1, or the one that stands in for it."""
         o = self.options
         return 0.0002 * math.prod(self.shape[1:]) / o.batch_size if o.r1 is None else o.r1
+
+    @property
+    def path_batch(self) -> int:
+        """Images of a step on path lengths."""
+        return max(1, self.options.batch_size // PATH_SHARE)
 
     def step(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         o = self.options
