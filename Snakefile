@@ -46,6 +46,7 @@ rule tables:
 rule figures:
     input:
         figure_files(),
+        explorer_files(),
         rules.tables.input,
 
 

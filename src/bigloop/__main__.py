@@ -260,6 +260,14 @@ def plot(options: argparse.Namespace) -> None:
     write_figure(_spec(jobs.PlotSpec, options), options.home.parent, options.report)
 
 
+@verb(SPEC, HOME, needs=("bigloop.explorer",))
+def explore(options: argparse.Namespace) -> None:
+    """Write the page in which an experiment can be looked at, explorer.html."""
+    from bigloop.explorer import explore as write
+
+    write(_spec(jobs.ExploreSpec, options), options.home.parent, options.report)
+
+
 @verb(option("--check", "write nothing; fail where a file is not current", action="store_true"))
 def schema(options: argparse.Namespace) -> None:
     """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""

@@ -213,8 +213,12 @@ def figure_files():
     return [f"{HOME}/figures/{name}.{suffix}" for name in experiment.figures for suffix in ("pdf", "png")]
 
 
-def previews():
-    """The first images of every generation of each run's first seed, and the real images beside them."""
+def explorer_files():
+    return [f"{HOME}/explorer.html"] if experiment.explorer else []
+
+
+def previews(seeds=1):
+    """The first images of every generation of each run's first seeds, and the real images beside them."""
     runs = experiment.trained
-    shown = [f for run in runs for f in generations("preview.safetensors", [run], run.seeds[:1])]
+    shown = [f for run in runs for f in generations("preview.safetensors", [run], run.seeds[:seeds])]
     return [*shown, *(data(run, "test") for run in runs)]

@@ -1,4 +1,5 @@
-# One rule for each figure that the config asks for: plot_samples, plot_fid, … They read tables and previews only.
+# One rule for each figure that the config asks for: plot_samples, plot_fid, … They read tables and previews only. And the
+# page in which all can be looked at.
 
 for figure in experiment.figures:
 
@@ -41,3 +42,29 @@ for figure in experiment.figures:
             caption=declared("figures")[experiment.kinds[figure]].caption,  # for the report
         shell:
             "python -m bigloop plot --spec {params.spec:q} " f"--home {folder('output.pdf', up=2)} {MACHINE}"
+
+
+if experiment.explorer:
+
+    rule explore:
+        input:
+            tables=rules.collect.output,
+            previews=ancient(previews(experiment.explorer.seeds)),
+            points=block_files("points.safetensors"),
+        output:
+            report(f"{HOME}/explorer.html", caption="../report/explorer.rst", category="Explorer"),
+        log:
+            f"{HOME}/explorer.log",
+        group:
+            lambda w: workflow.group_settings.overwrite_groups.get(rules.collect.rule.name)
+        conda:
+            "../../envs/bigloop.yaml"
+        resources:
+            gpu=0,
+            mem_mb=1000,
+            runtime=10,
+            attempt=lambda w, attempt: attempt,
+        params:
+            spec=to_json(experiment.explore()),
+        shell:
+            "python -m bigloop explore --spec {params.spec:q} " f"--home {folder('output')} {MACHINE}"

@@ -63,6 +63,22 @@ class Critics:
 
 
 @dataclass(frozen=True)
+class Explorer:
+    """The page in which the experiment can be looked at, explorer.html."""
+
+    images: int = option(36, "images of each generation, as a square: 36, 25, 16 …", minimum=1, maximum=100)
+    seeds: int = option(
+        3, "seeds of each run, the first ones, whose images it shows", minimum=1, maximum=MOST_SEEDS
+    )
+    megabytes: float = option(
+        20.0,
+        "room for images and for points; where they do not fit, it shows fewer of them",
+        above=0,
+        maximum=1000,
+    )
+
+
+@dataclass(frozen=True)
 class DatasetEntry:
     """What a config may say of a dataset beside the options of its source."""
 
@@ -205,6 +221,9 @@ class Config:
         None,
         "The critic × generator matrices, for runs that have a critic; false: none, as for many runs, each of which "
         "would judge all others.",
+    )
+    explorer: Explorer | Literal[False] | None = option(
+        None, "The page in which the experiment can be looked at, explorer.html; false: none."
     )
     only: str | tuple[str, ...] | None = option(
         None,

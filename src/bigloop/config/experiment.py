@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from bigloop.config.checks import check_images, check_rows, default_n, measurable, of_images
 from bigloop.config.datasets import Images
-from bigloop.config.declared import Config, Critics, Storage, check_names
+from bigloop.config.declared import Config, Critics, Explorer, Storage, check_names
 from bigloop.config.features import Compared
 from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
@@ -27,6 +27,7 @@ from bigloop.spec.jobs import (
     CollectSpec,
     CriticsSpec,
     DensityFloorSpec,
+    ExploreSpec,
     FeaturesSpec,
     FloorSpec,
     MeasureSpec,
@@ -54,6 +55,7 @@ class Experiment:
     densities: dict[str, DensitySpec]  # by the name that the config gives them
     measures: dict[str, dict[str, Scalar]]  # as given, without resolved n
     critics_n: int
+    explorer: Explorer | None
     figures: dict[str, Any]  # name -> its options
     kinds: dict[str, str]  # name -> the registered figure that it is
 
@@ -86,6 +88,7 @@ class Experiment:
             compared=compared,
             densities={run.dataset: run.spec.density for run in runs.values() if run.spec.density},
             measures=measures,
+            explorer=None if given.explorer is False else (given.explorer or Explorer()),
             critics_n=0 if given.critics is False else (given.critics or Critics()).n,
             figures={name: options for name, (_, options) in figures.items()},
             kinds={name: kind for name, (kind, _) in figures.items()},
@@ -209,6 +212,11 @@ class Experiment:
         own = {name: self.classifiers[name].folder for name in on if on[name] == OWN}
         others = {name: self.compared.specs[on[name]] for name in on if on[name] != OWN}
         return PlotSpec(self.name, figure, kind, options, own or None, others or None)
+
+    def explore(self) -> ExploreSpec:
+        """The job that writes the explorer page."""
+        assert self.explorer is not None
+        return ExploreSpec(self.name, self.explorer.images, self.explorer.seeds, self.explorer.megabytes)
 
     def critic_pairs(self) -> list[tuple[str, str, int]]:
         """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""

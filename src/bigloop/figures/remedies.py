@@ -12,9 +12,9 @@ from bigloop.analysis.series import require, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.matrix import Form, bands, fitted, form_of, inches
+from bigloop.figures.parts.names import name_of
 from bigloop.figures.parts.notes import seeds_note
 from bigloop.figures.quality_diversity import sizes_note
-from bigloop.figures.trajectories import NAMES
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def written(cell: Cell, form: Form) -> Written:
 def head_of(found: Comparison, column: Column, form: Form) -> str:
     """Name of a column, its unit, and an arrow for the way that is better."""
     _, measure = column
-    name = NAMES.get(measure, measure.replace("_", " "))
+    name = name_of(measure)
     unit = f", in\xa0{form.unit}" if form.unit else ""
     better = next(cell.better for key, cell in found.cells.items() if key[1:] == column)
     return f"{name}{unit}\xa0{ARROWS[better]}".rstrip("\xa0")

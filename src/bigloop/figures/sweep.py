@@ -24,8 +24,8 @@ from bigloop.analysis.series import against, n_of, require, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.maps import cells_of, draw_cells, draw_edge
+from bigloop.figures.parts.names import name_of
 from bigloop.figures.parts.notes import grouped, n_note, seeds_note
-from bigloop.figures.trajectories import NAMES
 from bigloop.spec.options import option
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def measured_by(material: Material, ends: Sequence[End], options: Options) -> st
     """The measure in words, with the numbers of rows that it was taken of."""
     tables = [rows_of(material, end.run, options.measure) for end in ends]
     notes = ", ".join(filter(None, (n_note(map(n_of, tables)), *dict.fromkeys(map(against, tables)))))
-    name = NAMES.get(options.measure, options.measure)
+    name = name_of(options.measure)
     return f"{name} ({notes})".replace(" = ", "\xa0=\xa0") if notes else name
 
 

@@ -13,6 +13,7 @@ from bigloop.analysis.series import Curve, require, row_of, rows_of, selection
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors, labelled
+from bigloop.figures.parts.names import name_of
 from bigloop.figures.parts.notes import seeds_note
 from bigloop.spec.options import option
 
@@ -20,43 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAMES = {
-    "mean": "mean",
-    "sd": "standard deviation",
-    "mean_error": "squared error of the mean",
-    "trace": "total variance tr Σ",
-    "variance": "total variance of the samples",
-    "gaussian_wasserstein2": "Wasserstein-2 distance (closed form)",
-    "wasserstein1": "Wasserstein-1 distance",
-    "wasserstein1_excess": "Wasserstein-1 excess",
-    "wasserstein2": "Wasserstein-2 distance",
-    "modes_covered": "modes covered",
-    "good_share": "share of good samples",
-    "mode_kl": "KL of the modes' shares (nats)",
-    "modal_variance": "average modal variance",
-    "fid": "FID",
-    "precision": "precision",
-    "recall": "recall",
-    "forward_kl": "forward KL (nats)",
-    "reverse_kl": "reverse KL (nats)",
-    "forward_kl_likelihood": "forward KL by likelihoods (nats)",
-    "reverse_kl_likelihood": "reverse KL by likelihoods (nats)",
-    "jensen_shannon": "Jensen–Shannon divergence (nats)",
-    "different_bins": "share of bins that differ",
-    "vendi": "Vendi score",
-    "upper_share": "share of power in the upper third of frequencies",
-    "spectral_spike": "largest spike over the real spectrum",
-    "block_lines": "lines at multiples of ⅛ over their neighbours",
-    "loss": "loss",
-    "generator_loss": "loss of the generator",
-    "critic_loss": "loss of the critic",
-    "log_likelihood": "log-likelihood of the training rows",
-    "gradient_norm_generator": "norm of the generator's gradient",
-    "gradient_norm_critic": "norm of the critic's gradient",
-    "gradient_norm_noise": "norm of the gradient",
-    "gradient_norm_velocity": "norm of the gradient",
-    "gradient_norm_flow": "norm of the gradient",
-}
 COUNTS = ("modes_covered",)
 SHARES = ("precision", "recall", "coverage", "good_share")  # between 0 and 1
 X = {"generation": "generation", "images": "training examples seen"}
@@ -115,7 +79,7 @@ def draw_panel(ax: Axes, material: Material, measure: str, options: Options) -> 
     floors = draw_floors(ax, material, measure, drawn)
     expected = draw_theory(ax, material, measure, drawn, options.x) if options.theory else []
     scale_y(ax, measure, drawn, [*floors.values(), *expected], options.log)
-    name = labelled(NAMES.get(measure, measure), drawn).replace(" = ", "\xa0=\xa0")  # no break within it
+    name = labelled(name_of(measure), drawn).replace(" = ", "\xa0=\xa0")  # no break within it
     ax.set_ylabel(style.wrapped(name, 1.9))
     return drawn
 

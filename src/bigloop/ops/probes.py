@@ -103,7 +103,9 @@ class Timing:
             judging = experiment.critics(critic, generator, seed)
             cells = len(judging.critic_folders) * len(judging.generator_folders)
             extra += start("train") + cells * self.scores(experiment.runs[critic], judging.n)
-        extra += start("plot") * (1 + len(experiment.figures))  # the tables, and each figure
+        extra += start("plot") * (
+            1 + len(experiment.figures) + bool(experiment.explorer)
+        )  # the tables, each figure, the page
         return forecast(experiment, paces, simulated, classify, extra)
 
     # --- runs on images ---

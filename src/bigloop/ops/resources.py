@@ -37,7 +37,13 @@ def planned_jobs(experiment: Experiment) -> int:
     """How many jobs a workflow has at most, when nothing is done yet."""
     trained = sum((3 if r.spec.has_model else 2) * r.generations * len(r.seeds) for r in experiment.trained)
     blocks = sum(run.block_count for run in experiment.simulated)
-    return trained + blocks + len(experiment.critic_pairs()) + len(experiment.figures)
+    return (
+        trained
+        + blocks
+        + len(experiment.critic_pairs())
+        + len(experiment.figures)
+        + bool(experiment.explorer)
+    )
 
 
 def planning_warning(experiment: Experiment) -> str:

@@ -102,6 +102,8 @@ def other_jobs(
     folders = [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     tables = look("tables", home / "tables" / "collect.log", [f"{name}.csv" for name in TABLES])
     figures = [look(f, home / "figures" / f"{f}.log", (f"{f}.pdf", f"{f}.png")) for f in experiment.figures]
+    if experiment.explorer:
+        figures.append(look("explorer", home / "explorer.log", ("explorer.html",)))
     complete = all(job.state == "done" for job in of_generations)
     newest = max(job.changed for job in of_generations if job.name in ("measure", "simulate"))
     tables = _not_older(tables, newest if complete else math.inf)

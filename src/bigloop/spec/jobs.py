@@ -258,6 +258,17 @@ class PlotSpec:
 
 
 @dataclass(frozen=True)
+class ExploreSpec:
+    """The page of an experiment: images of each generation of so many seeds of each run, in so many megabytes."""
+
+    experiment: str
+    images: int
+    seeds: int
+    megabytes: float
+    revision: int = 1  # of the page
+
+
+@dataclass(frozen=True)
 class ClassifierSpec:
     """The network that predicts classes and gives the features of the distances, and its training."""
 
