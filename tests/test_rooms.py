@@ -15,7 +15,7 @@ FLOORS = (
     {"config", "generation"},
     {"measures"},
     {"simulation", "figures"},
-    {"ops", "bench", "explorer"},
+    {"ops", "bench"},
     {"__main__"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

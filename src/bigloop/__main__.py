@@ -260,10 +260,10 @@ def plot(options: argparse.Namespace) -> None:
     write_figure(_spec(jobs.PlotSpec, options), options.home.parent, options.report)
 
 
-@verb(SPEC, HOME, needs=("bigloop.explorer",))
+@verb(SPEC, HOME, needs=("bigloop.figures.explorer",))
 def explore(options: argparse.Namespace) -> None:
     """Write the page in which an experiment can be looked at, explorer.html."""
-    from bigloop.explorer import explore as write
+    from bigloop.figures.explorer import explore as write
 
     write(_spec(jobs.ExploreSpec, options), options.home.parent, options.report)
 

@@ -50,6 +50,7 @@ def test_jobs_go_by_their_runs_names_in_the_config(experiment: Experiment) -> No
         ("smoke/floor/mnist.log", "floor mnist"),
         ("smoke/figures/losses.log", "figures losses"),
         ("smoke/tables/collect.log", "tables collect"),
+        ("smoke/explorer.log", "explorer"),
     ):
         for results in ("results", "a/module/results", "/home/results/of/mine/results"):
             assert place(Path(results, log), names) == name

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from ..figures.explorer.conftest import browser, opened  # noqa: F401  # fixtures: a real browser
 from . import forks
 from .cluster import Cluster, missing
 
@@ -59,8 +60,9 @@ class Workplace:
         return jobs(self.snakemake(*quiet, *flags, "--", *targets, repository=repository))
 
     def draw_only(self, figure: str) -> None:
-        """Leave one figure in the config: what is said of the others' jobs is said of their plan."""
+        """Leave one figure in the config, and no page: what is said of the others' jobs is said of their plan."""
         self.config["figures"] = {figure: self.config["figures"][figure]}
+        self.config["explorer"] = False
 
     def folders(self, kind: str = "runs") -> set[str]:
         return {path.name for path in (self.directory / "results" / kind).iterdir()}

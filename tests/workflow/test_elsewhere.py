@@ -64,7 +64,7 @@ def elsewhere(workplace: Workplace) -> Workplace:
 
 
 def counted(place: Workplace) -> Counter[str]:
-    return Counter(job.rule for job in place.plan() if not job.rule.startswith("plot_"))
+    return Counter(job.rule for job in place.plan() if not job.rule.startswith(("plot_", "explore")))
 
 
 def values(place: Workplace, experiment: str, run: str) -> pd.DataFrame:

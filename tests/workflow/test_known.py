@@ -7,9 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from bigloop.artifacts import read_table, read_tensors
 
+from ..figures.explorer.conftest import Opened
 from .conftest import KNOWN, Once, Workplace
 
 pytestmark = pytest.mark.workflow
@@ -36,7 +38,7 @@ def known(finished_known: Path, tmp_path: Path) -> Workplace:
 
 
 def rules(place: Workplace, *targets: str) -> Counter[str]:
-    return Counter(job.rule for job in place.plan(*targets) if not job.rule.startswith("plot_"))
+    return Counter(job.rule for job in place.plan(*targets) if not job.rule.startswith(("plot_", "explore")))
 
 
 def blocks(place: Workplace, run: str) -> list[str]:
@@ -84,6 +86,12 @@ def test_more_generations_and_seeds_simulate_new_blocks_alone(known: Workplace) 
     after = known.snapshot("runs")
     assert {name: after[name] for name in kept} == kept
     assert known.plan() == []
+
+
+def test_the_explorer_page_shows_points(known: Workplace, opened: Opened) -> None:
+    page = opened(known.directory / "results" / "smoke-known" / "explorer.html")
+    expect(page.locator("#pictures")).to_be_hidden()
+    assert page.locator("#clouds canvas").count() > 1
 
 
 def test_another_loop_simulates_its_own_runs_alone(known: Workplace) -> None:

@@ -14,7 +14,7 @@ PLOTS = [
     *("plot_samples", "plot_class_frequencies", "plot_pixel_intensities", "plot_wasserstein1", "plot_fid"),
     *("plot_critic_on_test", "plot_critic_matrices", "plot_losses", "plot_collapse"),
 ]
-DRAWN = Counter({"collect": 1, **dict.fromkeys(PLOTS, 1)})
+DRAWN = Counter({"collect": 1, "explore": 1, **dict.fromkeys(PLOTS, 1)})
 
 
 def counted(jobs) -> Counter:

@@ -15,7 +15,7 @@ PLOTS = {
     *("plot_samples", "plot_class_frequencies", "plot_pixel_intensities", "plot_wasserstein1", "plot_fid"),
     *("plot_critic_on_test", "plot_critic_matrices", "plot_losses", "plot_collapse"),
 }
-DRAWN = Counter({"collect": 1, **dict.fromkeys(PLOTS, 1)})
+DRAWN = Counter({"collect": 1, "explore": 1, **dict.fromkeys(PLOTS, 1)})
 
 
 def counted(jobs) -> Counter:
@@ -132,7 +132,15 @@ def test_another_experiment_in_the_same_directory_leaves_the_first_untouched(wor
     workplace.config["figures"] = {"losses": None}
     rules = counted(workplace.plan())
     assert rules == Counter(
-        {"train": 1, "sample": 1, "measure": 1, "measure_real": 1, "collect": 1, "plot_losses": 1}
+        {
+            "train": 1,
+            "sample": 1,
+            "measure": 1,
+            "measure_real": 1,
+            "collect": 1,
+            "plot_losses": 1,
+            "explore": 1,
+        }
     )
     workplace.snakemake()
     after = workplace.snapshot("smoke", "runs", "data", "classifier")

@@ -215,8 +215,7 @@ class Experiment:
 
     def explore(self) -> ExploreSpec:
         """The job that writes the explorer page."""
-        assert self.explorer is not None
-        return ExploreSpec(self.name, self.explorer.images, self.explorer.seeds, self.explorer.megabytes)
+        return ExploreSpec(self.name, **to_dict(self.explorer))
 
     def critic_pairs(self) -> list[tuple[str, str, int]]:
         """(critic run, generator run, seed) of every critic × generator matrix: same dataset, common seeds."""

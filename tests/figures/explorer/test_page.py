@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from bigloop.explorer import PAGE
-from bigloop.explorer.contents import contents
-from bigloop.explorer.pictures import heights, packed, picture
+from bigloop.figures.explorer import PAGE
+from bigloop.figures.explorer.contents import contents
+from bigloop.figures.explorer.pictures import heights, packed, picture
 from bigloop.figures.point_clouds import limits
 
-from ..figures.conftest import material as make
+from ..conftest import material as make
 from .conftest import CLAIMS, Known, Opened
 
 pytestmark = pytest.mark.long

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from bigloop.explorer.pictures import OUTSIDE, packed, picture
+from bigloop.figures.explorer.pictures import OUTSIDE, packed, picture
 
 
 def decoded(data: bytes) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bigloop.explorer.contents import contents
 from bigloop.figures import Material
+from bigloop.figures.explorer.contents import contents
 
-from ..figures.conftest import material as make
+from ..conftest import material as make
 from .conftest import CLAIMS
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bigloop.artifacts import read_table, replacing
-from bigloop.explorer.contents import contents
-from bigloop.explorer.pictures import clouds, sheets
+from bigloop.figures.explorer.contents import contents
+from bigloop.figures.explorer.pictures import clouds, sheets
 from bigloop.figures.files import read_material
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import ExploreSpec
