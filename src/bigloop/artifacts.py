@@ -41,7 +41,7 @@ STEPS_FILE = "steps.csv"  # beside them, of families that record their steps
 SNAPSHOTS_FILE = "snapshots.safetensors"  # beside them, where storage.snapshots asks for some
 SNAPSHOT_ROWS = 16  # images of a snapshot
 UNFINISHED = "unfinished.safetensors"  # the state of a simulation that was stopped
-TABLES = ("measures", "runs", "critics", "verdicts", "claims")  # of one experiment
+TABLES = ("measures", "runs", "critics", "verdicts", "claims", "runtime")  # of one experiment
 PREVIEW_ROWS = (
     1_000  # images in a preview.safetensors: what figures and critics need of a generation's samples
 )

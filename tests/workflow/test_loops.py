@@ -16,7 +16,7 @@ from bigloop.measures.features import Rows
 
 pytestmark = pytest.mark.workflow
 
-TABLES = {"measures", "runs", "critics", "verdicts", "claims"}
+TABLES = {"measures", "runs", "critics", "verdicts", "claims", "runtime"}
 
 
 def trained(jobs) -> Counter:

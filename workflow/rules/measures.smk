@@ -102,6 +102,7 @@ rule collect:
         critics=f"{HOME}/tables/critics.csv",
         verdicts=report(f"{HOME}/tables/verdicts.csv", caption="../report/verdicts.rst", category="Tables"),
         claims=report(f"{HOME}/tables/claims.csv", caption="../report/claims.rst", category="Tables"),
+        runtime=report(f"{HOME}/tables/runtime.csv", caption="../report/runtime.rst", category="Tables"),
     log:
         f"{HOME}/tables/collect.log",
     conda:

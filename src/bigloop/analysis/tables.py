@@ -10,6 +10,7 @@ import pandas as pd
 
 from bigloop.analysis.claims import claims_table
 from bigloop.analysis.loops import VARIANCES, column_of_variances
+from bigloop.analysis.runtime import runtime_table
 from bigloop.analysis.verdicts import verdicts_table
 from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
 from bigloop.data import dataset
@@ -36,7 +37,8 @@ def collect(spec: CollectSpec, results: Path) -> None:
     critics = critics_table(spec, results)
     verdicts = verdicts_table(measures, runs)
     claims = claims_table(measures, runs, critics, verdicts)
-    for name, table in zip(TABLES, (measures, runs, critics, verdicts, claims), strict=True):
+    runtime = runtime_table(spec, results)
+    for name, table in zip(TABLES, (measures, runs, critics, verdicts, claims, runtime), strict=True):
         write_table(home / "tables" / f"{name}.csv", table)
     for old in (home / "runs").glob("*"):
         if old.is_symlink() and old.name not in {run.run for run in spec.runs}:
