@@ -46,7 +46,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "one run": {"generations": 4, "runs": {"a": ("wgan_gp", "WGAN-GP")}, "inception": False},
     "ten runs with long labels": {"generations": 2, "runs": LONG},
 }
-KNOWN = ("trajectories", "point_clouds", "sweep", "mode_seeking")  # see test_known_figures.py
+KNOWN = (
+    "trajectories",
+    "point_clouds",
+    "animation_of_points",
+    "sweep",
+    "mode_seeking",
+)  # see test_known_figures.py
 OF_IMAGES = [name for name in FIGURES if name not in (*KNOWN, "remedies")]  # see test_remedies.py
 CURVES = {
     "wasserstein1": ["wasserstein1", "wasserstein1_excess"],
@@ -460,6 +466,8 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "strips": {"images"},
         "spectrum": {"images", "spectrum"},
         "point_clouds": {"points"},
+        "animation": {"images"},
+        "animation_of_points": {"points"},
         "mode_seeking": {"curves"},
         "fixed_latents": {"snapshots"},
         "gradient_norms": {"steps"},

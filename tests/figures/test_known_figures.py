@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
 ]
 
-NAMES = ("trajectories", "point_clouds", "sweep", "mode_seeking")
+NAMES = ("trajectories", "point_clouds", "animation_of_points", "sweep", "mode_seeking")
 DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon")
 LONG = "a model in a loop with a label that goes on for more than one line of the page, as some do"
 Value = Callable[[int, int], float]  # of a seed and a generation
@@ -187,6 +187,8 @@ SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "a cloud": ("point_clouds", lambda: clouds(1), {}),
     "long clouds": ("point_clouds", lambda: clouds(8, LONG), {}),
     "many clouds": ("point_clouds", lambda: clouds(3, LONG, 12), {"generations": tuple(range(1, 13))}),
+    "a film": ("animation_of_points", lambda: clouds(2), {}),
+    "a long film": ("animation_of_points", lambda: clouds(8, LONG), {}),
     "densities": ("point_clouds", lambda: clouds(2), {"density": True}),
     "a map": ("sweep", swept, MAP),
     "a sweep": ("sweep", swept, SWEEP),

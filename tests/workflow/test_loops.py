@@ -27,6 +27,7 @@ def test_a_run_leaves_all_tables_and_figures_and_then_has_nothing_to_do(loops):
     home = loops.directory / "results" / "smoke-loops"
     assert {path.stem for path in (home / "tables").glob("*.csv")} == TABLES
     assert {path.stem for path in (home / "figures").glob("*.png")} == set(loops.config["figures"])
+    assert [path.name for path in (home / "figures").glob("*.gif")] == ["film.gif"]
     assert loops.plan() == []
 
 

@@ -210,7 +210,13 @@ def critic_files():
 
 
 def figure_files():
-    return [f"{HOME}/figures/{name}.{suffix}" for name in experiment.figures for suffix in ("pdf", "png")]
+    figures = [f"{HOME}/figures/{name}.{suffix}" for name in experiment.figures for suffix in ("pdf", "png")]
+    return figures + [file for name in experiment.figures for file in film(name)]
+
+
+def film(figure):
+    """The GIF of a figure that is a film; none of others. (An MP4 beside it is no output: not every machine can make it.)"""
+    return [f"{HOME}/figures/{figure}.gif"] if declared("figures")[experiment.kinds[figure]].animated else []
 
 
 def explorer_files():

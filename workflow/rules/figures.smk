@@ -18,6 +18,7 @@ for figure in experiment.figures:
                 else []
             ),
         output:
+            film(figure),
             pdf=f"{HOME}/figures/{figure}.pdf",
             png=report(
                 f"{HOME}/figures/{figure}.png",

@@ -10,7 +10,7 @@ import neither pandas nor matplotlib, so that options can be checked while a wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,6 +46,8 @@ FIGURES = Registry(
         "remedies": "bigloop.figures.remedies:PLOT",
         "spectrum": "bigloop.figures.spectrum:PLOT",
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
+        "animation": "bigloop.figures.animation:OF_IMAGES",
+        "animation_of_points": "bigloop.figures.animation:OF_POINTS",
         "fixed_latents": "bigloop.figures.fixed_latents:PLOT",
         "gradient_norms": "bigloop.figures.gradient_norms:PLOT",
         "loss_and_quality": "bigloop.figures.loss_and_quality:PLOT",
@@ -123,6 +125,14 @@ class Plot:
     Options: type = NoOptions
     needs: frozenset[str] = frozenset()
     caption: str = ""
+    frames: Callable[[Material, Any], Iterator[Figure]] | None = (
+        None  # of a film; its options have `milliseconds`
+    )
+
+    @property
+    def animated(self) -> bool:
+        """Whether it is a film, too: a GIF beside the PDF and the PNG."""
+        return self.frames is not None
 
 
 def plot(name: str) -> Plot:

@@ -14,6 +14,7 @@ from bigloop.analysis.loops import density_of
 from bigloop.artifacts import FEATURES_FILE, SNAPSHOTS_FILE, STEPS_FILE, read_table, read_tensors, replacing
 from bigloop.data import as_floats, load, load_verified
 from bigloop.figures import Material, Snapshots, plot
+from bigloop.figures.parts.film import write_film
 from bigloop.runtime.progress import Report
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import PlotSpec
@@ -35,7 +36,8 @@ def write_figure(spec: PlotSpec, results: Path, report: Report = lambda line: No
     entry = plot(spec.figure)
     options: Any = parse(entry.Options, spec.options, f"figures.{spec.name}")
     try:
-        figure = entry.draw(read_material(home, results, entry.needs, spec, report), options)
+        material = read_material(home, results, entry.needs, spec, report)
+        figure = entry.draw(material, options)
     except ValueError as error:
         raise SpecError(f"figures.{spec.name}: {error}") from None
     formats: dict[str, dict[str, Any]] = {
@@ -45,6 +47,10 @@ def write_figure(spec: PlotSpec, results: Path, report: Report = lambda line: No
     for suffix, extra in formats.items():
         with replacing(home / "figures" / f"{spec.name}.{suffix}") as temporary:
             figure.savefig(temporary, format=suffix, **extra)
+    if entry.frames:
+        write_film(
+            home / "figures" / spec.name, entry.frames(material, options), options.milliseconds, report
+        )
 
 
 def read_material(

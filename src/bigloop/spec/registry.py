@@ -80,7 +80,7 @@ KINDS = {
         },
     ),
     "features": Kind("kind of features", {"revision": 1, "trained_here": False}),
-    "figures": Kind("figure", {"needs": (), "caption": ""}),
+    "figures": Kind("figure", {"needs": (), "caption": "", "animated": False}),
     "claims": Kind("list of claims"),
     "rules": Kind("rule", {"revision": 1}),
 }
