@@ -313,7 +313,7 @@ def test_panels_say_what_they_show_in_words_and_on_how_many_rows() -> None:
     given = trajectories(1)
     odd = dataclasses.replace(given, measures=given.measures.replace("sd", "measure_of_mine"))
     (ax,) = drawn("trajectories", odd, measures=("measure_of_mine",)).axes
-    assert ax.get_ylabel().startswith("measure_of_mine")
+    assert ax.get_ylabel().startswith("measure of mine")
 
 
 def test_a_panel_is_logarithmic_only_where_asked_for_and_all_are_above_0() -> None:
