@@ -383,6 +383,7 @@ def test_the_loop_is_run_to_its_end_and_its_jobs_are_those_that_say_so(
         "measure": 3,
         "collect": 1,
         "plot": 1,
+        "explore": 1,
     }
     assert sum(row.jobs for row in parts.values()) == whole.jobs
     assert sum(row.work for row in parts.values()) == pytest.approx(whole.work)

@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
     """Chromium, without a window."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install Debian's package chromium")
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    flags = ["--disable-dev-shm-usage"] + ["--no-sandbox"] * (os.geteuid() == 0)  # as in a container
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         yield browser
