@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 from PIL import Image
 
+from bigloop.figures.explorer import pictures
 from bigloop.figures.explorer.pictures import OUTSIDE, packed, picture
+from bigloop.spec.jobs import ExploreSpec
 
 
 def decoded(data: bytes) -> np.ndarray:
@@ -36,6 +41,26 @@ def test_with_loss_a_sheet_is_smaller_and_nearly_the_same() -> None:
     exact, lossy = picture(images, 6, True), picture(images + rng.normal(0, 0.02, images.shape), 6, False)
     assert len(lossy) < len(picture(images + rng.normal(0, 0.02, images.shape), 6, True))
     assert np.abs(decoded(exact).astype(float) - decoded(lossy)).mean() < 12
+
+
+def test_sheets_that_do_not_fit_are_made_with_loss_and_then_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).random((36, 3, 16, 16))
+    given = [(("faces", "", ""), noise), (("run", "0", "1"), noise)]
+    monkeypatch.setattr(pictures, "first_images", lambda *_: iter(given))
+    runs = pd.DataFrame({"run": ["run"]})
+
+    def made(megabytes: float) -> tuple[int, int]:
+        found = pictures.sheets(runs, tmp_path, ExploreSpec("test", 36, 1, megabytes))
+        uris = [found["real"]["faces"], found["generated"]["run"]["0"]["1"]]
+        assert sum(map(len, uris)) <= megabytes * 1e6 + 100
+        return found["side"], len(uris[0])
+
+    whole, lossy, fewer = made(1.0), made(0.045), made(0.01)
+    assert whole[0] == lossy[0] == 6
+    assert lossy[1] < whole[1]
+    assert fewer[0] < 6
 
 
 def test_points_keep_their_places_and_those_outside_say_so() -> None:

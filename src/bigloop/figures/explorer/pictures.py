@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from bigloop.figures.files import generation_folders
 from bigloop.figures.point_clouds import limits
 from bigloop.spec.jobs import ExploreSpec
 
-SIDES = (10, 9, 8, 7, 6, 5, 4, 3, 2, 1)  # of the squares of images that a sheet may be
 QUALITY = 90  # of pictures that would be too large without loss
 BASE64 = 4 / 3  # characters a byte
 CELLS = 128  # of a side of a picture of a known density
@@ -44,14 +44,10 @@ def sheets(runs: pd.DataFrame, results: Path, spec: ExploreSpec) -> dict[str, An
     images = dict(first_images(of_images, results, spec.seeds, most**2))
     encoded: dict[Place, bytes] = {}
     side = most
-    for side in (s for s in SIDES if s <= most):
-        for lossless in (True, False):
-            encoded = {place: picture(some, side, lossless) for place, some in images.items()}
-            if sum(map(len, encoded.values())) <= room:
-                break
-        else:
-            continue
-        break
+    for side, lossless in product(range(most, 0, -1), (True, False)):
+        encoded = {place: picture(some, side, lossless) for place, some in images.items()}
+        if sum(map(len, encoded.values())) <= room:
+            break
     real: dict[str, str] = {}
     generated: dict[str, dict[str, dict[str, str]]] = {}
     for (name, seed, generation), data in encoded.items():
