@@ -270,7 +270,7 @@ def null(number: int, runs: int, seeds: int, generations: int, step: float) -> p
 def test_an_experiment_of_14_runs_in_which_nothing_happens_has_a_false_word_in_one_case_of_twenty(
     seeds: int,
 ) -> None:
-    tries, runs, wrong, unclear = 40, [f"run {i}" for i in range(14)], 0, 0
+    tries, runs, wrong, unclear = 60, [f"run {i}" for i in range(14)], 0, 0
     for number in range(tries):
         table = null(number, 14, seeds, 6, 0.5)  # so that limits are passed all the time
         found = verdicts_table(table, pd.DataFrame({"run": runs}))["verdict"]

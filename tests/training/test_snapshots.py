@@ -61,7 +61,7 @@ def weights(made: NeuralFamily) -> list[bytes]:
     return [array.tobytes() for array in made.state()[0].values()]
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if not name.endswith("bf16")])  # slow on a CPU
+@pytest.mark.parametrize("name", FAMILIES)
 def test_they_change_nothing_and_show_the_same_latents_before_and_after(name: str) -> None:
     taken = Snapshots(1, seed=5)
     plain, watched = fitted(name, None), fitted(name, taken)

@@ -64,10 +64,8 @@ def read_material(
 
     spec: says which features.
     """
-    words = {"detail": str, "seeds": str}
     measures, runs, critics, verdicts = (
-        read_table(home / "tables" / f"{name}.csv", dtype=words)
-        for name in ("measures", "runs", "critics", "verdicts")
+        table(home, name) for name in ("measures", "runs", "critics", "verdicts")
     )
     known = runs["density"].notna() if "density" in runs else pd.Series(False, index=runs.index)
     of_images, of_points = runs[~known], runs[known]
@@ -91,6 +89,11 @@ def read_material(
         dict(snapshots(of_images, results)) if "snapshots" in needs else {},
         dict(steps(of_images, results)) if "steps" in needs else {},
     )
+
+
+def table(home: Path, name: str) -> pd.DataFrame:
+    """One of the TABLES of the experiment in `home`."""
+    return read_table(home / "tables" / f"{name}.csv", dtype={"detail": str, "seeds": str})
 
 
 def generation_folders(runs: pd.DataFrame, results: Path) -> Iterator[tuple[str, int, int, Path]]:

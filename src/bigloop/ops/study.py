@@ -21,11 +21,11 @@ import pandas as pd
 import yaml
 
 from bigloop.analysis.series import Curve, curve
-from bigloop.artifacts import ArtifactError, read_table, read_tensors
+from bigloop.artifacts import ArtifactError, read_tensors
 from bigloop.config.experiment import Experiment
 from bigloop.data import as_floats, load
 from bigloop.figures import FIGURES, plot
-from bigloop.figures.files import read_material
+from bigloop.figures.files import read_material, table
 from bigloop.spec.faults import named
 from bigloop.spec.jobs import PlotSpec
 from bigloop.spec.options import SpecError, parse
@@ -156,7 +156,7 @@ class Study:
         return self.home.parent
 
     def _table(self, name: str) -> pd.DataFrame:
-        return read_table(self.home / "tables" / f"{name}.csv", dtype={"detail": str, "seeds": str})
+        return table(self.home, name)
 
     def _row(self, run: str) -> dict[Any, Any]:
         rows = self.runs[self.runs["run"] == run]

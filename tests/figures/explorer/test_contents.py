@@ -68,17 +68,21 @@ def test_shares_of_classes_add_up_and_critics_are_means_over_seeds(material: Mat
     assert known["critics"]["setup1"]["vae"][1][2] == pytest.approx(one["fake_share"].mean(), rel=1e-5)
 
 
-def test_values_that_a_paper_publishes_are_told_where_they_are_measured_alike(material: Material) -> None:
+@pytest.mark.parametrize(("n", "alike"), [(500, True), (1_000, False)])  # the paper measures 500
+def test_values_that_a_paper_publishes_are_told_where_they_are_measured_alike(
+    material: Material, n: int, alike: bool
+) -> None:
     runs = material.runs.assign(published=["knutsen2025/vae", None, None])
     table = material.measures
-    table = table[(table["measure"] == "wasserstein1") & (table["run"] != "real")].assign(
-        n=1000, features="pixels"
-    )
+    table = table[(table["measure"] == "wasserstein1") & (table["run"] != "real")]
+    table = table.assign(n=n, features="pixels", reference="training")
     found = contents("test", dataclasses.replace(material, runs=runs, measures=table), CLAIMS)
     (entry,) = found["measures"]
-    given = entry["published"].get("vae", [])
-    assert all(generation <= 4 for generation, _ in given)
-    assert entry["published"].keys() <= {"vae"}
+    first = [[1, 6.0687], [2, 5.96192], [3, 5.88408]]
+    assert entry["published"].keys() == ({"vae"} if alike else set())
+    if alike:
+        assert entry["published"]["vae"][:3] == first
+        assert [generation for generation, _ in entry["published"]["vae"]] == [1, 2, 3, 4]
 
 
 def test_it_is_plain_json_without_numbers_that_are_none(known: dict) -> None:

@@ -14,10 +14,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bigloop.artifacts import read_table, replacing
+from bigloop.artifacts import replacing
 from bigloop.figures.explorer.contents import contents
 from bigloop.figures.explorer.pictures import clouds, sheets
-from bigloop.figures.files import read_material
+from bigloop.figures.files import read_material, table
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import ExploreSpec
 
@@ -39,7 +39,7 @@ def explore(spec: ExploreSpec, results: Path, report: Report = lambda line: None
     """Write explorer.html of an experiment, from its tables, previews and points."""
     home = results / spec.experiment
     material = read_material(home, results, {"points"})
-    claims = read_table(home / "tables" / "claims.csv")
+    claims = table(home, "claims")
     known: dict[str, Any] = contents(spec.experiment, material, claims)
     known["pictures"] = sheets(material.runs, results, spec)
     known["clouds"] = clouds(material, spec)

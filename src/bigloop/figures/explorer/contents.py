@@ -13,7 +13,16 @@ import pandas as pd
 from bigloop import __version__
 from bigloop.analysis.loops import theory
 from bigloop.analysis.published import alike
-from bigloop.analysis.series import REAL, against, features_named, n_of, reference
+from bigloop.analysis.series import (
+    REAL,
+    against,
+    distribution,
+    features_named,
+    n_of,
+    reference,
+    row_of,
+    run_names,
+)
 from bigloop.figures import Material
 from bigloop.figures.parts import style
 from bigloop.figures.parts.names import name_of
@@ -95,7 +104,7 @@ def measures(material: Material, grouped: Grouped) -> list[dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     real = dataclasses.replace(material, measures=material.measures[material.measures["run"] == REAL])
-    rows_of_runs = {str(row["run"]): row for row in material.runs.to_dict("records")}
+    rows_of_runs = {name: row_of(material, name) for name in run_names(material)}
     for (run, measure), rows in grouped.items():
         if run not in rows_of_runs or len(rows["detail"].dropna().unique()) > 1 or measure == FREQUENCY:
             continue
@@ -131,12 +140,11 @@ def add_references(
     floor = reference(material, measure, str(run["dataset"]), n_of(rows))
     if floor is not None and math.isfinite(floor):
         entry["floors"][name] = number(floor)
-    there = {key: value for key, value in run.items() if not is_missing(value)}
-    expected = theory(there, measure, int(run["generations"]))
+    expected = theory(run, measure, int(run["generations"]))
     if expected is not None:
         entry["theory"][name] = numbers(expected)
-    if there.get("published"):
-        known = alike(str(there["published"]), rows)
+    if run.get("published"):
+        known = alike(str(run["published"]), rows)
         known = known[known["generation"] <= int(run["generations"])]
         if len(known):
             entry["published"][name] = [
@@ -163,10 +171,9 @@ def classes(material: Material, grouped: Grouped) -> dict[str, Any]:
         for (seed, generation), row in zip(table.index, table.to_numpy(float), strict=True):
             shares.setdefault(run, {}).setdefault(str(int(seed)), {})[str(int(generation))] = numbers(row)
     real = {}
-    if (found := grouped.get((REAL, FREQUENCY))) is not None:
-        for dataset, rows in found.groupby("dataset"):
-            mean = rows["value"].groupby(rows["detail"].astype(float)).mean()
-            real[str(dataset)] = numbers(mean)
+    if (REAL, FREQUENCY) in grouped:
+        for dataset in grouped[REAL, FREQUENCY]["dataset"].unique():
+            real[str(dataset)] = numbers(distribution(material, REAL, FREQUENCY, dataset, None).values())
     return {
         "names": {name: list(given) for name, given in material.classes.items()},
         "real": real,

@@ -1,7 +1,7 @@
 // Every chosen measure as curves over generations, with bands, floors, theory and published values.
 
 const HEIGHT = 210;
-const charts = []; // { plot, mark, box }
+const charts = []; // { plot, mark, place }
 
 // The numbers of one chart, and how each series of them is drawn.
 function columnsOf(measure, log) {

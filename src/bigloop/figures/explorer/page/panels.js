@@ -25,7 +25,7 @@ function drawValues() {
   fill(find("#values table"), "Values of the measures", ["run", ...measures.map((measure) => measure.label)], rows);
 }
 
-const histograms = []; // { run, top, bars, box }
+const histograms = []; // { run, names, real, bars, lines, box, none }
 
 function drawClasses() {
   const shares = KNOWN.classes.shares;

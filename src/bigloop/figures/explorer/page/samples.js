@@ -1,10 +1,9 @@
 // What a generation looks like: its samples beside real images, or its points and the known density.
 
-const sheets = []; // { run, image, caption }
+const sheets = []; // { run, image, frame }
 
 function sheet(uri, title, text) {
   const image = make("img", { alt: text, src: uri ?? "" });
-  image.style.setProperty("--side", KNOWN.pictures.side);
   const frame = make("div", { className: "sheet", style: `--side: ${KNOWN.pictures.side}` }, image);
   return { image, frame, card: make("figure", {}, make("figcaption", {}, ...title), frame) };
 }
@@ -42,7 +41,7 @@ function moveSheets() {
 }
 
 const OUTSIDE = 65535;
-const views = []; // { run, canvas, caption }
+const views = []; // { run, canvas, outside }
 
 function bytesOf(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
