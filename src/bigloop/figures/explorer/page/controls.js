@@ -106,19 +106,26 @@ function redraw() {
 }
 
 let telling = 0;
-watch(["theme"], redraw);
-watch(["generation"], () => {
+
+function tellGeneration() {
   find("#slider").value = state.generation;
   find("#place").textContent = `${state.generation} of ${LAST}`;
   for (const place of document.querySelectorAll(".generation")) place.textContent = state.generation;
   clearTimeout(telling); // a screen reader need not hear every step of a long way
   telling = setTimeout(() => (find("#told").textContent = `generation ${state.generation} of ${LAST}`), 400);
-  for (const move of [moveSheets, moveClouds, moveMarks, drawValues, moveClasses, moveCritics]) move();
-});
-watch(["runs", "seed"], () => {
+}
+
+function checkRuns() {
   checkChips("runs");
   find("#seed").value = state.seed;
-  for (const draw of [drawSheets, drawClouds, drawCurves, drawValues, drawClasses, drawVerdicts]) draw();
+}
+
+watch(["theme"], redraw);
+watch(["generation"], () => {
+  for (const move of [tellGeneration, moveSheets, moveClouds, moveMarks, drawValues, moveClasses, moveCritics]) move();
+});
+watch(["runs", "seed"], () => {
+  for (const draw of [checkRuns, drawSheets, drawClouds, drawCurves, drawValues, drawClasses, drawVerdicts]) draw();
 });
 watch(["measures", "log"], () => {
   checkChips("measures");
@@ -127,5 +134,7 @@ watch(["measures", "log"], () => {
 });
 watch(["run"], drawRun);
 watch(["untested"], drawClaims);
-drawCritics();
+
+checkChips("measures");
+for (const draw of [redraw, checkRuns, tellGeneration, drawRun, drawClaims, drawCritics]) draw();
 document.documentElement.dataset.ready = "true"; // for tests

@@ -22,10 +22,9 @@ const USUAL = {
 const state = { ...USUAL };
 const watchers = [];
 
-// Call `draw` now, and whenever one of these keys of the state changes.
+// Call `draw` whenever one of these keys of the state changes.
 function watch(keys, draw) {
   watchers.push({ keys, draw });
-  draw();
 }
 
 // Change the state, and tell all who watch what is different.
