@@ -1,6 +1,6 @@
 """The command line: parse, log, call. `python -m bigloop VERB --help` says what each verb takes.
 
-The workflow calls these verbs; a person may, too. Heavy imports stand inside the verbs.
+The workflow calls these verbs; a person may, too, and has more in ops/verbs.py. Heavy imports stand inside the verbs.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from bigloop import __version__
 from bigloop.artifacts import OPTIMIZER_FILE, ArtifactError, folder_of, write_json
 from bigloop.data import DataError
+from bigloop.ops import verbs as _of_a_person  # noqa: F401  # they register themselves
 from bigloop.runtime import processes, teams
 from bigloop.runtime.arguments import (
     BLACK_WHITE,
+    CONFIG,
     DATA,
     EVERY_VERB,
     HOME,
@@ -28,10 +28,11 @@ from bigloop.runtime.arguments import (
     OUT,
     SAVE_EVERY,
     SPEC,
-    Argument,
+    VERBS,
     files,
     option,
     path,
+    verb,
 )
 from bigloop.runtime.job import begin, take_share
 from bigloop.runtime.signals import DivergedError, FinalError
@@ -44,30 +45,6 @@ log = logging.getLogger("bigloop")
 Spec = TypeVar("Spec")
 # Failures that another attempt cannot mend.
 PERMANENT = (SpecError, ArtifactError, DataError, DivergedError, FinalError)
-
-CONFIG = Path("config.yaml")
-Call = Callable[[argparse.Namespace], None]
-
-
-class Verb(NamedTuple):
-    """A verb. needs: modules it imports before its work begins, its start-up; nothing heavy is imported for others."""
-
-    call: Call
-    arguments: tuple[Argument, ...]
-    needs: tuple[str, ...]
-
-
-VERBS: dict[str, Verb] = {}
-
-
-def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
-    """Make a function the verb of its name, and its docstring the verb's help."""
-
-    def register(call: Call) -> Call:
-        VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
-        return call
-
-    return register
 
 
 BENCHED = "steps, pictures, large, remedies, jobs, loop, together, measures, growth"
@@ -268,15 +245,6 @@ def explore(options: argparse.Namespace) -> None:
     write(_spec(jobs.ExploreSpec, options), options.home.parent, options.report)
 
 
-@verb(option("--check", "write nothing; fail where a file is not current", action="store_true"))
-def schema(options: argparse.Namespace) -> None:
-    """Write the generated files: the declarations of all that is registered, and the config's JSON Schema."""
-    from bigloop.ops.schema import generate
-
-    for written in generate(check=options.check):
-        log.info("%s written", written)
-
-
 @verb(
     option("sections", f"{BENCHED} (default: all)", nargs="*", metavar="NAME"),
     option("--quick", "small sizes, once each: a first look", action="store_true"),
@@ -288,40 +256,7 @@ def bench(options: argparse.Namespace) -> None:
     """Measure how fast each part works on this machine: training, start-up, the loop, measures, and how they grow."""
     from bigloop.bench import main as run_bench
 
-    run_bench(options, {name: verb.needs for name, verb in VERBS.items() if verb.needs})
-
-
-@verb(
-    path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
-    path("results", "default: results", False, default=Path("results"), metavar="DIR"),
-    option("--watch", "show progress until all is done", type=float, nargs="?", const=2.0, metavar="SECONDS"),
-    option("--estimate", "estimate time and disk from short probes on this machine", action="store_true"),
-    option("--cores", "for the estimate (default: all)", type=int, default=os.cpu_count(), metavar="N"),
-    option("--remove-unreferenced", "delete the folders listed at the end", action="store_true"),
-    option("--yes", "delete them without asking", action="store_true"),
-)
-def status(options: argparse.Namespace) -> None:
-    """Show or watch the progress of an experiment, estimate it before it runs, or delete what no config refers to."""
-    from bigloop.ops import survey, unreferenced
-    from bigloop.ops.status import reader_may_leave, show
-
-    with reader_may_leave():
-        experiment = survey.load(options.configfile)
-        if options.estimate:
-            log.info("estimating %s: timing a short probe of each kind of work …", experiment.name)
-            from bigloop.ops.probes import estimate
-
-            needs = {name: verb.needs for name, verb in VERBS.items()}
-            return estimate(experiment, needs, options.threads or 1, options.cores, log.info)
-        if options.watch is not None:
-            from bigloop.ops import view
-
-            view.watch(experiment, options.results, options.watch, sys.stdout)
-            return
-        show(survey.survey(experiment, options.results))
-        free = unreferenced.show_unreferenced(experiment, options.results)
-        if options.remove_unreferenced:
-            unreferenced.remove_unreferenced(free, yes=options.yes)
+    run_bench(options, {name: known.needs for name, known in VERBS.items() if known.needs})
 
 
 def _spec(cls: type[Spec], options: argparse.Namespace, *needed: str) -> Spec:
@@ -336,12 +271,12 @@ def _spec(cls: type[Spec], options: argparse.Namespace, *needed: str) -> Spec:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bigloop", description="Model collapse as a workflow.")
     parser.add_argument("--version", action="version", version=f"bigloop {__version__}")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, verb in VERBS.items():
-        words = verb.call.__doc__ or ""
-        added = verbs.add_parser(name, help=words.splitlines()[0], description=words)
-        added.set_defaults(verb=verb)
-        for argument, settings in (*EVERY_VERB, *verb.arguments):
+    subparsers = parser.add_subparsers(required=True, metavar="VERB")
+    for name, known in VERBS.items():
+        words = known.call.__doc__ or ""
+        added = subparsers.add_parser(name, help=words.splitlines()[0], description=words)
+        added.set_defaults(verb=known)
+        for argument, settings in (*EVERY_VERB, *known.arguments):
             added.add_argument(argument, **settings)
     return parser
 

@@ -42,6 +42,7 @@ SNAPSHOTS_FILE = "snapshots.safetensors"  # beside them, where storage.snapshots
 SNAPSHOT_ROWS = 16  # images of a snapshot
 UNFINISHED = "unfinished.safetensors"  # the state of a simulation that was stopped
 TABLES = ("measures", "runs", "critics", "verdicts", "claims", "runtime")  # of one experiment
+PROVENANCE_FILE = "provenance.json"  # beside them
 PREVIEW_ROWS = (
     1_000  # images in a preview.safetensors: what figures and critics need of a generation's samples
 )

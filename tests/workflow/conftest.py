@@ -22,6 +22,7 @@ Once = Callable[[str, Callable[[Path], object]], Path]  # see tests/conftest.py
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
 LOOPS = REPOSITORY / "tests" / "smoke" / "loops.yaml"
+PRINTED = "printed.txt"  # what the run of the third experiment printed
 KNOWN = REPOSITORY / "tests" / "smoke" / "known.yaml"
 
 
@@ -131,6 +132,16 @@ def finished_loops(finished: Path, once: Once) -> Path:
         Workplace(directory, LOOPS).snakemake()
 
     return once("smoke-loops", make)
+
+
+@pytest.fixture(scope="session")
+def finished_known(once: Once) -> Path:
+    """A directory in which the third smoke experiment, the one on known densities, has run to its end."""
+
+    def run(directory: Path) -> None:
+        (directory / PRINTED).write_text(Workplace(directory, KNOWN).snakemake("--verbose"))
+
+    return once("smoke-known", run)
 
 
 @pytest.fixture

@@ -12,21 +12,9 @@ from playwright.sync_api import expect
 from bigloop.artifacts import read_table, read_tensors
 
 from ..figures.explorer.conftest import Opened
-from .conftest import KNOWN, Once, Workplace
+from .conftest import KNOWN, PRINTED, Workplace
 
 pytestmark = pytest.mark.workflow
-
-PRINTED = "printed.txt"
-
-
-@pytest.fixture(scope="session")
-def finished_known(once: Once) -> Path:
-    """A directory in which the third smoke experiment, the one on known densities, has run to its end."""
-
-    def run(directory: Path) -> None:
-        (directory / PRINTED).write_text(Workplace(directory, KNOWN).snakemake("--verbose"))
-
-    return once("smoke-known", run)
 
 
 @pytest.fixture

@@ -103,6 +103,7 @@ rule collect:
         verdicts=report(f"{HOME}/tables/verdicts.csv", caption="../report/verdicts.rst", category="Tables"),
         claims=report(f"{HOME}/tables/claims.csv", caption="../report/claims.rst", category="Tables"),
         runtime=report(f"{HOME}/tables/runtime.csv", caption="../report/runtime.rst", category="Tables"),
+        provenance=f"{HOME}/tables/provenance.json",
     log:
         f"{HOME}/tables/collect.log",
     conda:

@@ -10,9 +10,19 @@ import pandas as pd
 
 from bigloop.analysis.claims import claims_table
 from bigloop.analysis.loops import VARIANCES, column_of_variances
+from bigloop.analysis.origins import origins
 from bigloop.analysis.runtime import runtime_table
 from bigloop.analysis.verdicts import verdicts_table
-from bigloop.artifacts import TABLES, ArtifactError, link, read_json, read_table, write_table
+from bigloop.artifacts import (
+    PROVENANCE_FILE,
+    TABLES,
+    ArtifactError,
+    link,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 from bigloop.data import dataset
 from bigloop.metrics import MEASURES
 from bigloop.spec.jobs import CollectSpec, TableRun
@@ -30,7 +40,7 @@ CRITIC_COLUMNS = [
 
 
 def collect(spec: CollectSpec, results: Path) -> None:
-    """Write the TABLES of an experiment, and the links that give its runs their names."""
+    """Write the TABLES of an experiment, what made it, and the links that give its runs their names."""
     home = results / spec.experiment
     measures = measures_table(spec, results)
     runs = with_variances(runs_table(spec), measures)
@@ -40,6 +50,7 @@ def collect(spec: CollectSpec, results: Path) -> None:
     runtime = runtime_table(spec, results)
     for name, table in zip(TABLES, (measures, runs, critics, verdicts, claims, runtime), strict=True):
         write_table(home / "tables" / f"{name}.csv", table)
+    write_json(home / "tables" / PROVENANCE_FILE, origins(spec, results))
     for old in (home / "runs").glob("*"):
         if old.is_symlink() and old.name not in {run.run for run in spec.runs}:
             old.unlink()

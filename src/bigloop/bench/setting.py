@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -25,6 +23,7 @@ import yaml
 from bigloop.data import load
 from bigloop.data.store import fetch
 from bigloop.models import family
+from bigloop.runtime.provenance import cores, machine
 from bigloop.spec.options import SpecError
 from bigloop.spec.runs import Budget
 from bigloop.training.devices import describe, versions
@@ -72,29 +71,13 @@ class Setting:
     def facts(self) -> dict[str, Any]:
         """The machine and the versions."""
         return {
-            "device": describe(self.device) if self.device.type == "cuda" else processor(),
-            "cpu": processor(),
-            "cores": cores(),
+            "device": describe(self.device),
+            **machine(),
             "threads": torch.get_num_threads(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "versions": versions(),
             "rounds": self.rounds,
             "quick": self.quick,
         }
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def processor() -> str:
-    """The processor's model, as Linux names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def image_model(

@@ -32,7 +32,7 @@ from bigloop.spec.options import Scalar, SpecError, digest, parse, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import ModelSpec
 from bigloop.training.checkpoint import pack
-from bigloop.training.devices import describe, versions
+from bigloop.training.devices import made_by
 
 
 def prune(lineage: Path, generations: Iterable[int], needed: Container[int], keep_every: int) -> None:
@@ -150,8 +150,6 @@ def write_model(
             "sha256": checksum,
             **about,
             "facts": facts,
-            "device": describe(device),
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
+            **made_by(device),
         },
     )

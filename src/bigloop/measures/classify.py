@@ -20,7 +20,7 @@ from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.spec.options import digest, parse, to_dict
 from bigloop.training.checkpoint import Checkpoint
-from bigloop.training.devices import default_device, describe, versions
+from bigloop.training.devices import default_device, made_by
 
 
 def classify(
@@ -50,9 +50,7 @@ def classify(
             "test_accuracy": test_accuracy,
             "history": history,
             "resumed_at": checkpoint.resumed_at,
-            "device": describe(device),
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
+            **made_by(device),
         },
     )
     checkpoint.path.unlink(missing_ok=True)

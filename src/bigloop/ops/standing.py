@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import cast
 
-from bigloop.artifacts import OPTIMIZER_FILE, TABLES, UNFINISHED
+from bigloop.artifacts import OPTIMIZER_FILE, PROVENANCE_FILE, TABLES, UNFINISHED
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
 from bigloop.ops.disk import FRESH_SECONDS
@@ -100,7 +100,9 @@ def other_jobs(
     splits = ("train.safetensors", "test.safetensors")
     pairs = [f"{c}-judges-{g}-seed-{s}" for c, g, s in experiment.critic_pairs()]
     folders = [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
-    tables = look("tables", home / "tables" / "collect.log", [f"{name}.csv" for name in TABLES])
+    tables = look(
+        "tables", home / "tables" / "collect.log", [PROVENANCE_FILE, *(f"{name}.csv" for name in TABLES)]
+    )
     figures = [look(f, home / "figures" / f"{f}.log", (f"{f}.pdf", f"{f}.png")) for f in experiment.figures]
     if experiment.explorer:
         figures.append(look("explorer", home / "explorer.log", ("explorer.html",)))

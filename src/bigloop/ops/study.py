@@ -21,7 +21,7 @@ import pandas as pd
 import yaml
 
 from bigloop.analysis.series import Curve, curve
-from bigloop.artifacts import ArtifactError, read_tensors
+from bigloop.artifacts import PROVENANCE_FILE, ArtifactError, read_json, read_tensors
 from bigloop.config.experiment import Experiment
 from bigloop.data import as_floats, load
 from bigloop.figures import FIGURES, plot
@@ -83,6 +83,11 @@ class Study:
     def runtime(self) -> pd.DataFrame:
         """One row a job: seconds, CPU seconds, megabytes."""
         return self._table("runtime")
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What made the tables: software, machine, packages, and the same of every model in them."""
+        return read_json(self.home / "tables" / PROVENANCE_FILE)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -1,13 +1,38 @@
-"""Arguments of the command line's verbs, as argparse's add_argument takes them."""
+"""The command line's verbs and their arguments, as argparse's add_argument takes them."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bigloop.runtime.signals import SAVE_SECONDS
 
 Argument = tuple[str, dict[str, Any]]
+Call = Callable[[argparse.Namespace], None]
+CONFIG = Path("config.yaml")
+
+
+class Verb(NamedTuple):
+    """A verb. needs: modules it imports before its work begins, its start-up; nothing heavy is imported for others."""
+
+    call: Call
+    arguments: tuple[Argument, ...]
+    needs: tuple[str, ...]
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(*arguments: Argument, needs: tuple[str, ...] = ()) -> Callable[[Call], Call]:
+    """Make a function the verb of its name, and its docstring the verb's help."""
+
+    def register(call: Call) -> Call:
+        VERBS[call.__name__.rstrip("_")] = Verb(call, arguments, needs)
+        return call
+
+    return register
 
 
 def path(name: str, words: str | None = None, required: bool = True, **settings: Any) -> Argument:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 
 from bigloop import __version__
+from bigloop.runtime.provenance import machine, processor, software
 
 
 def default_device() -> torch.device:
@@ -37,7 +39,18 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 def describe(device: torch.device) -> str:
     """The device in words, as model.json records it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
+def made_by(device: torch.device) -> dict[str, Any]:
+    """What a model.json says of its origin: the software, the machine, and what of both its weights depend on."""
+    return {
+        "device": describe(device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "software": software(),
+        "machine": machine(),
+    }
 
 
 def versions() -> dict[str, str]:

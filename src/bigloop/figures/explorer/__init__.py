@@ -14,7 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bigloop.artifacts import replacing
+from bigloop.analysis.origins import made_by
+from bigloop.artifacts import PROVENANCE_FILE, read_json, replacing
 from bigloop.figures.explorer.contents import contents
 from bigloop.figures.explorer.pictures import clouds, sheets
 from bigloop.figures.files import read_material, table
@@ -40,7 +41,8 @@ def explore(spec: ExploreSpec, results: Path, report: Report = lambda line: None
     home = results / spec.experiment
     material = read_material(home, results, {"points"})
     claims = table(home, "claims")
-    known: dict[str, Any] = contents(spec.experiment, material, claims)
+    made = made_by(read_json(home / "tables" / PROVENANCE_FILE))
+    known: dict[str, Any] = contents(spec.experiment, material, claims, made)
     known["pictures"] = sheets(material.runs, results, spec)
     known["clouds"] = clouds(material, spec)
     page = written(known)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigloop import __version__
 from bigloop.analysis.loops import theory
 from bigloop.analysis.published import alike
 from bigloop.analysis.series import (
@@ -48,15 +47,18 @@ CLAIM = ("paper", "claim_id", "claim", "verdict", "numbers", "reason")
 Grouped = Mapping[tuple[str, str], pd.DataFrame]  # (run, measure) → its rows
 
 
-def contents(experiment: str, material: Material, claims: pd.DataFrame) -> dict[str, Any]:
-    """What a page says of an experiment: its runs, measures, classes, critics and claims."""
+def contents(experiment: str, material: Material, claims: pd.DataFrame, made: list[str]) -> dict[str, Any]:
+    """What a page says of an experiment: its runs, measures, classes, critics and claims.
+
+    made: lines that say which software made it, and where.
+    """
     grouped: Grouped = {
         (str(run), str(measure)): rows
         for (run, measure), rows in material.measures.groupby(["run", "measure"], sort=False)
     }
     return {
         "experiment": experiment,
-        "version": __version__,
+        "made": made,
         "runs": runs(material),
         "measures": measures(material, grouped),
         "classes": classes(material, grouped),

@@ -92,7 +92,7 @@ dark.addEventListener("change", () => redraw());
 
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 find("#summary").textContent = [plural(KNOWN.runs.length, "run"), plural(LAST, "generation"), plural(SEEDS.length, "seed")].join(", ");
-find("#made").textContent = `Made by bigloop ${KNOWN.version}. Curves are drawn by uPlot (MIT licence).`;
+find("#made").textContent = `${KNOWN.made.join("; ")}. Curves are drawn by uPlot (MIT licence).`;
 find("#curves").hidden = !KNOWN.measures.length;
 find("#values").hidden = !KNOWN.measures.length;
 if (window.innerWidth < 700) find("#choice").open = false;
