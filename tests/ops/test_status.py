@@ -223,6 +223,7 @@ def test_tables_and_figures_are_out_of_date_until_they_hold_the_last_measures(tr
         "tables/verdicts.csv",
         "tables/claims.csv",
         "tables/runtime.csv",
+        "tables/provenance.json",
         "figures/losses.pdf",
         "figures/losses.png",
         "explorer.html",
