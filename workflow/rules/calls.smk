@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from bigloop import __version__
 from bigloop.runtime import processes
 from bigloop.runtime.gpus import visible_gpus
 from bigloop.spec.registry import PLUGINS
@@ -12,7 +13,8 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 
 # Where envs/bigloop.post-deploy.sh finds what it installs.
 os.environ.update(
-    BIGLOOP_CHECKOUT=str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1])
+    BIGLOOP_CHECKOUT=str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]),
+    BIGLOOP_VERSION=__version__,
 )
 
 # A job ends when the Snakemake that started it does, however that ends.

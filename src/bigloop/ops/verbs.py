@@ -15,6 +15,14 @@ log = logging.getLogger("bigloop")
 RESULTS = path("results", "default: results", False, default=Path("results"), metavar="DIR")
 
 
+@verb(option("folder", "the folder to make", type=Path, metavar="FOLDER"))
+def init(options: argparse.Namespace) -> None:
+    """Make a folder of one's own, in which snakemake runs the workflow of this package."""
+    from bigloop.ops.project import init as make
+
+    make(options.folder, options.report)
+
+
 @verb(
     path("configfile", "default: config.yaml", False, default=CONFIG, metavar="FILE"),
     RESULTS,
