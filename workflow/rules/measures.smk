@@ -10,7 +10,12 @@ rule measure:
         judges=lambda w: ancient(trained(experiment.judges([run_of(w)]))),
         data=lambda w: ancient([data(run_of(w)), data(run_of(w), "test")]),
     output:
-        f"{GENERATION}/measures.json",
+        report(
+            f"{GENERATION}/measures.json",
+            caption="../report/generation.rst",
+            category="Generations",
+            labels=lambda w: {"run": run_of(w).name, "seed": w.seed, "generation": w.t},
+        ),
     log:
         f"{GENERATION}/measure.log",
     benchmark:
@@ -97,8 +102,8 @@ rule collect:
         ),
         critics=critic_files(),
     output:
-        measures=f"{HOME}/tables/measures.csv",
-        runs=f"{HOME}/tables/runs.csv",
+        measures=report(f"{HOME}/tables/measures.csv", caption="../report/measures.rst", category="Tables"),
+        runs=report(f"{HOME}/tables/runs.csv", caption="../report/runs.rst", category="Tables"),
         critics=f"{HOME}/tables/critics.csv",
         verdicts=report(f"{HOME}/tables/verdicts.csv", caption="../report/verdicts.rst", category="Tables"),
         claims=report(f"{HOME}/tables/claims.csv", caption="../report/claims.rst", category="Tables"),
