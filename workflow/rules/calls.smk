@@ -17,6 +17,12 @@ os.environ.update(
     BIGLOOP_VERSION=__version__,
 )
 
+# The image that jobs run in where Snakemake is called with --sdm apptainer: a .sif file, or docker://NAME.
+if image := os.environ.get("BIGLOOP_CONTAINER"):
+
+    container: image
+
+
 # A job ends when the Snakemake that started it does, however that ends.
 os.environ[processes.WORKFLOW] = str(os.getpid())
 

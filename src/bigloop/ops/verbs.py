@@ -61,15 +61,30 @@ def status(options: argparse.Namespace) -> None:
     option("out", "the ZIP file to write (default: EXPERIMENT.zip)", nargs="?", metavar="OUT.zip"),
     option("--samples", "with the samples of every generation", action="store_true"),
     option("--weights", "with the weights of every generation", action="store_true"),
+    path("tensorboard", "instead: measures and first samples as TensorBoard's logs", False, metavar="FOLDER"),
+    path(
+        "huggingface", "instead: tables, samples as pictures, as a dataset's folder", False, metavar="FOLDER"
+    ),
+    option(
+        "--images", "of each generation in that folder (default: 100)", type=int, default=100, metavar="N"
+    ),
     RESULTS,
 )
 def export(options: argparse.Namespace) -> None:
     """Pack a finished experiment into one file, an RO-Crate: tables, figures, config, and what they are drawn from."""
+    from bigloop.ops.archive import elsewhere
     from bigloop.ops.archive.pack import export as pack
+    from bigloop.ops.study import open_study
 
     given = Path(options.experiment)
     home = given if given.is_dir() else options.results / given
-    pack(home, Path(options.out or f"{home.name}.zip"), options.samples, options.weights, options.report)
+    if options.tensorboard:
+        elsewhere.to_tensorboard(open_study(home), options.tensorboard, options.report)
+    if options.huggingface:
+        chosen = options.images, options.weights
+        elsewhere.to_huggingface(open_study(home), options.huggingface, *chosen, options.report)
+    if options.out or not (options.tensorboard or options.huggingface):
+        pack(home, Path(options.out or f"{home.name}.zip"), options.samples, options.weights, options.report)
 
 
 @verb(option("archive", "a file that export wrote", type=Path, metavar="FILE.zip"))
