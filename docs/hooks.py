@@ -45,10 +45,50 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     pages = {"reference/config.md": config_page(schema), "reference/cli.md": cli_page()}
     pages["experiments/claims.md"] = claims_page()
+    pages["experiments/gallery.md"] = gallery_page(
+        (ROOT / "docs/experiments/index.md").read_text(encoding="utf-8")
+    )
     pages |= {f"reference/api/{name}.md": api_page(name) for name in _rooms()}
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+PICTURES = {  # of the experiments in the gallery
+    "config.yaml": "../images/quickstart.png",
+    "knutsen2025": "../knutsen2025/collapse.png",
+    "bias-small": "../images/effective-bias.png",
+    "loops-small": "../images/loops.png",
+    "mad-gmm": "../images/gmm.png",
+    "stability-moons": "../images/moons.png",
+    "stability-images-small": "../images/stability-images.png",
+    "sampler-small": "../images/samplers.png",
+    "mode-collapse": "../images/remedies.png",
+    "remedies-loop": "../images/remedies-loop.png",
+    "gan-ring": "../images/ring.png",
+}
+
+
+def gallery_page(index: str) -> str:
+    """The shipped experiments as cards: picture, what it shows, cost, command; from the table of the page beside it."""
+    cards = []
+    for line in index.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not line.startswith("| `") or len(cells) != 5:
+            continue
+        config, paper, shows, cost, status = cells
+        name = config.strip("` ")
+        file = name if name.endswith(".yaml") else f"workflow/experiments/{name}.yaml"
+        command = "snakemake --cores 2" + ("" if name == "config.yaml" else f" --configfile {file}")
+        picture = (
+            f"    ![Figure of {name}]({PICTURES[name]}){{ loading=lazy }}\n\n" if name in PICTURES else ""
+        )
+        cards.append(
+            f"-   **{name.removesuffix('.yaml')}**\n\n{picture}    {shows[:1].upper()}{shows[1:]}. {paper}.\n\n"
+            f"    {cost}; {status}.\n\n    `{command}`\n"
+        )
+    head = "# Gallery\n\nEvery experiment that comes with bigloop. Those with a picture have been run.\n\n"
+    return f'{head}<div class="grid cards" markdown>\n\n{chr(10).join(cards)}\n</div>\n'
 
 
 def claims_page() -> str:

@@ -4,6 +4,7 @@ its commands use keys and options that exist."""
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import re
 import subprocess
@@ -103,7 +104,7 @@ def test_the_readme_fits_on_three_screens():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page: Path):
-    generated = {"reference/config.md", "reference/cli.md", "experiments/claims.md"}
+    generated = {"reference/config.md", "reference/cli.md", "experiments/claims.md", "experiments/gallery.md"}
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         if "://" in target:
             continue
@@ -134,3 +135,19 @@ def test_yaml_on_a_page_has_keys_that_a_config_knows(page: Path):
     known = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())["properties"]
     for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL):
         assert set(yaml.safe_load(block)) <= set(known), block
+
+
+def test_the_gallery_has_a_card_for_each_config_and_pictures_of_those_that_were_run():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    index = (ROOT / "docs" / "experiments" / "index.md").read_text()
+    page = hooks.gallery_page(index)
+    shipped = {path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml")} | {"config"}
+    assert set(re.findall(r"^-   \*\*(.+)\*\*$", page, flags=re.MULTILINE)) == shipped
+    for name, picture in hooks.PICTURES.items():
+        (row,) = [line for line in index.splitlines() if line.startswith(f"| `{name}` |")]
+        assert not row.endswith("| never run |")
+        assert (ROOT / "docs" / "experiments" / picture).is_file()

@@ -17,7 +17,7 @@ from bigloop.runtime.progress import Report
 from bigloop.spec.options import SpecError
 
 PACKAGE = Path(__file__).resolve().parents[1]
-COPIED = ("config.yaml", "profiles", "workflow/experiments", "workflow/schemas")
+COPIED = ("config.yaml", "profiles", "workflow/experiments", "workflow/schemas", "workflow/notebooks")
 
 SNAKEFILE = """\
 # The workflow of bigloop, as the installed package has it. Rules of your own may follow.

@@ -6,7 +6,7 @@ study = bigloop.open("results/quickstart")
 study.measures                                 # tidy, one value a row
 study.samples("vae", generation=10)            # float32 (n, 1, 28, 28)
 study.curve("vae", "fid").mean                 # over seeds, (generations,)
-study.figure("fid", log=True).savefig("fid.png")
+study.figure("trajectories", measures=["fid"]).savefig("fid.png")
 """
 
 from __future__ import annotations
