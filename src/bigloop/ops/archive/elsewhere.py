@@ -17,13 +17,15 @@ import pandas as pd
 from PIL import Image
 
 from bigloop.analysis.origins import made_by
-from bigloop.artifacts import PROVENANCE_FILE, TABLES
+from bigloop.artifacts import PROVENANCE_FILE, TABLES, read_tensors
+from bigloop.data import as_floats
 from bigloop.ops.study import Study
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import SpecError
 
 SHOWN = 64  # images of a generation in TensorBoard
 KEPT = 100  # images of a generation in a dataset folder, unless told otherwise
+PREVIEW = "preview.safetensors"
 
 
 class Generation(NamedTuple):
@@ -60,7 +62,7 @@ def to_tensorboard(study: Study, out: Path, report: Report = lambda line: None) 
                 writer.add_scalar(f"{row.measure}{detail}", float(row.value), int(row.generation), walltime=0)
                 count += 1
             for found in pictures.get((run, seed), ()):
-                images = study.samples(found.run, found.generation, found.seed)[:SHOWN].clip(0, 1)
+                images = first_images(found, SHOWN)
                 writer.add_images("samples", images, found.generation, walltime=0)
     report(f"{count:,} values in {out}; look at them with tensorboard --logdir {out}")
 
@@ -70,7 +72,8 @@ def to_huggingface(
 ) -> None:
     """Write tables, and the first samples of every generation as pictures with their origin, as a dataset's folder.
 
-    images: of each generation. weights: those of every generation, too. Raises SpecError where `out` holds something.
+    images: of each generation, 1 000 at most. weights: those of every generation, too. Raises SpecError where `out`
+    holds something.
     """
     _check_empty(out)
     name = str(study.config["experiment"])
@@ -80,7 +83,7 @@ def to_huggingface(
     shutil.copyfile(study.home / "config.yaml", out / "config.yaml")
     rows: list[dict[str, Any]] = []
     for found in generations(study):
-        rows += _pictures(study, found, out / "samples", images)
+        rows += _pictures(found, out / "samples", images)
         if weights:
             target = out / "weights" / found.run / f"seed-{found.seed}" / f"gen-{found.generation}"
             target.mkdir(parents=True)
@@ -94,7 +97,7 @@ def to_huggingface(
 
 
 def generations(study: Study) -> Iterator[Generation]:
-    """Every generation of the runs on images whose samples, or their first ones, are there."""
+    """Every generation of the runs on images whose first samples are there."""
     for row in study.runs.to_dict("records"):
         if "density" in row and isinstance(row["density"], str):
             continue
@@ -102,8 +105,14 @@ def generations(study: Study) -> Iterator[Generation]:
             for t in range(1, int(row["generations"]) + 1):
                 place = study.home.parent / "runs" / str(row["folder"]) / f"seed-{seed}" / f"gen-{t}"
                 first = study.home.parent / "runs" / str(row["first_folder"]) / place.parent.name / place.name
-                if (place / "preview.safetensors").is_file() or (place / "samples.safetensors").is_file():
+                if (place / PREVIEW).is_file():
                     yield Generation(str(row["run"]), seed, t, place, first if t == 1 else place)
+
+
+def first_images(found: Generation, n: int) -> np.ndarray:
+    """The first n samples of a generation, at most those of its preview: float (n, c, h, w), clipped to [0, 1]."""
+    tensors, _ = read_tensors(found.samples / PREVIEW)
+    return as_floats(tensors["images"][:n]).clip(0, 1)
 
 
 def card(name: str, has_samples: bool, made: list[str]) -> str:
@@ -132,10 +141,9 @@ Samples and measures of generative models that were trained, generation after ge
 """
 
 
-def _pictures(study: Study, found: Generation, out: Path, images: int) -> Iterator[dict[str, Any]]:
+def _pictures(found: Generation, out: Path, images: int) -> Iterator[dict[str, Any]]:
     """Write the first samples of a generation as PNG; gives what is said of each."""
-    samples = study.samples(found.run, found.generation, found.seed)[:images]
-    pixels = np.round(255 * samples.clip(0, 1)).astype(np.uint8)
+    pixels = np.round(255 * first_images(found, images)).astype(np.uint8)
     folder = f"{found.run}/seed-{found.seed}/gen-{found.generation}"
     (out / folder).mkdir(parents=True)
     for index, picture in enumerate(pixels):

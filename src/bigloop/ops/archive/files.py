@@ -80,7 +80,7 @@ def of_models(
         for seed, t in run.jobs():
             folder = results / "runs" / run.spec.folder / f"seed-{seed}" / f"gen-{t}"
             model = results / "runs" / run.spec.model_folder(t) / f"seed-{seed}" / f"gen-{t}"
-            names = ["model.json", "model.json.sha256"]
+            names = ["model.json", "model.json.sha256", "import.json", "import.json.sha256"]
             names += [STEPS_FILE, f"{STEPS_FILE}.sha256"] if "steps" in needs else []
             names += [SNAPSHOTS_FILE] if "snapshots" in needs and seed == run.seeds[0] else []
             names += [*MODEL_FILES, *(f"{name}.sha256" for name in MODEL_FILES)] if weights else []
