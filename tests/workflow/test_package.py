@@ -28,7 +28,6 @@ HEAVY = (
     "torchvision",
     "torch_fidelity",
     "matplotlib",
-    "pandas",
     "scipy",
     "sklearn",
     "ot",

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -228,3 +229,10 @@ def previews(seeds=1):
     runs = experiment.trained
     shown = [f for run in runs for f in generations("preview.safetensors", [run], run.seeds[:seeds])]
     return [*shown, *(data(run, "test") for run in runs)]
+
+
+def story():
+    """The first page of the report, which calls this: HTML, from tables and figures."""
+    from bigloop.figures.story import story as told
+
+    return told(experiment.name, Path(rules.collect.output.measures).parents[2], experiment.figures)

@@ -2,13 +2,6 @@
 # page in which all can be looked at.
 
 
-def story():
-    """The first page of the report, which calls this: HTML, from tables and figures."""
-    from bigloop.figures.story import story as told
-
-    return told(experiment.name, Path(rules.collect.output.measures).parents[2], experiment.figures)
-
-
 for figure in experiment.figures:
 
     rule:

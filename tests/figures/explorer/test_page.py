@@ -39,7 +39,7 @@ def page_of(generations: int = 6, runs: int = 3, seeds: tuple[int, ...] = (0, 7)
     verdicts = pd.DataFrame({"run": list(names)}).assign(verdict="stable", reason="for a reason")
     table = found.runs.assign(seeds=" ".join(map(str, seeds)))
     known: dict[str, Any] = contents(
-        "test", dataclasses.replace(found, runs=table, verdicts=verdicts), CLAIMS
+        "test", dataclasses.replace(found, runs=table, verdicts=verdicts), CLAIMS, ["bigloop 1.2"]
     )
     greys = {str(t): sheet_of(t / generations) for t in range(1, generations + 1)}
     generated = {name: {str(seed): greys for seed in seeds} for name in names}
