@@ -57,7 +57,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 PICTURES = {  # of the experiments in the gallery
     "config.yaml": "../images/quickstart.png",
     "knutsen2025": "../knutsen2025/collapse.png",
-    "bias-small": "../images/effective-bias.png",
+    "known-gaussian": "../images/effective-bias.png",
     "loops-small": "../images/loops.png",
     "mad-gmm": "../images/gmm.png",
     "stability-moons": "../images/moons.png",
@@ -65,7 +65,6 @@ PICTURES = {  # of the experiments in the gallery
     "sampler-small": "../images/samplers.png",
     "mode-collapse": "../images/remedies.png",
     "remedies-loop": "../images/remedies-loop.png",
-    "gan-ring": "../images/ring.png",
 }
 
 
@@ -84,7 +83,7 @@ def gallery_page(index: str) -> str:
             f"    ![Figure of {name}]({PICTURES[name]}){{ loading=lazy }}\n\n" if name in PICTURES else ""
         )
         cards.append(
-            f"-   **{name.removesuffix('.yaml')}**\n\n{picture}    {shows[:1].upper()}{shows[1:]}. {paper}.\n\n"
+            f"-   **{name}**\n\n{picture}    {shows[:1].upper()}{shows[1:]} ({paper}).\n\n"
             f"    {cost}; {status}.\n\n    `{command}`\n"
         )
     head = "# Gallery\n\nEvery experiment that comes with bigloop. Those with a picture have been run.\n\n"

@@ -145,7 +145,7 @@ def test_the_gallery_has_a_card_for_each_config_and_pictures_of_those_that_were_
     spec.loader.exec_module(hooks)
     index = (ROOT / "docs" / "experiments" / "index.md").read_text()
     page = hooks.gallery_page(index)
-    shipped = {path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml")} | {"config"}
+    shipped = {path.stem for path in (ROOT / "workflow" / "experiments").glob("*.yaml")} | {"config.yaml"}
     assert set(re.findall(r"^-   \*\*(.+)\*\*$", page, flags=re.MULTILINE)) == shipped
     for name, picture in hooks.PICTURES.items():
         (row,) = [line for line in index.splitlines() if line.startswith(f"| `{name}` |")]
