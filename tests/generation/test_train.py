@@ -25,6 +25,7 @@ from bigloop.generation.sample import read_samples
 from bigloop.generation.store import load_model, parameters
 from bigloop.generation.train import train
 from bigloop.models import FAMILIES, resolve
+from bigloop.runtime.provenance import machine, software
 from bigloop.runtime.signals import DivergedError
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import to_dict
@@ -93,6 +94,8 @@ def test_the_record_says_what_the_model_was_made_of(two_generations: Path) -> No
     assert record["resumed_at"] == []
     assert record["rows"] == 100
     assert record["versions"]["torch"] == torch.__version__
+    assert record["software"] == software()
+    assert record["machine"] == machine()
 
 
 @pytest.mark.parametrize("family", OF_IMAGES)
