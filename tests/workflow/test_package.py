@@ -93,6 +93,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed(tmp_path_factory.mktemp("environment"), wheel)
 
 
+def files_below(folder: str) -> list[Path]:
+    """Files of the checkout, without what Python and Snakemake leave."""
+    found = (REPOSITORY / folder).rglob("*")
+    return [path for path in found if path.is_file() and not {"__pycache__", ".snakemake"} & set(path.parts)]
+
+
 def test_the_wheel_holds_the_package_and_the_workflow_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
@@ -100,20 +106,14 @@ def test_the_wheel_holds_the_package_and_the_workflow_and_nothing_else(wheel: Pa
     assert tops == {
         *("bigloop", "snakemake_logger_plugin_bigloop", f"bigloop-{bigloop.__version__}.dist-info")
     }
-    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, check=True, capture_output=True, text=True)
-    expected = {
-        *(name.removeprefix("src/") for name in tracked.stdout.splitlines() if name.startswith("src/")),
-        *(
-            f"bigloop/project/{name}"
-            for name in tracked.stdout.splitlines()
-            if name.startswith(("Snakefile", "config.yaml", "workflow/", "profiles/", "envs/"))
-        ),
+    sources = {path.relative_to(REPOSITORY / "src").as_posix() for path in files_below("src")}
+    parts = ("workflow", "profiles", "envs")
+    project = {path.relative_to(REPOSITORY).as_posix() for part in parts for path in files_below(part)}
+    project |= {"Snakefile", "config.yaml"}
+    assert {name for name in names if ".dist-info/" not in name} == {
+        *sources,
+        *(f"bigloop/project/{name}" for name in project),
     }
-    missing = {
-        name for name in expected - names if (REPOSITORY / name.removeprefix("bigloop/project/")).exists()
-    }
-    assert not missing
-    assert not [name for name in names if "__pycache__" in name or name.startswith("bigloop/project/tests")]
 
 
 def test_a_study_is_made_planned_and_run(installed: Installed, tmp_path: Path) -> None:
