@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from bigloop.artifacts import FEATURES_FILE, ArtifactError
 from bigloop.runtime.locks import is_locked
+from bigloop.spec.options import SpecError
 
 FRESH_SECONDS = 60.0  # what changed so recently may be in use, also where a file system has no locks
 
@@ -27,6 +28,12 @@ class Use(NamedTuple):
 
     all: int
     features: int
+
+
+def check_empty(folder: Path) -> None:
+    """Raise SpecError where a folder that is to be made holds something, or is a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SpecError(f"{folder}: holds something already; name an empty folder, or one to be made")
 
 
 def disk_use(folder: Path) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bigloop import __version__
 from bigloop.artifacts import ArtifactError
+from bigloop.ops.disk import check_empty
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import SpecError
 
@@ -67,8 +68,7 @@ def root() -> Path:
 
 def init(folder: Path, report: Report = lambda line: None) -> None:
     """Make a folder in which `snakemake` runs the default experiment. Raises SpecError where it holds something."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SpecError(f"{folder}: holds something already; name an empty folder, or one to be made")
+    check_empty(folder)
     try:
         for name in COPIED:
             source, target = root() / name, folder / name

@@ -19,13 +19,15 @@ from PIL import Image
 from bigloop.analysis.origins import made_by
 from bigloop.artifacts import PROVENANCE_FILE, TABLES, read_tensors
 from bigloop.data import as_floats
+from bigloop.figures.files import generation_folders
+from bigloop.ops.archive.files import PREVIEW
+from bigloop.ops.disk import check_empty
 from bigloop.ops.study import Study
 from bigloop.runtime.progress import Report
 from bigloop.spec.options import SpecError
 
 SHOWN = 64  # images of a generation in TensorBoard
 KEPT = 100  # images of a generation in a dataset folder, unless told otherwise
-PREVIEW = "preview.safetensors"
 
 
 class Generation(NamedTuple):
@@ -49,7 +51,7 @@ def to_tensorboard(study: Study, out: Path, report: Report = lambda line: None) 
         raise SpecError(
             "export --tensorboard: needs the package tensorboard (pip install tensorboard)"
         ) from None
-    _check_empty(out)
+    check_empty(out)
     rows = study.measures[study.measures["generation"].notna()].astype({"seed": int, "generation": int})
     pictures: dict[tuple[str, int], list[Generation]] = {}
     for found in generations(study):
@@ -75,7 +77,7 @@ def to_huggingface(
     images: of each generation, 1 000 at most. weights: those of every generation, too. Raises SpecError where `out`
     holds something.
     """
-    _check_empty(out)
+    check_empty(out)
     name = str(study.config["experiment"])
     (out / "tables").mkdir(parents=True)
     for table in (*(f"{table}.csv" for table in TABLES), PROVENANCE_FILE):
@@ -98,15 +100,13 @@ def to_huggingface(
 
 def generations(study: Study) -> Iterator[Generation]:
     """Every generation of the runs on images whose first samples are there."""
-    for row in study.runs.to_dict("records"):
-        if "density" in row and isinstance(row["density"], str):
-            continue
-        for seed in map(int, str(row["seeds"]).split()):
-            for t in range(1, int(row["generations"]) + 1):
-                place = study.home.parent / "runs" / str(row["folder"]) / f"seed-{seed}" / f"gen-{t}"
-                first = study.home.parent / "runs" / str(row["first_folder"]) / place.parent.name / place.name
-                if (place / PREVIEW).is_file():
-                    yield Generation(str(row["run"]), seed, t, place, first if t == 1 else place)
+    runs, results = study.runs, study.home.parent
+    of_images = runs[runs["density"].isna()] if "density" in runs else runs
+    first = {str(run.run): results / "runs" / str(run.first_folder) for run in of_images.itertuples()}
+    for run, seed, t, place in generation_folders(of_images, results):
+        if (place / PREVIEW).is_file():
+            model = first[run] / place.parent.name / place.name if t == 1 else place
+            yield Generation(run, seed, t, place, model)
 
 
 def first_images(found: Generation, n: int) -> np.ndarray:
@@ -157,8 +157,3 @@ def _pictures(found: Generation, out: Path, images: int) -> Iterator[dict[str, A
             "generation": found.generation,
             "index": index,
         }
-
-
-def _check_empty(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SpecError(f"{out}: holds something already; name an empty folder, or one to be made")

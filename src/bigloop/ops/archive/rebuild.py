@@ -11,6 +11,7 @@ from bigloop.artifacts import ArtifactError
 from bigloop.figures.explorer import explore
 from bigloop.figures.files import write_figure
 from bigloop.ops.archive.pack import DRAWN, opened, verify
+from bigloop.ops.disk import check_empty
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import ExploreSpec, PlotSpec
 from bigloop.spec.options import SpecError, parse
@@ -24,8 +25,7 @@ def rebuild(archive: Path, out: Path, report: Report = lambda line: None) -> lis
     Returns the files that are not, byte for byte, what they are in the archive. Raises ArtifactError for a damaged
     archive, and SpecError where `out` holds something.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SpecError(f"{out}: holds something already; name an empty folder, or one to be made")
+    check_empty(out)
     name = verify(archive)
     report(f"{archive}: every file is as it was written")
     with opened(archive) as file:
