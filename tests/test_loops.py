@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bigloop.loops import RULES, Composition, Rule, check, compose, compose_endless
+from bigloop.loops import RULES, Composition, Rule, check, compose, compose_endless, follow
 from bigloop.spec.jobs import TrainSpec
 from bigloop.spec.options import SpecError, option, to_json
 from bigloop.spec.runs import (
@@ -297,3 +297,32 @@ def test_a_rule_moves_a_run_and_no_rule_moves_none(kept: LoopSpec) -> None:
     assert ruled.first == plain.first
     assert "rules" not in to_json(plain)
     assert "rules" not in to_json(TrainSpec.of(plain, 0, 2))
+
+
+@given(
+    real=st.integers(0, 30),
+    synthetic=st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    n=st.integers(1, 150),
+    share=st.one_of(st.none(), st.floats(0, 1)),
+)
+def test_a_pool_loses_and_doubles_no_row(
+    real: int, synthetic: list[int], n: int, share: float | None
+) -> None:
+    there = Composition(
+        np.arange(100, 100 + real), {g: np.arange(rows) for g, rows in enumerate(synthetic, 1)}
+    )
+    spec = RuleSpec("pool", 1, {"n": n} | ({} if share is None else {"real": share}))
+    drawn = follow([spec], there, 0, 5)
+    most = min(n, len(there))
+    assert np.isin(drawn.real, there.real).all()
+    for rows, of in (
+        (drawn.real, there.real),
+        *((drawn.synthetic[g], there.synthetic[g]) for g in drawn.synthetic),
+    ):
+        assert len(np.unique(rows)) == len(rows)
+        assert np.isin(rows, of).all()
+    if share is None:
+        assert len(drawn) == most
+    else:
+        assert len(drawn.real) == min(real, round(share * most))
+        assert len(drawn) - len(drawn.real) == min(len(there) - real, most - len(drawn.real))

@@ -16,34 +16,18 @@ import pytest
 import torch
 
 from bigloop.artifacts import UNFINISHED, read_table, read_tensors
-from bigloop.data.densities import resolve_density
 from bigloop.measures.points import Judge
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
 from bigloop.models import resolve
 from bigloop.runtime.signals import Interrupted
 from bigloop.simulation.lineages import Lineages
 from bigloop.simulation.simulate import STATE, beginnings, key_of, simulate
-from bigloop.spec.jobs import SimulateSpec
-from bigloop.spec.options import parse
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import LoopSpec, RunSpec
+from bigloop.spec.runs import RunSpec
+
+from ..simulated import QUIET, advanced, folder, made, run_of, whole
 
 pytestmark = pytest.mark.long
-
-EPOCH = {"initial": {"epochs": 1}, "retrain": {"epochs": 1}}
-QUIET: Callable[[str], None] = lambda line: None  # noqa: E731
-
-
-def run_of(
-    loop: dict[str, Any],
-    family: str = "gaussian",
-    density: str = "gaussian",
-    options: dict[str, Any] | None = None,
-    **parameters: Any,
-) -> RunSpec:
-    spec = parse(LoopSpec, {"real": {}, "synthetic": {}, "budget": EPOCH, **loop}, "loop")
-    model = resolve(family, options or {}, "model")
-    return RunSpec(density, model, spec, None, resolve_density(density, parameters, "density"))
 
 
 FULL = {"initial": {"n": 20}, "samples": 20, "synthetic": {"n": 20}}
@@ -55,31 +39,10 @@ MIXED = {
     "start": "continue",
 }
 FLOW = {"batch_size": 16, "hidden": 8, "layers": 1, "sampling_steps": 4}
-MEASURES: dict[str, Any] = {"moments": {}}
-
-
-def whole(run: RunSpec, seeds: int, generations: int, **more: Any) -> SimulateSpec:
-    return SimulateSpec(run, tuple(range(seeds)), 1, generations, more.pop("measures", MEASURES), **more)
-
-
-def folder(results: Path, spec: SimulateSpec) -> Path:
-    return results / f"seeds-{spec.seeds[0]}-{spec.seeds[-1]}" / f"gens-{spec.first}-{spec.last}"
-
-
-def made(results: Path, spec: SimulateSpec) -> pd.DataFrame:
-    simulate(spec, folder(results, spec))
-    return read_table(folder(results, spec) / "measures.csv", dtype={"detail": str})
 
 
 def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["seed", "generation", "measure"], kind="stable").reset_index(drop=True)
-
-
-def advanced(run: RunSpec, seeds: int, generations: int) -> Lineages:
-    block = Lineages.fresh(run, tuple(range(seeds)))
-    for _ in range(generations):
-        block.advance(QUIET)
-    return block
 
 
 # What a generation trains on
@@ -131,7 +94,7 @@ def test_every_registered_family_of_points_goes_through_a_loop(family: str) -> N
     options = {k: v for k, v in tiny.items() if k in resolve(family, {}, "").options | {"sampling_steps": 0}}
     if family != "otcfm":
         options.pop("sampling_steps")
-    density = "bimodal" if family == "projection" else "ring"
+    density = {"projection": "bimodal", "counting": "zipf"}.get(family, "ring")
     start = "continue" if declared("families")[family].continues else "scratch"
     block = advanced(run_of(MIXED | {"start": start}, family, density, options), 2, 3)
     points = block.pool[3]["points"]

@@ -22,7 +22,13 @@ from bigloop.metrics.samplers import (
     transported,
     within,
 )
-from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
+from bigloop.metrics.theory import (
+    accumulating_recursion,
+    drifting_diversity,
+    expected_sd,
+    fresh_recursion,
+    mixing_recursion,
+)
 from bigloop.spec.runs import Synthetic
 
 if TYPE_CHECKING:
@@ -96,6 +102,8 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
     gaussian  on the standard normal, from scratch, fully synthetic, with fresh or with the first real rows:
               mean_error, trace and variance; and sd in one dimension, fully synthetic
     gmm       of one component, fully synthetic: variance
+    kde       on a density of known variance, with Scott's bandwidth, fully synthetic, in one dimension: variance
+    counting  fully synthetic or with fresh real rows: symbol_diversity
     mlp_ddpm  with a perfect network and endless rows, fully synthetic or on real rows alone: of each mode, taken to
               be far from the others, modal_variance and good_share; on the standard normal, variance
     otcfm     likewise, on the standard normal: variance
@@ -104,11 +112,17 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
     """
     family = str(run.get("family"))
     expected = EXPECTED.get(family) or (_of_images if family in MADE else None)
-    before = str(run.get("loop.synthetic.from", 1)) in ("1", "1.0")
     where = "density" in run or VARIANCES in run
-    if expected is None or not where or not before or run.get("loop.rules"):
+    if expected is None or not where or run.get("loop.rules"):
+        return None
+    if not of_generation_before(run) and family != "gaussian":
         return None
     return expected(run, measure, generations)
+
+
+def of_generation_before(run: Mapping[str, Any]) -> bool:
+    """Whether synthetic rows come from the generation before alone, from a row of the runs table."""
+    return str(run.get("loop.synthetic.from", 1)) in ("1", "1.0")
 
 
 def words_of_theory(run: Mapping[str, Any]) -> str:
@@ -123,9 +137,16 @@ def _of_gaussians(run: Mapping[str, Any], measure: str, generations: int) -> np.
     if run["density"] != "gaussian" or run.get("loop.start", "scratch") != "scratch":
         return None
     dimension, real, synthetic = int(run.get("density.dimension", 1)), real_rows(run), synthetic_rows(run)
-    if measure == "sd" and kind == "fully synthetic" and dimension == 1:
+    accumulates = run.get("loop.synthetic.from") == "all"
+    if not (accumulates or of_generation_before(run)):
+        return None
+    if measure == "sd" and not accumulates and kind == "fully synthetic" and dimension == 1:
         return expected_sd(np.arange(1, generations + 1), initial, synthetic, bias)
-    if kind == "synthetic augmentation" and real == initial:
+    if accumulates:
+        if real != initial or run.get("loop.real.fresh", 0) or synthetic != int(run["loop.samples"]):
+            return None
+        mean_error, variance = accumulating_recursion(generations, initial, synthetic, bias)
+    elif kind == "synthetic augmentation" and real == initial:
         # the real rows' mean is off by 1/n itself, and the loop's centre is expected at it
         off, variance = mixing_recursion(generations, initial, synthetic / initial, bias)
         mean_error = off + 1 / initial
@@ -149,6 +170,36 @@ def _of_one_component(run: Mapping[str, Any], measure: str, generations: int) ->
         before = bias * fitted[t - 1] if t else fitted[0]
         fitted[t] = (n - 1) / n * before + len(covariance) * added
     return bias * fitted
+
+
+def _of_kernels(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    density = density_of(run)
+    known = density.dimension == 1 and hasattr(density, "covariance")
+    if (
+        measure != "variance"
+        or not known
+        or "model.bandwidth" in run
+        or kind_of_loop(run) != "fully synthetic"
+    ):
+        return None
+
+    def made(rows: int) -> float:  # of their own unbiased variance
+        return 1 - 1 / rows + _bias(run) * rows ** (-2 / (density.dimension + 4))
+
+    later = np.arange(generations, dtype=np.float64)
+    initial, rows = int(run["loop.initial.n"]), synthetic_rows(run)
+    return float(np.trace(density.covariance)) * made(initial) * made(rows) ** later  # type: ignore[attr-defined]
+
+
+def _of_symbols(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
+    unchanged = (
+        _bias(run) == 1 and float(run.get("model.top_p", 1)) == 1 and not float(run["model.smoothing"])
+    )
+    if measure != "symbol_diversity" or not unchanged or run.get("loop.real.fixed", 0):
+        return None
+    law = density_of(run).probabilities  # type: ignore[attr-defined]
+    rows = int(run["loop.initial.n"]), real_rows(run), synthetic_rows(run)
+    return drifting_diversity(generations, float(1 - np.square(law).sum()), *rows)
 
 
 def _of_diffusion(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray | None:
@@ -273,6 +324,8 @@ def _bias(run: Mapping[str, Any]) -> float:
 EXPECTED = {
     "gaussian": _of_gaussians,
     "gmm": _of_one_component,
+    "kde": _of_kernels,
+    "counting": _of_symbols,
     "mlp_ddpm": _of_diffusion,
     "otcfm": _of_flow_matching,
 }

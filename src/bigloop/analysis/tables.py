@@ -140,6 +140,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
     rows = []
     for run in spec.runs:
         model, loop = to_dict(run.spec.model), to_dict(run.spec.loop or {})
+        if rules := loop.pop("rules", ()):  # each by its name, as in the config
+            loop |= {rule["name"]: rule["options"] for rule in rules}
+            loop["rules"] = " ".join(rule["name"] for rule in rules)
         given = model.pop("options") | model.pop("sampler", {})
         options = {f"model.{k}": _worded(v) for k, v in given.items()}
         row = {

@@ -13,14 +13,26 @@ from bigloop.spec.options import Scalar, SpecError
 from bigloop.spec.registry import Declared, declared
 
 
+def check_density(run: Run, where: str) -> None:
+    """Raise SpecError where a family cannot learn the known density that a run gives it."""
+    if run.density is None:
+        return
+    family, about = run.spec.model.family, declared("families")[run.spec.model.family]
+    symbols = hasattr(run.density, "probabilities")
+    if about.discrete and not symbols:
+        raise SpecError(
+            f"{where}.dataset: {family} learns symbols, those of the density zipf; others are no such"
+        )
+    if symbols and not about.discrete:
+        raise SpecError(
+            f"{where}.model: {family} cannot learn symbols, which {run.dataset} is made of; use counting"
+        )
+    if about.sees_density and run.density.dimension != 1:
+        raise SpecError(f"{where}.dataset: {family} needs a density in one dimension")
+
+
 def check_moments(run: Run, where: str) -> None:
     """A Gaussian that draws moments instead of rows has no rows of which some could be taken."""
-    if (
-        run.density is not None
-        and declared("families")[run.spec.model.family].sees_density
-        and run.density.dimension != 1
-    ):
-        raise SpecError(f"{where}.dataset: {run.spec.model.family} needs a density in one dimension")
     if not by_moments(run):
         return
     loop = run.spec.looped
@@ -34,9 +46,10 @@ def check_moments(run: Run, where: str) -> None:
         raise SpecError(
             f"loops.{run.loop}.{loop.rules[0].name}: with draws: moments, there are no rows to choose"
         )
-    if loop.synthetic.from_ == "all":
+    if loop.synthetic.from_ == "all" and loop.synthetic.rows(loop.real.fixed) != loop.samples:
         raise SpecError(
-            f"loops.{run.loop}.synthetic.from: with draws: moments, expected a number of generations"
+            f"loops.{run.loop}.synthetic.from: all: with draws: moments, expected all {loop.samples} samples of each "
+            "generation, or a number of generations"
         )
 
 
@@ -55,9 +68,10 @@ def measurable(name: str, run: Run, compared: Compared) -> bool:
     seen = {
         "images": not by_moments(run),
         "features": not by_moments(run),
-        "cells": density.dimension <= 2 and not by_moments(run),
+        "cells": density.dimension <= 2 and not by_moments(run) and not about.discrete,
         "modes": density.modes is not None and not by_moments(run),
         "mode_weights": hasattr(density, "weights") and not by_moments(run),
+        "symbols": about.discrete,
         "log_densities": about.has_log_density and not by_moments(run),
         "moments": about.has_moments and hasattr(density, "covariance"),
         "history": True,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from bigloop import loops
 from bigloop.analysis import published
 from bigloop.artifacts import file_checksum
-from bigloop.config.checks import check_moments
+from bigloop.config.checks import check_density, check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
 from bigloop.config.declared import Config, DatasetEntry, RunEntry, check_name
 from bigloop.config.elsewhere import add_sizes, lineage_of, rows_of
@@ -214,6 +214,7 @@ def _run(
         sizes,
         rows,
     )
+    check_density(run, where)
     check_moments(run, where)
     return run
 

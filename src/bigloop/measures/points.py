@@ -97,6 +97,8 @@ class Judge:
                 return self.density.modes, self.density.spread
             case "mode_weights":
                 return self.density.modes, cast(Any, self.density).weights
+            case "symbols":
+                return cast(Any, self.density).probabilities
             case "cells":
                 bins = cast(int, options["bins"])
                 make = lambda: cell_masses(self.density.log_density, *self._cells(options))  # noqa: E731

@@ -78,13 +78,17 @@ View = Literal[
     "cells",
     "modes",
     "mode_weights",
+    "symbols",
     "log_densities",
     "moments",
     "history",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history"}
 OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "planes", "scores", "parameters"}
-OF_POINTS = {"images", "features", "cells", "modes", "mode_weights", "log_densities", "moments", "history"}
+OF_POINTS = {"images", "features", "cells", "modes", "mode_weights", "symbols", "log_densities"} | {
+    "moments",
+    "history",
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Measure:
     cells          shares of the points in cells, (cells,)         the density's own, from `cell_masses`
     modes          points, (rows, d)                               the density's modes (m, d) and their spread
     mode_weights   points, (rows, d)                               the density's modes (m, d) and their weights (m,)
+    symbols        symbols, (rows, 1)                              the probabilities of all symbols, (symbols,)
     log_densities  the model's own, at generated and real points  the density's, at the same points
     moments        the model's mean (d,) and covariance (d, d)     those that it should have
     history        name: value, of the model's training            anything; it is not used
@@ -219,6 +224,7 @@ MEASURES = Registry(
         "modes": "bigloop.metrics.modes:MODES",
         "mode_balance": "bigloop.metrics.modes:BALANCE",
         "bins": "bigloop.metrics.bins:BINS",
+        "symbols": "bigloop.metrics.symbols:SYMBOLS",
         "vendi": "bigloop.metrics.diversity:VENDI",
         "divergences": "bigloop.metrics.divergences:DIVERGENCES",
         "likelihoods": "bigloop.metrics.likelihoods:LIKELIHOODS",

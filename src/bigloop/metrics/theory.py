@@ -100,6 +100,51 @@ def mixing_recursion(
     return distance, variance
 
 
+def accumulating_recursion(
+    generations: int, n_initial: int, n: int, bias: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """E[μ_t²] and E[σ_t²] of each coordinate where all rows stay and n are added, float64 (generations,) each.
+
+    With N = n_initial + n (t − 1) rows: v_t = v_{t−1} + n λ s_{t−1} / N², and
+    s_t = s_{t−1} (N − n − 1 + λ (n − n/N)) / (N − 1), with v_1 = 1/n_initial and s_1 = 1. At λ = 1 and n_initial = n
+    the product ∏ (1 − 1/(k (kn − 1))) over k = 2 … t: bounded, where replacing rows loses everything (ours, exact; the
+    loop of Gerstgrasser et al. 2024). In units of the real rows' variance. Raises ValueError below two rows.
+    """
+    _require_rows(n_initial)
+    mean_error, variance = np.empty((2, generations))
+    v, s = 1 / n_initial, 1.0
+    for t in range(generations):
+        mean_error[t], variance[t] = v, s
+        rows = n_initial + n * (t + 1)
+        v += n * bias * s / rows**2
+        s *= (rows - n - 1 + bias * (n - n / rows)) / (rows - 1)
+    return mean_error, variance
+
+
+def drifting_diversity(
+    generations: int, diversity: float, n_initial: int, n_real: int, n_synthetic: int
+) -> np.ndarray:
+    """E[1 − Σ p_t²] of symbols that are counted, in the loop with fresh real rows at λ = 1, float64 (generations,).
+
+    diversity: 1 − Σ π² of the real law π. Two rows of a training set of N = n_r + n_s are both real, both synthetic, or
+    one of each, and a row of the last kind is another symbol with the probability c_t = E[1 − Σ p_t π]:
+    h_t = (n_r (n_r − 1) h_0 + n_s (n_s − 1) h_{t−1} + 2 n_r n_s c_{t−1}) / N², c_t = (n_r h_0 + n_s c_{t−1}) / N.
+    Without real rows h_t = (1 − 1/n_s) h_{t−1}, the drift of Wright (1931); with them a balance of drift and mutation.
+    Exact. Raises ValueError below one row.
+    """
+    rows = n_real + n_synthetic
+    if min(n_initial, rows) < 1:
+        raise ValueError(f"rows: expected 1 or more, got {min(n_initial, rows)}")
+    expected = np.empty(generations)
+    h, c = (1 - 1 / n_initial) * diversity, diversity
+    for t in range(generations):
+        expected[t] = h
+        pairs = n_real * (n_real - 1) * diversity + n_synthetic * (n_synthetic - 1) * h
+        h = (pairs + 2 * n_real * n_synthetic * c) / rows**2
+        c = (n_real * diversity + n_synthetic * c) / rows
+    return expected
+
+
 def _require_rows(*counts: int) -> None:
     for n in counts:
         if n < 2:

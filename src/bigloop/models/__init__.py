@@ -32,6 +32,8 @@ FAMILIES = Registry(
         "gaussian": "bigloop.models.points.gaussian:Gaussian",
         "projection": "bigloop.models.points.projection:Projection",
         "gmm": "bigloop.models.points.gmm:GMM",
+        "kde": "bigloop.models.points.kde:KDE",
+        "counting": "bigloop.models.points.counting:Counting",
         "mlp_gan": "bigloop.models.points.mlp_gan:MLPGAN",
         "glow": "bigloop.models.points.glow:Glow",
         "otcfm": "bigloop.models.points.otcfm:OTCFM",
@@ -54,7 +56,8 @@ class Family(Protocol):
     takes_bytes      trains on uint8, 0 to 255, as well as on floats in [0, 1]
     takes_snapshots, records_steps      an `Observed`, of the one or the other
     has_log_density  knows its own density: `log_density(points)`, Tensor (replicates, n, d) to (replicates, n), nats
-    sees_density     is fitted to the known density itself, which `fresh` gets
+    sees_density     is told the known density itself, which `fresh` gets
+    discrete         learns symbols, points of a density that has `probabilities`
     parallel         several processes share a training or a sampling of it
     multiple, least  of images: both sides are multiples of it, or of the option that it names, and no shorter
 

@@ -95,7 +95,7 @@ class Lineages:
         """Sample this generation for the later ones, and drop those that none of them needs."""
         loop, t = self.run.looped, self.generation
         if by_moments(self.model):
-            self.pool[t] = self.model.state()
+            self.pool[t] = self._kept_moments() if self._accumulates else self.model.state()
         else:
             points = self.model.sample(loop.samples, loop.bias, self.streams(t, "sampling"))
             self.pool[t] = {"points": points.numpy()}
@@ -202,6 +202,10 @@ class Lineages:
         """Of `wanted` rows from the earlier generations that are used, in equal shares."""
         streams, used = self.streams(t, "synthetic rows"), self.run.looped.synthetic.sources(t)
         parts = []
+        if self._accumulates:  # the rows are those of before, not others of the same models
+            n = self.run.looped.samples
+            kept = [{name: torch.from_numpy(a) for name, a in self.pool[g].items()} for g in used]
+            return Moments.pooled([Moments(n, each["mean"], each["scatter"]) for each in kept])
         for i, g in enumerate(used):
             n = wanted // len(used) + (i < wanted % len(used))
             if n:
@@ -209,6 +213,17 @@ class Lineages:
                 source.restore(self.pool[g])
                 parts.append(source.sample_moments(n, self.run.looped.bias, streams))
         return Moments.pooled(parts)
+
+    @property
+    def _accumulates(self) -> bool:
+        """Whether all samples of a generation stay in the training sets of all later ones."""
+        return self.run.looped.synthetic.from_ == "all"
+
+    def _kept_moments(self) -> dict[str, np.ndarray]:
+        """The moments of this generation's samples, drawn once."""
+        loop, t = self.run.looped, self.generation
+        drawn = self.model.sample_moments(loop.samples, loop.bias, self.streams(t, "sampling"))
+        return {"mean": drawn.mean.numpy(), "scatter": drawn.scatter.numpy()}
 
     # --- files, and parts of blocks ---
 

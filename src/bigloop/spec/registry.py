@@ -51,6 +51,7 @@ KINDS = {
             "has_moments": False,
             "has_log_density": False,
             "sees_density": False,
+            "discrete": False,
             "takes_bytes": False,
             "takes_snapshots": False,
             "records_steps": False,

@@ -26,6 +26,7 @@ DENSITIES = Registry(
         "bimodal": "bigloop.data.densities.mixtures:Bimodal",
         "moons": "bigloop.data.densities.moons:Moons",
         "rosenbrock": "bigloop.data.densities.rosenbrock:Rosenbrock",
+        "zipf": "bigloop.data.densities.zipf:Zipf",
     },
 )
 
@@ -43,6 +44,9 @@ class Density(Protocol):
     high: np.ndarray
     modes: np.ndarray | None  # (m, d), centres of the modes; None where the density has no such modes
     spread: float | None  # standard deviation of each mode, the same in every direction
+
+    # One of symbols, points 0 … K − 1 of R^1, has `probabilities` besides, (K,); a mixture has `weights` of its modes,
+    # and one whose moments are known `mean` (d,) and `covariance` (d, d).
 
     def __init__(self, options: Any) -> None: ...
 

@@ -53,7 +53,7 @@ class Rule:
     revision: int = 1
 
 
-RULES = Registry("rules", {})
+RULES = Registry("rules", {"pool": "bigloop.loops.pool:POOL"})
 
 
 def follow(rules: Iterable[RuleSpec], composition: Composition, seed: int, generation: int) -> Composition:
