@@ -22,8 +22,8 @@ from scipy import ndimage
 from bigloop.artifacts import read_tensors
 from bigloop.data import load
 from bigloop.figures.parts import style
-from bigloop.measures.classify import load_classifier
 from bigloop.metrics.frechet import frechet_distance
+from bigloop.models.classifier import load_classifier
 
 ROWS = 10_000
 SHOWN = 6  # pictures of each strip

@@ -98,6 +98,7 @@ def classify(options: argparse.Namespace) -> None:
     SPEC,
     *(DATA, OUT),
     files("previews", "preview.safetensors of each generation that the loop uses"),
+    files("selections", "selected.safetensors of each of them, where the loop selects"),
     files("previous", "model files of the generation that this one continues from, all in one folder"),
     files("outputs", f"{OPTIMIZER_FILE} among them: keep the state of the optimisers, to continue from"),
     *(SAVE_EVERY, KEEP_SAMPLES),
@@ -117,7 +118,8 @@ def train(options: argparse.Namespace) -> None:
         return
     previews, state = options.previews, (options.save_every, folder_of(options.previous), keep)
     if not together.shared("train", options):
-        room.train(spec, options.data, previews, options.out, options.report, *state, options.snapshots)
+        given = *state, options.snapshots, options.selections
+        room.train(spec, options.data, previews, options.out, options.report, *given)
     if spec.synthetic and previews:
         needed = spec.synthetic.sources(spec.generation + 1)
         prune(previews[0].parent.parent, range(1, spec.generation), needed, options.keep_samples)
@@ -153,6 +155,22 @@ def sample(options: argparse.Namespace) -> None:
         room.sample(spec, options.model, options.out, options.report, options.save_every)
 
 
+@verb(
+    SPEC,
+    path("preview", "preview.safetensors of the generation"),
+    files("classifier", "the classifier's folder, or files in it, where scores look through it"),
+    path("data", "folder of the stored dataset"),
+    OUT,
+    needs=("bigloop.generation.select",),
+)
+def select(options: argparse.Namespace) -> None:
+    """Select which samples of a generation are handed on."""
+    from bigloop.generation import select as room
+
+    spec, judge = _spec(jobs.SelectionSpec, options), folder_of(options.classifier)
+    room.select(spec, options.preview, judge, options.data, options.out, options.report)
+
+
 @verb(SPEC, OUT, SAVE_EVERY, needs=("bigloop.simulation.simulate",))
 def simulate(options: argparse.Namespace) -> None:
     """Simulate a block of seeds and generations of a run on a known density."""
@@ -170,6 +188,7 @@ def simulate(options: argparse.Namespace) -> None:
     path("data", "folder of the stored dataset (default: under results/data)", False),
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     files("judges", "likewise, of the classifiers of other datasets"),
+    path("selection", "selected.safetensors of the generation, where its loop selects", False, nargs="?"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
     option("--dataset", "for images from elsewhere: the real data, a source or one of the config's"),
@@ -184,7 +203,7 @@ def simulate(options: argparse.Namespace) -> None:
 )
 def measure(options: argparse.Namespace) -> None:
     """Measure a generation, the real-vs-real floor (--floor), or images from elsewhere (--samples and --dataset)."""
-    from bigloop.measures import images, points
+    from bigloop.measures import elsewhere, images, points
     from bigloop.ops.survey import dataset_named
 
     judge, model, first = map(folder_of, (options.classifier, options.model, options.first))
@@ -195,13 +214,14 @@ def measure(options: argparse.Namespace) -> None:
         records = images.measure_real(_spec(jobs.FloorSpec, options, "data"), *real, options.report, judges)
     elif options.spec:
         spec = _spec(jobs.MeasureSpec, options, "samples", "data")
-        records = images.measure(spec, options.samples, model, *real, options.report, first, judges)
+        of = spec, options.samples, model, *real
+        records = images.measure(*of, options.report, first, judges, options.selection)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: expected --samples FILE and --dataset NAME (or --spec, from the workflow)")
     else:
         data, features = dataset_named(options.dataset, options.configfile)
         given = options.samples, data, options.range, *real, options.n
-        records = images.measure_file(*given, options.report, features)
+        records = elsewhere.measure_file(*given, options.report, features)
     write_json(options.out, records)
     options.report(f"{len(records)} records written to {options.out}")
 

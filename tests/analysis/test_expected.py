@@ -12,7 +12,7 @@ import pytest
 
 from bigloop.analysis.claims import claims_table
 from bigloop.analysis.claims.evidence import Tables, compare, moves
-from bigloop.analysis.loops import theory
+from bigloop.analysis.theory import theory
 from bigloop.analysis.trends import change, difference, number
 from bigloop.analysis.verdicts import verdicts_table
 

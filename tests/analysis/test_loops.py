@@ -10,15 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bigloop.analysis.loops import (
-    column_of_variances,
-    images_seen,
-    kind_of_loop,
-    synthetic_rows,
-    theory,
-    variances_of,
-    words_of_theory,
-)
+from bigloop.analysis.loops import images_seen, kind_of_loop, synthetic_rows
+from bigloop.analysis.theory import column_of_variances, theory, variances_of, words_of_theory
 from bigloop.metrics.samplers import (
     alpha_bar,
     denoised_by_heun,

@@ -27,7 +27,7 @@ THINGS = [
     if about.options and kind != "claims"
 ]
 
-NEEDED = {"torchvision": {"torchvision": "resnet18"}}  # of options that have no default
+NEEDED = {"torchvision": {"torchvision": "resnet18"}, "pool": {"n": 5}}  # of options that have no default
 
 
 @pytest.fixture

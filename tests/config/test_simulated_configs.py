@@ -145,7 +145,7 @@ BROKEN = {
         put("runs/decay/dataset", "ring"),
         "runs.decay.dataset: draws: moments works",
     ),
-    "moments and all generations": (
+    "moments and some rows of all generations": (
         put("loops/fully-synthetic/synthetic", {"n": 50, "from": "all"}),
         "loops.fully-synthetic.synthetic.from: with draws: moments",
     ),

@@ -169,7 +169,7 @@ def test_the_rows_trained_on_are_recorded_and_found_again_from_the_spec(
     run = replace(run, loop=replace(run.loop, synthetic=Synthetic(n=30, from_="all")))
     lineage(tmp_path, run, 0, 3, small_mnist)
     recorded, _ = read_tensors(place(tmp_path, run, 0, 3) / "rows.safetensors")
-    expected = compose(TrainSpec.of(run, 0, 3), 4_000, SAMPLES)
+    expected = compose(TrainSpec.of(run, 0, 3), 4_000, {1: SAMPLES, 2: SAMPLES})
     np.testing.assert_array_equal(recorded.pop("real"), expected.real)
     assert recorded.keys() == {"1", "2"}
     for generation, rows in expected.synthetic.items():

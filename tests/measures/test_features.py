@@ -17,12 +17,13 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from bigloop.artifacts import ArtifactError, file_checksum, read_tensors, write_json, write_tensors
 from bigloop.data import load
 from bigloop.generation.store import prune
-from bigloop.measures.classify import classify, load_classifier
-from bigloop.measures.images import measure, measure_file, measure_real, real_side
+from bigloop.measures.classify import classify
+from bigloop.measures.elsewhere import measure_file
+from bigloop.measures.images import measure, measure_real, real_side
 from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.modes import intra_class_variance
 from bigloop.metrics.neighbours import precision
-from bigloop.models.classifier import pixels
+from bigloop.models.classifier import load_classifier, pixels
 from bigloop.models.features import FEATURES, Network
 from bigloop.models.networks import TORCHVISION, NetworkOptions, architecture
 from bigloop.runtime.progress import Progress

@@ -30,13 +30,12 @@ from bigloop.data import load
 from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.store import load_model, new_model, parameters
 from bigloop.generation.train import train
-from bigloop.measures.classify import load_classifier
 from bigloop.measures.critics import critics, load_critic
+from bigloop.measures.elsewhere import measure_file
 from bigloop.measures.features import extractor_of
 from bigloop.measures.images import (
     critic_on_test,
     measure,
-    measure_file,
     measure_images,
     measure_real,
     real_side,
@@ -46,7 +45,7 @@ from bigloop.metrics import MEASURES, neighbours, wasserstein
 from bigloop.metrics.frechet import frechet_distance
 from bigloop.metrics.wasserstein import wasserstein1, wasserstein1_excess
 from bigloop.models import resolve
-from bigloop.models.classifier import Judgement, pixels
+from bigloop.models.classifier import Judgement, load_classifier, pixels
 from bigloop.models.features import Network
 from bigloop.models.inception import Inception
 from bigloop.runtime.progress import Progress

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from bigloop.data import load
-from bigloop.measures.classify import load_classifier
 from bigloop.measures.images import measure_images, measure_real, real_side
 from bigloop.measures.records import Side, compare
 from bigloop.metrics import MEASURES
+from bigloop.models.classifier import load_classifier
 from bigloop.spec.jobs import FloorSpec
 
 pytestmark = pytest.mark.long

@@ -17,8 +17,9 @@ from bigloop.config.experiment import Experiment
 from bigloop.data import load
 from bigloop.data.idx import FILES
 from bigloop.data.store import fetch
-from bigloop.measures.classify import load_classifier
-from bigloop.measures.images import measure, measure_file, measure_real, real_side
+from bigloop.measures.elsewhere import measure_file
+from bigloop.measures.images import measure, measure_real, real_side
+from bigloop.models.classifier import load_classifier
 from bigloop.spec.options import to_dict, to_json
 
 from ..data.test_idx import files_under, idx

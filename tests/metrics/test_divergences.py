@@ -177,7 +177,7 @@ def test_masses_of_25_narrow_modes_are_the_products_of_distribution_functions(bi
     assert np.abs(found - expected).sum() / 2 < 1e-5  # the widest cells hold whole modes
 
 
-@pytest.mark.parametrize("name", DENSITIES)
+@pytest.mark.parametrize("name", [name for name in DENSITIES if name != "zipf"])  # symbols have no cells
 def test_masses_with_the_default_rule_are_those_of_a_finer_one(name: str) -> None:
     density = known_density(name, {})
     masses = partial(cell_masses, density.log_density, density.low, density.high, 32)

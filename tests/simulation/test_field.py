@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigloop.analysis.loops import theory
 from bigloop.analysis.tables import runs_table
-from bigloop.metrics.theory import accumulating_recursion, drifting_diversity
+from bigloop.analysis.theory import theory
+from bigloop.metrics.theory import accumulating_recursion, curated, drifting_diversity
 from bigloop.spec.jobs import CollectSpec, TableRun
+from bigloop.spec.options import SpecError
 from bigloop.spec.runs import RunSpec
 
 from ..simulated import advanced, made, run_of, whole
@@ -107,3 +108,106 @@ def test_the_table_of_runs_says_what_rules_a_loop_follows() -> None:
     known = TableRun("a", "a", "a", run.dataset, "loop", 3, (0,), run)
     row = runs_table(CollectSpec("e", (known,), (), ())).iloc[0]
     assert (row["loop.pool.n"], row["loop.pool.real"], row["loop.rules"]) == (10, 0.5, "pool")
+
+
+# Selection
+
+
+def chosen_among(candidates: int, n: int = 400, **more: Any) -> dict[str, Any]:
+    select = {"by": {"score": "quadratic", "scale": 1.0}, "choice_of": candidates} | more
+    return {"initial": {"n": 20_000}, "samples": n * candidates, "synthetic": {"n": n}, "select": select}
+
+
+@pytest.mark.parametrize("candidates", [2, 5])
+def test_curation_narrows_a_gaussian_as_its_integral_says(candidates: int) -> None:
+    """One step, whose expectation is exact: the second generation's law is fitted to what was chosen of the first's."""
+    run = run_of(chosen_among(candidates))
+    expected = expected_of(run, "trace", 2)
+    assert expected is not None
+    assert expected[1] == curated(1.0, 1.0, candidates)
+    # generation 1's variance varies by 1 %, and what is chosen is nearly linear in it
+    assert off(run, "trace", expected, 300, moments={}) < LIMIT
+
+
+def test_endless_choice_adds_the_reward_to_the_precision() -> None:
+    """Ferbach et al. 2024: precision 1 + t/τ². With 1000 candidates the variance is 2e-4 above it."""
+    variance = 1.0
+    for t in range(1, 5):
+        variance = curated(variance, 1.5, 1_000)
+        assert 1 / variance == pytest.approx(1 + t / 1.5**2, rel=1e-3)
+        assert curated(1.0, 1.5, None) == pytest.approx(1 / (1 + 1 / 1.5**2))
+    run = run_of(chosen_among(1_000, 200, by={"score": "quadratic", "scale": 1.5}))
+    expected = expected_of(run, "trace", 4)
+    assert expected == pytest.approx(1 / (1 + np.arange(4) / 1.5**2), rel=1e-3)
+    block = advanced(run, 20, 4)
+    found = block.model.covariance[:, 0, 0].numpy()
+    # 200 rows a generation: the variance of a fit has a standard deviation of 10 % in each of three
+    assert found.mean() == pytest.approx(expected[-1], rel=0.2 * 4 / np.sqrt(20))
+
+
+def test_the_temperature_of_a_choice_is_a_factor_of_the_reward() -> None:
+    assert curated(1.0, 1.0, 3, temperature=4.0) == pytest.approx(curated(1.0, 2.0, 3))
+    assert curated(1.0, 1.0, 3, temperature=1e9) == pytest.approx(1.0)
+
+
+def test_real_rows_hold_what_curation_would_narrow() -> None:
+    alone = chosen_among(4, 200)
+    held = alone | {"initial": {"n": 200}, "real": {"fixed": 200}}
+    ends = [advanced(run_of(loop), 20, 8).model.covariance.mean() for loop in (alone, held)]
+    assert ends[0] < 0.2 < 0.5 < ends[1]
+
+
+def test_two_rewards_in_shares_keep_two_camps() -> None:
+    """Pluralistic curation: half of the choices by either of two who want different things."""
+    both = [{"score": "quadratic", "centre": [at], "scale": 0.7} for at in (-2.0, 2.0)]
+    spread = {}
+    for name, by in (("one", both[:1]), ("two", both)):
+        run = run_of(chosen_among(8, 300, by=by), "kde")
+        points = advanced(run, 4, 5).pool[5]["points"][:, :, 0]
+        spread[name] = (np.sign(points).mean(axis=1) ** 2).mean(), np.abs(points).mean()
+    assert spread["one"][0] > 0.8
+    assert spread["two"][0] < 0.1
+    assert spread["two"][1] > 1.2
+
+
+@pytest.mark.parametrize("accuracy", [1.0, 0.5])
+def test_a_verifier_keeps_what_it_takes_for_good(accuracy: float) -> None:
+    select = {"by": "density", "above": -1.5, "accuracy": accuracy}
+    loop = {"initial": {"n": 500}, "samples": 2_000, "synthetic": {"n": 400}, "select": select}
+    block = advanced(run_of(loop, "gaussian"), 4, 1)
+    chosen, scores = block.pool[1]["selected"], block.pool[1]["scores"][:, 0]
+    good = scores >= -1.5
+    assert (
+        (chosen == good).mean(axis=1) > 0.99
+        if accuracy == 1
+        else np.abs((chosen == good).mean() - 0.5) < 0.03
+    ).all()
+    rows = block.rows(2)
+    assert rows.shape == (4, 400, 1)
+    if accuracy == 1:
+        assert (block.density.log_density(rows.numpy().reshape(-1, 1)) >= -1.5).all()
+
+
+def test_too_few_that_pass_are_said_in_one_line() -> None:
+    select = {"by": "density", "above": -0.95}
+    loop = {"initial": {"n": 50}, "samples": 100, "synthetic": {"n": 60}, "select": select}
+    with pytest.raises(
+        SpecError, match="its selection gives the seeds of generation 2 unequal numbers of rows"
+    ):
+        advanced(run_of(loop), 8, 2)
+    with pytest.raises(SpecError, match="selects none"):
+        advanced(run_of(loop | {"select": {"by": "density", "above": 0}}), 1, 2)
+
+
+def test_what_selection_did_is_measured_of_all_or_of_the_selected() -> None:
+    run = run_of(chosen_among(4, 100))
+    tables = {}
+    for selected in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            spec = whole(run, 3, 3, measures={"selection": {}, "variance": {"n": 100}}, selected=selected)
+            tables[selected] = made(Path(folder), spec).set_index(["measure", "seed", "generation"])["value"]
+    for table in tables.values():
+        assert (table["selected_share"] == 0.25).all()
+        assert (table["score_selected"] > table["score"]).all()
+    assert tables[True]["variance"].mean() < 0.8 * tables[False]["variance"].mean()
+    assert tables[True]["score"].equals(tables[False]["score"])

@@ -1,5 +1,5 @@
-"""A family, a source, a density, a measure, a kind of features, a figure, a claim and a loop rule are one file and one
-line each."""
+"""A family, a source, a density, a measure, a kind of features, a figure, a claim, a loop rule and a score are one file
+and one line each."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ loops:
     synthetic: {n: 100}
     budget: {initial: {epochs: 1}, retrain: {epochs: 1}}
   thinned: {<<: *plain, thin: {share: 0.25}}
+  chosen: {<<: *plain, select: {by: dark, best_of: 2}}
 runs:
   plain: {dataset: few, model: pixelwise, loop: plain, generations: 2}
   thinned: {dataset: few, model: pixelwise, loop: thinned, generations: 2}
+  chosen: {dataset: few, model: pixelwise, loop: chosen, generations: 2, measured: selected}
   slope: {dataset: slope, model: gaussian, loop: plain, generations: 3, seeds: 2}
   slope-thinned: {dataset: slope, model: gaussian, loop: thinned, generations: 3, seeds: 2}
 measures:
@@ -45,6 +47,7 @@ measures:
   wasserstein1: {n: 50}
   fid: {n: 50, features: {column_means: 3}}
   moments:
+  selection:
 figures:
   brightness_bars: {colour: red}
   again: {figure: brightness_bars}
@@ -82,7 +85,7 @@ def test_a_family_of_ones_own_learns_a_dataset_of_ones_own(place: Workplace) -> 
 
 def test_a_measure_of_ones_own_is_taken_of_images_and_points_and_of_real_ones(place: Workplace) -> None:
     measured = table(place, "measures").query("measure == 'brightness'")
-    assert set(measured["run"]) == {"plain", "thinned", "slope", "slope-thinned", "real"}
+    assert set(measured["run"]) == {"plain", "thinned", "chosen", "slope", "slope-thinned", "real"}
     # Stripes are of mean 125 / 255 and vary little; x on the slope is of mean 2 / 3, 50 points of which err by 0.04.
     images = measured[measured["run"].isin(["plain", "thinned"])]["value"]
     assert images.between(0.4, 0.6).all()
@@ -115,7 +118,7 @@ def test_a_figure_of_ones_own_is_drawn_with_its_options_and_captioned(place: Wor
 def test_a_claim_of_ones_own_is_held_against_the_tables(place: Workplace) -> None:
     (claim,) = table(place, "claims").query("claim_id == 'is-bright'").to_dict("records")
     assert claim["verdict"] == "reduced models agree"
-    assert claim["numbers"].count(";") == 4  # four runs, and real data
+    assert claim["numbers"].count(";") == 5  # five runs, and real data
 
 
 def test_a_loop_rule_of_ones_own_changes_what_later_generations_train_on(place: Workplace) -> None:
@@ -127,6 +130,31 @@ def test_a_loop_rule_of_ones_own_changes_what_later_generations_train_on(place: 
     assert runs["slope"] != runs["slope-thinned"]
 
 
+def test_a_score_of_ones_own_selects_what_is_handed_on(place: Workplace) -> None:
+    first, second = place.generation("chosen", 1), place.generation("chosen", 2)
+    images = read_tensors(first / "samples.safetensors")[0]["images"].astype(np.float64)
+    chosen, header = read_tensors(first / "selected.safetensors")
+    means = images.reshape(100, 2, -1).mean(axis=2)
+    assert chosen["rows"].tolist() == (2 * np.arange(100) + means.argmin(axis=1)).tolist()
+    assert header["samples"] == read_tensors(first / "samples.safetensors")[1]["sha256"]
+    trained, _ = read_tensors(second / "rows.safetensors")
+    assert trained["1"].tolist() == chosen["rows"].tolist()
+    measured = table(place, "measures").query("run == 'chosen' and generation == 1").set_index("measure")
+    assert measured.loc["selected_share", "value"] == 0.5
+    shown = means.min(axis=1)[:50].mean() / scale(images)  # of the selected ones alone
+    assert measured.loc["brightness", "value"] == pytest.approx(shown, rel=1e-3)
+
+
+def test_a_selection_is_of_its_samples_alone_and_is_made_again_where_they_are(place: Workplace) -> None:
+    folder, samples = place.generation("chosen", 1), "samples.safetensors"
+    before = (folder / "selected.safetensors").read_bytes()
+    (folder / samples).unlink()
+    (folder / "selected.safetensors").unlink()
+    place.snakemake("--", str((folder / "selected.safetensors").relative_to(place.directory)))
+    assert (folder / "selected.safetensors").read_bytes() == before
+    assert not place.plan()
+
+
 def test_a_rule_moves_the_folder_of_a_run_only_where_it_is_given(place: Workplace) -> None:
     folders = {run: place.generation(run, 2).parents[1].name for run in ("plain", "thinned")}
     assert folders["plain"] != folders["thinned"]
@@ -136,7 +164,7 @@ def test_a_rule_moves_the_folder_of_a_run_only_where_it_is_given(place: Workplac
         {"vae": {**config["runs"]["plain"], "dataset": "mnist", "model": "vae"}},
     )
     config |= {"models": {"vae": {"family": "vae"}}, "datasets": {}, "measures": {}, "figures": {}}
-    del config["loops"]["thinned"]
+    del config["loops"]["thinned"], config["loops"]["chosen"]
     planned = []
     for plugins in ([], ["things"]):
         elsewhere = Workplace(place.directory, place.directory / "config.yaml")

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
-from bigloop.spec.jobs import ImportSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import ImportSpec, SampleSpec, SelectionSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_json
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import data_folder
@@ -37,6 +37,7 @@ given_samples = {folder for folder, run in imported.items() if not run.spec.has_
 by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }
+selecting = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.select}
 continuing = {  # folders of models that a later generation continues from
     folder
     for run in experiment.trained
@@ -96,7 +97,7 @@ def settled(run, files):
 
 def first_model_files(run, seed):
     """The model of generation 1, where it is measured how far weights are from it; of runs trained here, always."""
-    moved = not all(declared("measures")[name].has_rows for name in experiment.resolved(run))
+    moved = any("parameters" in declared("measures")[name].on for name in experiment.resolved(run))
     return model_files(run, seed, 1) if moved or not run.spec.elsewhere else []
 
 
@@ -136,6 +137,10 @@ def import_spec(wildcards):
     return ImportSpec.of(run.spec, *place, run.file_bytes(*place))
 
 
+def selection_spec(wildcards):
+    return SelectionSpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
+
+
 def sample_spec(wildcards):
     return SampleSpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
 
@@ -160,6 +165,27 @@ def training_previews(wildcards):
         generation(run.spec.folder, wildcards.seed, t, "preview.safetensors")
         for t in run.spec.looped.synthetic.sources(int(wildcards.t))
     ]
+
+
+def training_selections(wildcards):
+    """Of a loop that selects, which of the samples of those generations are handed on."""
+    run = trained_run(wildcards)
+    if not (run.spec.loop and run.spec.loop.select):
+        return []
+    return [str(Path(preview).with_name("selected.safetensors")) for preview in training_previews(wildcards)]
+
+
+def selection(wildcards):
+    """What a generation hands on, where its loop selects."""
+    run = run_of(wildcards)
+    known = bool(run.spec.loop and run.spec.loop.select)
+    return known * [generation(wildcards.folder, wildcards.seed, wildcards.t, "selected.safetensors")]
+
+
+def selecting_classifier(wildcards):
+    """The classifier that a loop's selection looks through."""
+    judge = run_of(wildcards).spec.looped.select.classifier
+    return trained([judge] if judge else [])
 
 
 def judged_previews(wildcards):

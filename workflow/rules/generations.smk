@@ -24,6 +24,7 @@ for name, folders, outputs in (
         input:
             data=lambda w: ancient(data(trained_run(w))),
             previews=lambda w: ancient(training_previews(w)),
+            selections=lambda w: ancient(training_selections(w)),
             previous=lambda w: ancient(continued_files(w)),
         output:
             **outputs,
@@ -48,7 +49,7 @@ for name, folders, outputs in (
             spec=lambda w: to_json(train_spec(w)),
         shell:
             "python -m bigloop train --spec {params.spec:q} --previews {input.previews:q} "
-            "--previous {input.previous:q} --outputs {output:q} "
+            "--selections {input.selections:q} --previous {input.previous:q} --outputs {output:q} "
             f"--data {folder('input.data')} --out {folder('output.model')} "
             f"{SAVE} {KEEP} {SNAPSHOTS}{MACHINE} {GRES}"
 
@@ -132,3 +133,30 @@ rule sample:
     shell:
         "python -m bigloop sample --spec {params.spec:q} "
         f"--model {folder('input.model[0]')} --out {folder('output.samples')} {SAVE} {MACHINE} {GRES}"
+
+
+rule select:
+    input:
+        preview=lambda w: ancient(generation(w.folder, w.seed, w.t, "preview.safetensors")),
+        classifier=lambda w: ancient(selecting_classifier(w)),
+        data=lambda w: ancient(data(run_of(w))),
+    output:
+        f"{GENERATION}/selected.safetensors",
+    log:
+        f"{GENERATION}/select.log",
+    wildcard_constraints:
+        folder=one_of(sorted(selecting)),
+    priority: lambda w: to_come(w)
+    conda:
+        "../../envs/bigloop.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt * resources.sampling_memory(sample_spec(w), run_of(w).spec.dataset),
+        runtime=lambda w, attempt: attempt * 30,
+        attempt=lambda w, attempt: attempt,
+    params:
+        spec=lambda w: to_json(selection_spec(w)),
+    shell:
+        "python -m bigloop select --spec {params.spec:q} --preview {input.preview:q} "
+        f"--classifier {{input.classifier:q}} --data {folder('input.data')} --out {folder('output')} {MACHINE}"

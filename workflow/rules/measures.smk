@@ -4,6 +4,7 @@
 rule measure:
     input:
         samples=lambda w: settled(run_of(w), generation(w.folder, w.seed, w.t, "samples.safetensors")),
+        selection=lambda w: settled(run_of(w), selection(w)),
         model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
         first=lambda w: settled(run_of(w), first_model_files(run_of(w), w.seed)),
         classifier=lambda w: ancient(classifier(run_of(w).dataset)),
@@ -35,7 +36,7 @@ rule measure:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
         "--model {input.model:q} --first {input.first:q} "
         "--classifier {input.classifier:q} --judges {input.judges:q} --out {output:q} "
-        f"--data {folder('input.data[0]')} {MACHINE}"
+        f"--selection {{input.selection:q}} --data {folder('input.data[0]')} {MACHINE}"
 
 
 rule measure_real:

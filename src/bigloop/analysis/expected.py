@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from bigloop.analysis.loops import MADE, VARIANCES, theory, variances_of, words_of_theory
+from bigloop.analysis.theory import MADE, VARIANCES, theory, variances_of, words_of_theory
 from bigloop.analysis.trends import Change, grid, number
 
 Find = Callable[..., Change]

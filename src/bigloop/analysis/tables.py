@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from bigloop.analysis.claims import claims_table
-from bigloop.analysis.loops import VARIANCES, column_of_variances
 from bigloop.analysis.origins import origins
 from bigloop.analysis.runtime import runtime_table
+from bigloop.analysis.theory import VARIANCES, column_of_variances
 from bigloop.analysis.verdicts import verdicts_table
 from bigloop.artifacts import (
     PROVENANCE_FILE,
@@ -143,6 +143,11 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         if rules := loop.pop("rules", ()):  # each by its name, as in the config
             loop |= {rule["name"]: rule["options"] for rule in rules}
             loop["rules"] = " ".join(rule["name"] for rule in rules)
+        if select := loop.get("select"):
+            several = select.pop("by")
+            shares = {f"share-{one['name']}": one["share"] for one in several if "share" in one}
+            select |= shares | {"by": " ".join(one["name"] for one in several)}
+            select |= {one["name"]: {k: _worded(v) for k, v in one["options"].items()} for one in several}
         given = model.pop("options") | model.pop("sampler", {})
         options = {f"model.{k}": _worded(v) for k, v in given.items()}
         row = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from bigloop.config.features import Compared
 from bigloop.config.runs import Run, by_moments
 from bigloop.data import plane_source
-from bigloop.spec.jobs import OWN
+from bigloop.spec.jobs import OWN, ClassifierSpec
 from bigloop.spec.options import Scalar, SpecError
 from bigloop.spec.registry import Declared, declared
 
@@ -36,6 +36,8 @@ def check_moments(run: Run, where: str) -> None:
     if not by_moments(run):
         return
     loop = run.spec.looped
+    if loop.select:
+        raise SpecError(f"loops.{run.loop}.select: with draws: moments, there are no rows to choose")
     if run.spec.dataset != "gaussian":
         raise SpecError(f"{where}.dataset: draws: moments works for the density gaussian only")
     if loop.real.fixed not in (0, loop.initial.n):
@@ -48,14 +50,25 @@ def check_moments(run: Run, where: str) -> None:
         )
     if loop.synthetic.from_ == "all" and loop.synthetic.rows(loop.real.fixed) != loop.samples:
         raise SpecError(
-            f"loops.{run.loop}.synthetic.from: all: with draws: moments, expected all {loop.samples} samples of each "
-            "generation, or a number of generations"
+            f"loops.{run.loop}.synthetic.from: with draws: moments, expected a number of generations, or all with "
+            f"n: {loop.samples}, all samples of each"
+        )
+
+
+def check_judged(run: Run, classifiers: Mapping[str, ClassifierSpec]) -> None:
+    """Raise SpecError where a run's selection looks through a classifier that this experiment does not train."""
+    select = run.spec.loop.select if run.spec.loop else None
+    if select and select.classifier and run.dataset not in classifiers:
+        raise SpecError(
+            f"loops.{run.loop}.select.by: needs the classifier of {run.dataset}; add a measure that is taken with it"
         )
 
 
 def measurable(name: str, run: Run, compared: Compared) -> bool:
     """Whether a measure can be taken of a run."""
     measure, density = declared("measures")[name], run.density
+    if "selection" in measure.on and not (run.spec.loop and run.spec.loop.select):
+        return False
     if run.images:
         classes = measure.needs_classes or (measure.on_features and compared.on(name, run.images) == OWN)
         possible = run.images.about.labelled or not classes
@@ -75,6 +88,7 @@ def measurable(name: str, run: Run, compared: Compared) -> bool:
         "log_densities": about.has_log_density and not by_moments(run),
         "moments": about.has_moments and hasattr(density, "covariance"),
         "history": True,
+        "selection": True,
     }
     return all(seen[view] for view in measure.on)
 

@@ -22,7 +22,7 @@ LARGEST_SEED = 2**53
 
 Entry = dict[Any, Any] | Literal[False] | None  # of a measure or a figure: options, left out, or all defaults
 Classifier = without(ClassifierSpec, "dataset", "revision")  # the rest is not the config's to say
-Loop = without(LoopSpec, "rules")  # each rule is a key of its own
+Loop = without(LoopSpec, "rules", "select")  # each rule is a key of its own
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,9 @@ class RunEntry:
         "values each, and the keys of one axis go together",
         minimum=1,
         maximum=16,
+    )
+    measured: Literal["all", "selected"] = option(
+        "all", "of a loop that selects: measure all samples of a generation, or those that it hands on"
     )
     simulation: Simulation | None = option(
         None, "of a run on a known density: how it is cut into jobs, and how often it is measured"

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
 
-from bigloop.config.checks import check_images, check_rows, default_n, measurable, of_images
+from bigloop.config.checks import check_images, check_judged, check_rows, default_n, measurable, of_images
 from bigloop.config.datasets import Images
 from bigloop.config.declared import Config, Critics, Explorer, Storage, check_names
 from bigloop.config.features import Compared
+from bigloop.config.lacking import missing, unmeasurable
 from bigloop.config.resolve import figure_of, measure_of, runs_of
 from bigloop.config.runs import Run, Span
 from bigloop.spec.faults import named, shown
@@ -104,12 +105,13 @@ class Experiment:
         """The job that measures one generation."""
         measures, judge = self.resolved(run), self.classifier(run)
         told = data_folder(run.spec.dataset), measures, judge, seed, generation, run.has_critic
-        return MeasureSpec(*told, self._features(measures.values()))
+        return MeasureSpec(*told, self._features(measures.values()), run.of_selected)
 
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
         every = run.simulation.measure_every
-        return SimulateSpec(run.spec, block.seeds, block.first, block.last, self.resolved(run), every)
+        told = run.spec, block.seeds, block.first, block.last, self.resolved(run), every
+        return SimulateSpec(*told, run.of_selected)
 
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
         """The measures that a run can have, with n filled in: as given, or all rows, up to the limit.
@@ -261,18 +263,19 @@ class Experiment:
                     f"{same.dataset}, whose images are compared on other features; give both the same"
                 )
         for run in self.runs.values():
+            check_judged(run, self.classifiers)
             for name, options in self.resolved(run).items():
                 if declared("measures")[name].has_rows:
                     check_rows(name, options, run)
         for name, options in self.measures.items():
-            if not self._measures_any(name):
+            if not self.measures_any(name):
                 about = declared("measures")[name]
                 other = ", or give other `features`" * (about.on_features and not about.needs_classes)
-                raise SpecError(f"measures.{name}: {self._unmeasurable(name)}; leave it out{other}")
+                raise SpecError(f"measures.{name}: {unmeasurable(self, name)}; leave it out{other}")
             check_images(name, options, self.runs.values(), self.compared)
         for name, options in self.figures.items():
-            if missing := self._missing(name):
-                raise SpecError(f"figures.{name}: {missing}")
+            if lacking := missing(self, name):
+                raise SpecError(f"figures.{name}: {lacking}")
             for asked in getattr(options, "runs", ()):
                 if not called(asked, self.runs):
                     known = ", ".join(map(named, self.runs))
@@ -280,7 +283,7 @@ class Experiment:
 
     def _leave_out(self) -> None:
         """Drop what only runs that were not chosen could be measured by or show."""
-        for name in [name for name in self.measures if not self._measures_any(name)]:
+        for name in [name for name in self.measures if not self.measures_any(name)]:
             del self.measures[name]
         for name, options in self.measures.items():
             if not of_images(name, self.runs.values(), self.compared):
@@ -289,59 +292,14 @@ class Experiment:
         for name, options in list(self.figures.items()):
             asked = getattr(options, "runs", ())
             there = tuple(run for run in asked if called(run, self.runs))
-            if self._missing(name) or (asked and not there):
+            if missing(self, name) or (asked and not there):
                 del self.figures[name], self.kinds[name]
             elif asked:
                 self.figures[name] = replace(options, runs=there)
 
-    def _measures_any(self, name: str) -> bool:
+    def measures_any(self, name: str) -> bool:
+        """Whether a measure can be taken of any run."""
         return any(measurable(name, run, self.compared) for run in self.runs.values())
-
-    def _has_features(self, dataset: str) -> bool:
-        return dataset in self.classifiers or self.compared.on(None, self.images[dataset]) != OWN
-
-    def _unmeasurable(self, name: str) -> str:
-        """Why a measure cannot be taken of any run, in words."""
-        about = declared("measures")[name]
-        if about.needs_critic:
-            return "needs a critic, and no run has one"
-        if about.on_planes and self.images:
-            names = f"{' and '.join(self.images)} {'is' if len(self.images) == 1 else 'are'}"
-            return f"needs images whose colour planes are pictures of their own (source: stacked), which {names} not"
-        if about.of_images and (about.needs_classes or about.on_features) and self.images:
-            return f"needs two classes or more, and {' and '.join(self.images)} have fewer"
-        return "cannot be measured of any of these runs"
-
-    def _missing(self, figure: str) -> str:
-        """What a figure shows and this experiment lacks, in words; empty where nothing is missing."""
-        needs = set(declared("figures")[self.kinds[figure]].needs)
-        for what, there in (
-            ("images", self.trained),
-            ("points", self.simulated),
-            ("curves", self.simulated),
-        ):
-            if what in needs and not there:
-                return f"shows {what}, but no run has any; leave this figure out"
-        trained = [declared("families")[run.spec.model.family] for run in self.trained if run.spec.loop]
-        if "snapshots" in needs and not any(family.takes_snapshots for family in trained):
-            return "no run's family takes snapshots; leave this figure out"
-        if "snapshots" in needs and not self.storage.snapshots:
-            return (
-                "shows snapshots; set storage.snapshots to the epochs between two, or leave this figure out"
-            )
-        if "steps" in needs and not any(family.records_steps for family in trained):
-            return "no run's family records its steps; leave this figure out"
-        bare = [name for name in self.images if not self._has_features(name)]
-        if "features" in needs and bare:
-            return f"shows features, and {bare[0]} has none; give datasets.{bare[0]}.features, or leave this figure out"
-        if "losses" in needs and not any(run.spec.loop for run in self.runs.values()):
-            return "no run is trained here; leave this figure out"
-        if "critics" in needs and not any(run.has_critic for run in self.runs.values()):
-            return "no run has a critic; leave this figure out"
-        unmeasured = sorted(needs & declared("measures").keys() - self.measures.keys())
-        if unmeasured and not self._measures_any(unmeasured[0]):
-            return f"shows {unmeasured[0]}, which {self._unmeasurable(unmeasured[0])}; leave this figure out"
-        return f"needs measures.{unmeasured[0]}; add it, or leave this figure out" if unmeasured else ""
 
 
 def _trained_here(features: Iterable[FeaturesSpec]) -> list[str]:

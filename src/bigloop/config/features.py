@@ -44,6 +44,12 @@ class Asked:
         return declared("features")[self.kind].trained_here and not self.lender
 
 
+def classifier_spec(config: Config, images: Images) -> ClassifierSpec:
+    """The classifier of a dataset with classes, as a config says."""
+    own = _said(((config.datasets or {}).get(images.name) or {}).get("classifier"), images.name)
+    return ClassifierSpec(images.data, **{**vars(config.classifier or Classifier()), **own})
+
+
 def asked(given: Any, where: str) -> Asked | None:
     """What a key `features` that stands at `where` asks for; None where it is not given.
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +17,16 @@ from bigloop.config.checks import check_density, check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
 from bigloop.config.declared import Config, DatasetEntry, RunEntry, check_name
 from bigloop.config.elsewhere import add_sizes, lineage_of, rows_of
+from bigloop.config.features import classifier_spec
 from bigloop.config.runs import Run, Simulation
+from bigloop.config.selection import settled
 from bigloop.config.sweep import Point, chosen, loop_of, points, referred
 from bigloop.data import SOURCES, root_of
 from bigloop.data.densities import DENSITIES, resolve_density
 from bigloop.models import refuses, resolve
 from bigloop.spec.faults import named, shown
 from bigloop.spec.hints import key_of, typed_fields
+from bigloop.spec.jobs import ClassifierSpec
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
 from bigloop.spec.runs import GENERATED, DensitySpec, LoopSpec, ModelSpec, RunSpec
@@ -53,7 +57,9 @@ def runs_of(config: Config) -> tuple[dict[str, Run], dict[str, Images], Path | N
             if len(runs) == MOST_RUNS:
                 raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
             known = loop_specs if point.loop is None else {str(entry.loop): point.loop}
-            runs[point.name] = _run(point, models, known, densities, images, root, sizes)
+            runs[point.name] = _run(
+                point, models, known, densities, images, root, sizes, partial(classifier_spec, config)
+            )
     _check_size(runs)
     return runs, images, root
 
@@ -138,6 +144,7 @@ def _run(
     configured: Mapping[str, Images],
     root: Path | None,
     sizes: dict[str, int],
+    judge: Callable[[Images], ClassifierSpec],
 ) -> Run:
     where, given = f"runs.{point.name}", point.entry
     lineage = lineage_of(given, where)
@@ -163,6 +170,7 @@ def _run(
     if loop:
         _check_family(model, given, images, where, loop.bias, f"loops.{given.loop}.bias")
         _check_start(model, loop, f"loops.{given.loop}.start")
+        loop = settled(loop, model, images, judge, f"loops.{given.loop}.select")
         if images:
             loop = replace(loop, handover=handed_over(loop.handover, images))
         elif loop.handover:
@@ -170,6 +178,8 @@ def _run(
                 f"loops.{given.loop}.handover: {given.dataset} is of points, which are never rounded"
             )
         loops.check(loop, given.generations, train_rows, f"loops.{given.loop}")
+    if given.measured == "selected" and not (loop and loop.select):
+        raise SpecError(f"{where}.measured: selected: the run has no loop with a key select")
     if density is None and given.simulation is not None:
         raise SpecError(f"{where}.simulation: only runs on known densities are simulated")
     faithful = (given.faithful,) if isinstance(given.faithful, str) else given.faithful or ()
@@ -213,6 +223,7 @@ def _run(
         given.published or "",
         sizes,
         rows,
+        given.measured == "selected",
     )
     check_density(run, where)
     check_moments(run, where)

@@ -63,6 +63,7 @@ class Run:
         default_factory=dict
     )  # bytes of each file of all lineages from elsewhere
     rows: int = 0  # of a lineage from elsewhere: those of each generation
+    of_selected: bool = False  # measure the samples that are selected, and not all
 
     @property
     def has_critic(self) -> bool:
@@ -70,8 +71,11 @@ class Run:
 
     @property
     def samples(self) -> int:
-        """Rows of each generation."""
-        return self.spec.loop.samples if self.spec.loop else self.rows
+        """Rows of each generation that are measured; where only scores tell how many are selected, those generated."""
+        loop = self.spec.loop
+        if loop and self.of_selected and loop.handed_on is not None:
+            return loop.handed_on
+        return loop.samples if loop else self.rows
 
     def file(self, seed: int, generation: int) -> str | None:
         """The file that a generation is imported from; None where it is trained."""

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from bigloop.config.declared import LONGEST_NAME, NAME, Config, DatasetEntry, Loop, RunEntry
-from bigloop.config.sweep import SWEPT
+from bigloop.config.selection import Entry, Shared
+from bigloop.config.sweep import SELECT, SWEPT
 from bigloop.spec.hints import object_schema, required_of, schema_of
 from bigloop.spec.registry import declared
 
@@ -76,8 +77,9 @@ def config_schema() -> dict[str, Any]:
             "name": {"type": "string", "pattern": f"^{NAME.pattern}$", "maxLength": LONGEST_NAME},
             "run": object_schema(run, required_of(RunEntry)),
             "figure": _any_figure(),
-            "loop": object_schema(schema_of(Loop) | rules, required_of(Loop)),
+            "loop": object_schema(schema_of(Loop) | rules | _selection(), required_of(Loop)),
             "features": _features(),
+            "scores": _scores(),
             **{
                 f"source_{name}": _definition("sources", "source", name, DatasetEntry)
                 for name in declared("sources")
@@ -123,6 +125,35 @@ def _features() -> dict[str, Any]:
         for name, about in kinds.items()
     ]
     return {"anyOf": [{"enum": named}, *given, {"type": "null"}]}
+
+
+def _selection() -> dict[str, Any]:
+    """A loop's key `select`."""
+    words = "Which of its samples each generation hands on; if not given, all."
+    entry = {"description": words, "type": LEFT_OUT, "additionalProperties": False}
+    return {SELECT: entry | {"properties": schema_of(Entry)}}
+
+
+def _scores() -> dict[str, Any]:
+    """What may stand at a key `by`: a score's name, a score with options, or several, each with its share."""
+    one = {
+        "type": "object",
+        "required": ["score"],
+        "properties": {"score": {"type": "string", "examples": [*declared("scores")]}, **schema_of(Shared)},
+        "allOf": [
+            {
+                "if": {"properties": {"score": {"const": name}}},
+                "then": {
+                    "description": about.about,
+                    "additionalProperties": False,
+                    "properties": {"score": {"const": name}, **schema_of(Shared), **schema_of(about.Options)},
+                },
+            }
+            for name, about in declared("scores").items()
+        ],
+    }
+    named = {"type": "string", "examples": [*declared("scores")]}
+    return {"anyOf": [named, one, {"type": "array", "minItems": 1, "items": one}, {"type": "null"}]}
 
 
 def _entry(kind: str, name: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bigloop.analysis.loops import images_seen, theory, words_of_theory
+from bigloop.analysis.loops import images_seen
 from bigloop.analysis.series import Curve, require, row_of, rows_of, selection
+from bigloop.analysis.theory import theory, words_of_theory
 from bigloop.figures import Material, Plot
 from bigloop.figures.parts import style
 from bigloop.figures.parts.curves import draw_curves, draw_floors, labelled

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from bigloop.artifacts import (
 )
 from bigloop.data import dataset, load_verified, source
 from bigloop.generation.sample import recall_samples
+from bigloop.generation.select import read_selection
 from bigloop.loops import Composition, compose
 from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.runtime.progress import Report
@@ -41,26 +43,30 @@ class TrainingSet(NamedTuple):
     inputs: dict[str, str]
 
 
-def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report) -> TrainingSet:
+def training_set(
+    spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report, selections: Sequence[Path] = ()
+) -> TrainingSet:
     """What a generation trains on; see `train`."""
     files, about = {}, dataset(spec.dataset)
     for preview in previews:
         g, tensors, checksum = recall_samples(preview, spec.seed, report)
         files[g] = tensors, checksum
-    available = min((len(tensors["images"]) for tensors, _ in files.values()), default=0)
     images, labels, data_checksum = load_verified(data, "train")
-    composition = compose(spec, len(images), available)
-    missing = set(composition.synthetic) - set(files)
+    missing = set(_sources(spec)) - set(files)
     if missing:
         raise ArtifactError(
             f"generation {spec.generation} needs the samples of generations {sorted(missing)}"
         )
-    wanted = spec.synthetic.rows(len(composition.real)) if spec.synthetic else 0
-    for g in composition.synthetic:
-        if len(files[g][0]["images"]) < wanted:
+    handed_on = _handed_on(files, selections)
+    for g in () if selections else files:
+        if len(handed_on[g]) < _wanted(spec):
             raise ArtifactError(
-                f"the samples of generation {g} hold {len(files[g][0]['images'])} rows, {wanted} are needed; {REBUILD}"
+                f"the samples of generation {g} hold {len(handed_on[g])} rows, {_wanted(spec)} are needed; {REBUILD}"
             )
+    composition = compose(spec, len(images), {g: len(rows) for g, rows in handed_on.items()})
+    composition = replace(
+        composition, synthetic={g: handed_on[g][rows] for g, rows in composition.synthetic.items()}
+    )
     used = [(files[g][0], rows) for g, rows in composition.synthetic.items()]
     parts = [(tensors["images"], rows) for tensors, rows in used]
     inputs = {str(g): checksum for g, (_, checksum) in files.items()}
@@ -79,6 +85,28 @@ def training_set(spec: TrainSpec, data: Path, previews: Iterable[Path], report: 
         known = [labels[composition.real], *(tensors["labels"][rows] for tensors, rows in used)]
         classes = torch.from_numpy(np.concatenate(known).astype(np.int64))
     return TrainingSet(torch.from_numpy(gathered(parts, dtype)), classes, composition, inputs)
+
+
+def _sources(spec: TrainSpec) -> range:
+    return spec.synthetic.sources(spec.generation) if spec.synthetic else range(0)
+
+
+def _wanted(spec: TrainSpec) -> int:
+    """Synthetic rows that are trained on: in total, or of each earlier generation."""
+    if spec.real is None or spec.synthetic is None:
+        return 0
+    return spec.synthetic.rows(spec.real.fixed + spec.real.fresh)
+
+
+def _handed_on(
+    files: Mapping[int, tuple[dict[str, np.ndarray], str]], selections: Sequence[Path]
+) -> dict[int, np.ndarray]:
+    """Of each generation, the rows of its samples that it hands on: all, or those that are selected."""
+    rows = {g: np.arange(len(tensors["images"])) for g, (tensors, _) in files.items()}
+    for path in selections:
+        g, tensors = read_selection(path, {g: checksum for g, (_, checksum) in files.items()})
+        rows[g] = tensors["rows"]
+    return rows
 
 
 def gathered(parts: list[tuple[np.ndarray, np.ndarray]], dtype: np.dtype) -> np.ndarray:

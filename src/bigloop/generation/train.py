@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -45,17 +45,19 @@ def train(
     previous: Path | None = None,
     keep_optimizer: bool = False,
     snapshots: float = 0,
+    selections: Sequence[Path] = (),
 ) -> None:
     """Fit the model of `spec` and write the files of a model, see above, into the folder `out`.
 
     data: folder of the real dataset. previews: the preview file of each earlier generation that the loop uses,
-    with its samples or its model beside it. previous: folder of the model that this one continues from. The state of
+    with its samples or its model beside it. selections: of a loop that selects, which of their samples are handed on.
+    previous: folder of the model that this one continues from. The state of
     the training is kept in `out` every `save_seconds`, and a call that finds it there continues from it. snapshots:
     epochs between two snapshots, 0 for none; they change nothing else. Raises
     ArtifactError for a broken input, DivergedError for a loss that is not finite and Interrupted where a signal
     stopped it; then no output is written.
     """
-    rows = training_set(spec, data, previews, report)
+    rows = training_set(spec, data, previews, report, selections)
     device = default_device()
     model = fresh_model(spec, device)
     if spec.continues:

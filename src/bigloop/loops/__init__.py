@@ -1,8 +1,8 @@
 """What generation t trains on: which real rows, and how many synthetic rows of which generations.
 
-    composition = compose(spec, train_rows=60_000)
+    composition = compose(spec, 60_000, available={1: 10_000})
     composition.real            # row numbers of the real training set
-    composition.synthetic       # {generation: rows to take from its samples file}
+    composition.synthetic       # {generation: rows to take of those that it hands on}
 
 Real rows come from one seeded permutation of the training set: generation 1 takes the first
 `initial.n`, fixed rows are taken from those, and fresh rows are the slices that follow, so that asking
@@ -11,7 +11,7 @@ for more generations never changes the rows of earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Composition:
     """The training set of one generation, as row numbers.
 
     `real`: int64 array (n,), rows of the real training set. `synthetic`: for each earlier generation used,
-    an int64 array of rows of its samples file. Real rows come first, then the generations in order.
+    an int64 array of rows of those that it hands on. Real rows come first, then the generations in order.
     """
 
     real: np.ndarray
@@ -97,14 +97,15 @@ def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> No
     wanted = loop.synthetic.rows(real.fixed + real.fresh)
     if generations > 1 and wanted + real.fixed + real.fresh == 0:
         raise SpecError(f"{where}: later generations would train on nothing; add real or synthetic rows")
-    if wanted > loop.samples:
-        raise SpecError(
-            f"{where}.synthetic: {wanted} rows requested, but each generation generates {loop.samples}"
-        )
+    most = loop.samples if loop.handed_on is None else loop.handed_on
+    if wanted > most:
+        done = f"generates {loop.samples}" + f" and hands on {most}" * (most < loop.samples)
+        raise SpecError(f"{where}.synthetic: {wanted} rows requested, but each generation {done}")
 
 
-def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
-    """The training set of `spec.generation`, from a real set of `train_rows` and samples files of `samples` rows.
+def compose(spec: TrainSpec, train_rows: int, available: Mapping[int, int]) -> Composition:
+    """The training set of `spec.generation`, from a real set of `train_rows`, and as many rows of each earlier
+    generation as are `available`.
 
     Depends on the spec alone: never on which jobs ran before, or in what order. Of weights from elsewhere, whose
     training set is not known, it is the whole real set.
@@ -120,38 +121,44 @@ def compose(spec: TrainSpec, train_rows: int, samples: int) -> Composition:
     fresh = order[np.arange(start, start + spec.real.fresh) % train_rows]
     real = np.concatenate([order[: spec.real.fixed], fresh])
     wanted = spec.synthetic.rows(len(real))
-    composed = Composition(real, synthetic_rows(spec.synthetic, wanted, spec.seed, spec.generation, samples))
+    composed = Composition(
+        real, synthetic_rows(spec.synthetic, wanted, spec.seed, spec.generation, available)
+    )
     return follow(spec.rules, composed, spec.seed, spec.generation)
 
 
-def compose_endless(loop: LoopSpec, seed: int, generation: int) -> Composition:
+def compose_endless(loop: LoopSpec, seed: int, generation: int, available: Mapping[int, int]) -> Composition:
     """What a generation trains on where real rows have no end, as those of a known density.
 
-    Real rows are numbered as they are drawn: generation 1's, then the fresh ones of generation 2, 3, …
+    Real rows are numbered as they are drawn: generation 1's, then the fresh ones of generation 2, 3, … available: as
+    for `compose`.
     """
     if generation == 1:
         return Composition(np.arange(loop.initial.n), {})
     start = loop.initial.n + loop.real.fresh * (generation - 2)
     real = np.concatenate([np.arange(loop.real.fixed), np.arange(start, start + loop.real.fresh)])
     wanted = loop.synthetic.rows(len(real))
-    synthetic = synthetic_rows(loop.synthetic, wanted, seed, generation, loop.samples) if wanted else {}
+    synthetic = synthetic_rows(loop.synthetic, wanted, seed, generation, available) if wanted else {}
     return follow(loop.rules, Composition(real, synthetic), seed, generation)
 
 
 def synthetic_rows(
-    synthetic: Synthetic, wanted: int, seed: int, generation: int, samples: int
+    synthetic: Synthetic, wanted: int, seed: int, generation: int, available: Mapping[int, int]
 ) -> dict[int, np.ndarray]:
-    """For each earlier generation used, the rows of its `samples` that `generation` trains on, sorted, int64.
+    """For each earlier generation used, which of its `available` rows `generation` trains on, sorted, int64.
 
-    wanted: rows in total, or of each generation used for "all".
+    wanted: rows in total, or of each generation used for "all"; all where there are no more.
     """
     used = synthetic.sources(generation)
-    if len(used) == 1 and wanted == samples:
-        return {used[0]: np.arange(samples)}
+    if len(used) == 1 and wanted >= available[used[0]]:
+        return {used[0]: np.arange(available[used[0]])}
     draw = numpy_generator(seed, generation, "synthetic rows")
     if synthetic.from_ == "all":
-        chosen = {g: draw.permutation(samples)[:wanted] for g in used}
+        chosen = {g: draw.permutation(available[g])[:wanted] for g in used}
     else:
-        pool = draw.permutation(len(used) * samples)[:wanted]
-        chosen = {g: pool[pool // samples == i] % samples for i, g in enumerate(used)}
+        ends = np.cumsum([0, *(available[g] for g in used)])
+        pool = draw.permutation(ends[-1])[:wanted]
+        chosen = {
+            g: pool[(a <= pool) & (pool < b)] - a for g, a, b in zip(used, ends, ends[1:], strict=False)
+        }
     return {g: np.sort(rows) for g, rows in chosen.items()}

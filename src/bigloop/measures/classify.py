@@ -1,24 +1,16 @@
-"""Train the classifier that judges images, and load it."""
+"""Train the classifier that judges images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from bigloop.artifacts import (
-    ArtifactError,
-    read_json,
-    read_tensors,
-    write_json,
-    write_tensors,
-)
+from bigloop.artifacts import write_json, write_tensors
 from bigloop.data import dataset, load, load_verified
-from bigloop.models.classifier import Classifier, accuracy, train_classifier
+from bigloop.models.classifier import accuracy, train_classifier
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.jobs import ClassifierSpec
-from bigloop.spec.options import digest, parse, to_dict
+from bigloop.spec.options import digest, to_dict
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.devices import default_device, made_by
 
@@ -55,19 +47,3 @@ def classify(
     )
     checkpoint.path.unlink(missing_ok=True)
     return test_accuracy
-
-
-def load_classifier(folder: Path, device: torch.device) -> Classifier:
-    """The classifier saved in `folder`; raises ArtifactError where it is broken."""
-    spec = parse(
-        ClassifierSpec,
-        read_json(folder / "model.json", keys=("spec",))["spec"],
-        f"{folder / 'model.json'}: spec",
-    )
-    tensors, header = read_tensors(folder / "model.safetensors")
-    if header.get("spec") != digest(spec):
-        raise ArtifactError(f"{folder}: model.json and model.safetensors do not match; delete both")
-    about = dataset(spec.dataset)
-    net = Classifier(spec, about.shape, len(about.classes))
-    net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
-    return net.to(device).eval()

@@ -20,8 +20,7 @@ import torch
 
 from bigloop import __version__
 from bigloop.artifacts import ArtifactError, file_checksum, read_tensors, write_tensors
-from bigloop.measures.classify import load_classifier
-from bigloop.models.classifier import CHUNK
+from bigloop.models.classifier import CHUNK, load_classifier
 from bigloop.models.features import FEATURES
 from bigloop.runtime.progress import Report
 from bigloop.spec.jobs import OWN, FeaturesSpec

@@ -23,15 +23,14 @@ import torch
 from bigloop import __version__
 from bigloop.artifacts import (
     FEATURES_FILE,
-    ArtifactError,
+    file_checksum,
     folder_of,
-    read_json,
     read_table,
     read_tensors,
 )
-from bigloop.data import dataset, load, load_verified, plane_source
-from bigloop.data.files import read_images
+from bigloop.data import load, load_verified
 from bigloop.generation.sample import read_samples, recall_samples
+from bigloop.generation.select import read_selection
 from bigloop.generation.store import fresh_model, load_model, parameters
 from bigloop.measures.critics import load_critic
 from bigloop.measures.features import Extractor, Rows, extractor_of, of_classifier
@@ -49,14 +48,13 @@ from bigloop.measures.records import (
     record,
 )
 from bigloop.metrics import MEASURES, Reference
+from bigloop.metrics.selection import Selection
 from bigloop.models import Critic
 from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import OWN, FeaturesSpec, FloorSpec, MeasureSpec, TrainSpec
-from bigloop.spec.options import Scalar, SpecError, parse, to_dict
-from bigloop.spec.registry import declared
-from bigloop.spec.runs import Data, data_folder, source_of
+from bigloop.spec.jobs import FeaturesSpec, FloorSpec, MeasureSpec, TrainSpec
+from bigloop.spec.options import Scalar, parse
 from bigloop.training.devices import default_device
 
 LABELLED = 2_000  # images whose class is compared with the one asked for
@@ -72,28 +70,44 @@ def measure(
     report: Report = lambda line: None,
     first: Path | None = None,
     judges: Mapping[str, Path] = MappingProxyType({}),
+    selection: Path | None = None,
 ) -> list[Record]:
     """All records of one generation: its samples' measures; with `model` its losses, gradient norms, critic's rate.
 
     classifier: None where the data have no classes, for measures that need none. first: folder of the model of
     generation 1, for the measures of weights. judges: folders of classifiers of other datasets, by their names.
-    Features of the samples are kept beside them.
+    selection: which samples are handed on, where the loop selects. Features of the samples are kept beside them.
     """
     preview = samples.with_name("preview.safetensors")
     if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
         _, drawn, checksum = recall_samples(preview, spec.seed, report)
     else:
         drawn, checksum = read_samples(samples, spec.seed, spec.generation)
+    which, place, records = {"samples": checksum}, samples.with_name(FEATURES_FILE), []
+    if selection is not None:
+        _, chosen = read_selection(selection, {spec.generation: checksum})
+        for name in spec.measures:
+            if "selection" in MEASURES[name].on:
+                whole = Selection(
+                    chosen["scores"], np.isin(np.arange(chosen["scores"].shape[1]), chosen["rows"])
+                )
+                records += as_records(name, MEASURES[name].function(whole), {})
+        if spec.selected:
+            drawn = {name: array[chosen["rows"]] for name, array in drawn.items()}
+            which, place = (
+                which | {"selection": file_checksum(selection)},
+                place.with_name(f"{FEATURES_FILE}-selected"),
+            )
     extractors = extractors_of(spec.features, judges)
-    rows = Rows.of(drawn["images"], samples.with_name(FEATURES_FILE), {"samples": checksum}, report)
+    rows = Rows.of(drawn["images"], place, which, report)
     of_images, labels = of_rows(spec.measures), drawn.get("labels")
     scored = any(MEASURES[name].needs_critic for name in of_images)
     critic = load_critic(model, default_device())[0] if model is not None and scored else None
-    records = measure_images(
+    records += measure_images(
         drawn["images"], of_images, classifier, data, labels, report, extractors, rows, critic
     )
     if model is not None and first is not None:
-        moved = [name for name in spec.measures if not MEASURES[name].has_rows]
+        moved = [name for name in spec.measures if "parameters" in MEASURES[name].on]
         weights = model_parameters(model, first) if moved else ()
         for name in moved:
             records += as_records(name, MEASURES[name].function(*weights), {})
@@ -142,78 +156,6 @@ def measure_images(
         agreed = judgement.probabilities[: len(asked)].argmax(axis=1) == asked
         records.append(record("label_agreement", float(agreed.mean()), len(asked)))
     return records
-
-
-def measure_file(
-    path: Path,
-    data_spec: Data,
-    pixel_range: tuple[float, float],
-    classifier: Path | None,
-    data: Path | None,
-    n: int | None,
-    report: Report = lambda line: None,
-    features: FeaturesSpec | None = None,
-) -> list[Record]:
-    """Records of images from elsewhere (see data.files.read_images) against a real dataset.
-
-    All measures but fid_inception, and of data without classes those that need none, with `n` rows each (by default
-    each measure's limit), or as many as there are; on `features`, by default those of the data's classifier.
-    Classifiers and data are looked for under results/ unless given; of stacked pictures that of the source, too, and
-    their own only where it is given.
-    """
-    if n is not None and n < 2:
-        raise SpecError(f"--n: expected at least 2, got {n}")
-    about = dataset(data_spec)
-    images = read_images(path, about.shape, *pixel_range)
-    available = min(len(images), about.rows["train"] // 2)
-    planes = _of_planes(data_spec)
-    labelled = about.labelled and (planes is None or classifier is not None)
-    measures: dict[str, dict[str, Scalar]] = {}
-    for name, entry in MEASURES.items():
-        rows, k = min(n or entry.limit, available // entry.per_side), getattr(entry.Options(), "k", None)
-        possible = (labelled or not entry.needs_classes) and (labelled or features or not entry.on_features)
-        if (
-            possible
-            and (planes or not entry.on_planes)
-            and entry.of_images
-            and entry.has_rows
-            and "inception" not in entry.on
-            and not entry.needs_critic
-            and rows > (k or 0)
-        ):
-            measures[name] = {"n": rows} if k is None else {"n": rows, "k": k}
-            if through := planes if entry.on_planes else features if entry.on_features else None:
-                measures[name]["features"] = through.name
-    if available < 4:
-        raise ArtifactError(f"{path}: holds {len(images)} images; at least 4 are needed")
-    data = data or Path("results/data") / data_folder(data_spec)
-    judge = classifier or find_classifier(data_spec) if labelled else None
-    trained = by_name(Path("results/classifier").glob("*"))
-    extractors = extractors_of({one.name: one for one in (features, planes) if one}, trained)
-    return measure_images(images, measures, judge, data, report=report, extractors=extractors)
-
-
-def find_classifier(data_spec: Data) -> Path:
-    """The newest classifier under results/classifier that was trained on a dataset."""
-    name, wanted = source_of(data_spec), to_dict(data_spec)
-    found = [
-        path
-        for path in Path("results/classifier").glob(f"{name}-*/model.json")
-        if read_json(path, keys=("spec",))["spec"]["dataset"] == wanted
-    ]
-    if not found:
-        raise ArtifactError(
-            f"results/classifier/{name}-*: no trained classifier; "
-            "train one with `snakemake --cores 2 classifiers`"
-        )
-    return max(found, key=lambda path: path.stat().st_mtime).parent
-
-
-def _of_planes(data_spec: Data) -> FeaturesSpec | None:
-    """The classifier that judges the colour planes of a dataset; None where they are no pictures of their own."""
-    if not (source := plane_source(data_spec)):
-        return None
-    return FeaturesSpec(OWN, declared("features")[OWN].revision, {OWN: find_classifier(source).name})
 
 
 def measure_real(

@@ -21,6 +21,7 @@ from bigloop.data.densities import Density, known_density
 from bigloop.measures.records import Record, as_records, rows_of
 from bigloop.metrics import MEASURES, View
 from bigloop.metrics.divergences import cell_masses, cell_probabilities
+from bigloop.metrics.selection import Selection
 from bigloop.seeding import numpy_generator
 from bigloop.spec.jobs import DensityFloorSpec
 from bigloop.spec.options import Scalar
@@ -36,7 +37,8 @@ class Generated:
 
     points: (n, d), None where a model gives none; moments: mean (d,) and covariance (d, d) of a model that is a
     Gaussian; history: losses and gradient norms of its training; log_density: of a model that knows its own, or else
-    None; biased: points were drawn with a sampling bias, and so not from that density.
+    None; biased: points were drawn with a sampling bias or selected, and so not from that density; selection: what all
+    points were scored, and which were selected.
     """
 
     points: np.ndarray | None
@@ -44,6 +46,7 @@ class Generated:
     history: Mapping[str, float] = field(default_factory=dict)
     log_density: LogDensity | None = None
     biased: bool = False
+    selection: Selection | None = None
 
 
 class Judge:
@@ -75,6 +78,8 @@ class Judge:
             return generated.moments
         if on == "history":
             return generated.history
+        if on == "selection":
+            return generated.selection
         if on == "cells" and _is_normal(generated):
             mean, covariance = cast(Moments, generated.moments)
             return normal_cells(mean, covariance, *self._cells(options))
@@ -93,6 +98,8 @@ class Judge:
                 return cast(Any, self.density).mean, cast(Any, self.density).covariance
             case "history":
                 return {}
+            case "selection":
+                return None
             case "modes":
                 return self.density.modes, self.density.spread
             case "mode_weights":

@@ -18,11 +18,10 @@ from bigloop.artifacts import (
     read_tensors,
     write_tensors,
 )
-from bigloop.measures.classify import load_classifier
 from bigloop.measures.features import Extractor, Rows, by_planes, extractor_of
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models import Critic
-from bigloop.models.classifier import ADAPTED, Judgement, pixels
+from bigloop.models.classifier import ADAPTED, Judgement, load_classifier, pixels
 from bigloop.models.inception import INCEPTION
 from bigloop.runtime.progress import Report, quiet
 from bigloop.spec.jobs import FeaturesSpec

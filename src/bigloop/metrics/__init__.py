@@ -82,12 +82,23 @@ View = Literal[
     "log_densities",
     "moments",
     "history",
+    "selection",
 ]
-WITHOUT_ROWS = {"parameters", "moments", "history"}
-OF_IMAGES = {"images", "features", "probabilities", "adapted", "inception", "planes", "scores", "parameters"}
+WITHOUT_ROWS = {"parameters", "moments", "history", "selection"}
+OF_IMAGES = {
+    "images",
+    "features",
+    "probabilities",
+    "adapted",
+    "inception",
+    "planes",
+    "scores",
+    "parameters",
+} | {"selection"}
 OF_POINTS = {"images", "features", "cells", "modes", "mode_weights", "symbols", "log_densities"} | {
     "moments",
     "history",
+    "selection",
 }
 
 
@@ -121,6 +132,8 @@ class Measure:
     log_densities  the model's own, at generated and real points  the density's, at the same points
     moments        the model's mean (d,) and covariance (d, d)     those that it should have
     history        name: value, of the model's training            anything; it is not used
+    selection      the scores of all samples, and which were       likewise
+                   selected
     """
 
     function: Callable[..., float | list[tuple[str, float, str]]]
@@ -233,5 +246,6 @@ MEASURES = Registry(
         "parameter_distance": "bigloop.metrics.parameters:PARAMETERS",
         "moments": "bigloop.metrics.moments:MOMENTS",
         "training": "bigloop.metrics.histories:TRAINING",
+        "selection": "bigloop.metrics.selection:SELECTION",
     },
 )

@@ -121,6 +121,29 @@ def accumulating_recursion(
     return mean_error, variance
 
 
+def curated(variance: float, scale: float, candidates: int | None, temperature: float = 1.0) -> float:
+    """Variance of samples of N(0, variance) of which one among `candidates` is chosen by its reward −x²/(2 scale²).
+
+    A sample is chosen in proportion to exp(reward / temperature) (choice of Bradley and Terry for two). For endlessly
+    many, None, the law is the old one times that weight: 1/v + 1/(temperature scale²) is the new precision (Ferbach
+    et al. 2024). For K, its density is the old one times K w ∫ exp(−u w) E[exp(−u w′)]^(K−1) du over u > 0 with the
+    weight w (ours), by quadrature to 1e-6 of the variance. Raises ValueError for fewer than two candidates.
+    """
+    if candidates is None:
+        return 1 / (1 / variance + 1 / (temperature * scale**2))
+    if candidates < 2:
+        raise ValueError(f"candidates: expected 2 or more, got {candidates}")
+    nodes, mass = np.polynomial.hermite_e.hermegauss(160)
+    squares, mass = variance * nodes**2, mass / mass.sum()
+    weight = np.exp(-squares / (2 * temperature * scale**2))
+    # u = e^s: the integrand vanishes doubly exponentially at one end, and as e^s at the other
+    s = np.linspace(-40.0, 60.0, 4_001)
+    falling = np.exp(-np.exp(s)[:, None] * weight)  # (u, x)
+    others = (falling @ mass) ** (candidates - 1)
+    chosen = candidates * weight * (falling * (np.exp(s) * others)[:, None]).sum(axis=0) * (s[1] - s[0])
+    return float((chosen * squares) @ mass / (chosen @ mass))
+
+
 def drifting_diversity(
     generations: int, diversity: float, n_initial: int, n_real: int, n_synthetic: int
 ) -> np.ndarray:

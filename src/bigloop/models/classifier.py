@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bigloop.artifacts import ArtifactError, read_json, read_tensors
+from bigloop.data import dataset
 from bigloop.models.images.augmentation import mirrored
 from bigloop.runtime.progress import Report
 from bigloop.seeding import default_generator, torch_generator
 from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.options import digest, parse
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.loop import History, as_floats, run
 
@@ -209,3 +213,19 @@ def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
 def accuracy(judgement: Judgement, labels: np.ndarray) -> float:
     """Share of images whose most probable class is their label."""
     return float((judgement.probabilities.argmax(axis=1) == labels).mean())
+
+
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """The classifier saved in `folder`; raises ArtifactError where it is broken."""
+    spec = parse(
+        ClassifierSpec,
+        read_json(folder / "model.json", keys=("spec",))["spec"],
+        f"{folder / 'model.json'}: spec",
+    )
+    tensors, header = read_tensors(folder / "model.safetensors")
+    if header.get("spec") != digest(spec):
+        raise ArtifactError(f"{folder}: model.json and model.safetensors do not match; delete both")
+    about = dataset(spec.dataset)
+    net = Classifier(spec, about.shape, len(about.classes))
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+    return net.to(device).eval()

@@ -16,8 +16,9 @@ than an earlier one continues from what that one had: no generation is made twic
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -31,8 +32,10 @@ from bigloop.artifacts import (
 )
 from bigloop.data.densities import Density, known_density
 from bigloop.loops import Composition, compose_endless
+from bigloop.loops.selection import scores, selected
 from bigloop.measures.points import Generated, Judge, LogDensity
 from bigloop.measures.records import Record
+from bigloop.metrics.selection import Selection
 from bigloop.models import family
 from bigloop.models.points.gaussian import Moments
 from bigloop.models.points.stacked import Streams
@@ -97,21 +100,55 @@ class Lineages:
         if by_moments(self.model):
             self.pool[t] = self._kept_moments() if self._accumulates else self.model.state()
         else:
-            points = self.model.sample(loop.samples, loop.bias, self.streams(t, "sampling"))
-            self.pool[t] = {"points": points.numpy()}
+            points = self.model.sample(loop.samples, loop.bias, self.streams(t, "sampling")).numpy()
+            self.pool[t] = {"points": points} | (self._selection(points, t) if loop.select else {})
+        for old in self.pool.keys() - {t}:
+            self.pool[old].pop("scores", None)
         for old in self.pool.keys() - {t, *loop.synthetic.sources(t + 1)}:
             del self.pool[old]
 
-    def measure(self, judge: Judge) -> None:
-        """Add the records of this generation, and its points for figures."""
-        t, made = self.generation, self.pool[self.generation].get("points")
+    def _selection(self, points: np.ndarray, t: int) -> dict[str, np.ndarray]:
+        """Of points (seeds, n, d), those that are handed on, bool (seeds, n), and all scores, (seeds, scores, n)."""
+        select = self.run.looped.select
+        assert select
+        values, chosen = [], np.zeros(points.shape[:2], bool)
         for index, seed in enumerate(self.seeds):
+            values.append(scores(select, partial(self._seen, index, points[index].astype(np.float64))))
+            generator = numpy_generator(seed, t, "selection")
+            chosen[index, selected(select, values[-1], None, generator)] = True
+        return {"selected": chosen, "scores": np.stack(values)}
+
+    def _seen(self, index: int, points: np.ndarray, view: str, options: Mapping[str, Any]) -> np.ndarray:
+        """What a score sees of one seed's points."""
+        match view:
+            case "density":
+                return self.density.log_density(points)
+            case "own_density":
+                known = self._log_density(index)
+                assert known
+                return known(points)
+            case "real_features":
+                most = min(int(options["real"]), self.run.looped.initial.n)
+                return self._real(self.seeds[index], np.arange(most)).double().numpy()
+            case _:
+                return points
+
+    def measure(self, judge: Judge, of_selected: bool = False) -> None:
+        """Add the records of this generation, of all its points or `of_selected` ones, and its points for figures."""
+        t, left = self.generation, self.pool[self.generation]
+        made, chosen = left.get("points"), left.get("selected")
+        for index, seed in enumerate(self.seeds):
+            whole = None if chosen is None else Selection(left["scores"][index], chosen[index])
+            points = None if made is None else made[index]
+            if of_selected and chosen is not None and points is not None:
+                points = points[chosen[index]]
             generated = Generated(
-                None if made is None else made[index],
+                points,
                 self._moments(index),
                 {name: float(values[index]) for name, values in self.history.items()},
                 self._log_density(index),
-                self.run.looped.bias != 1,
+                self.run.looped.bias != 1 or of_selected,
+                whole,
             )
             self.records += [{"seed": seed, "generation": t, **r} for r in judge.records(generated)]
         if made is not None:
@@ -142,21 +179,32 @@ class Lineages:
         if by_moments(self.model):
             return self._pooled_moments(t)
         sets = [
-            self._training_set(index, compose_endless(self.run.looped, seed, t))
+            self._training_set(index, compose_endless(self.run.looped, seed, t, self._available(index)))
             for index, seed in enumerate(self.seeds)
         ]
         if len({len(rows) for rows in sets}) > 1:
+            cause = "its selection" if self.run.looped.select else "the rules of this loop"
             raise SpecError(
-                f"the rules of this loop give the seeds of generation {t} unequal numbers of rows"
+                f"{cause} gives the seeds of generation {t} unequal numbers of rows, {min(map(len, sets))} and more; "
+                "raise samples, or lower synthetic.n"
             )
         return torch.stack(sets)
+
+    def _available(self, index: int) -> dict[int, int]:
+        """How many rows each earlier generation hands on to one seed."""
+        return {
+            g: int(left["selected"][index].sum()) if "selected" in left else left["points"].shape[1]
+            for g, left in self.pool.items()
+        }
 
     def _training_set(self, index: int, composition: Composition) -> Tensor:
         """The rows (n, d) of one seed."""
         parts = [self._real(self.seeds[index], composition.real)] if len(composition.real) else []
-        parts += [
-            torch.from_numpy(self.pool[g]["points"][index][rows]) for g, rows in composition.synthetic.items()
-        ]
+        for g, rows in composition.synthetic.items():
+            points = self.pool[g]["points"][index]
+            if "selected" in self.pool[g]:
+                points = points[self.pool[g]["selected"][index]]
+            parts.append(torch.from_numpy(points[rows]))
         return torch.cat(parts)
 
     def _real(self, seed: int, numbers: np.ndarray) -> Tensor:

@@ -64,7 +64,7 @@ def _finish(
         while block.generation < spec.last:
             block.advance(report)
             if spec.measured(block.generation):
-                block.measure(judge)
+                block.measure(judge, spec.selected)
             now, last = time.monotonic(), block.generation == spec.last
             if stopped or now - saved > save_seconds:
                 saved, kept = now, block.generation
@@ -137,5 +137,9 @@ def key_of(spec: SimulateSpec) -> str:
             f"{about.family}: revision {about.revision} requested, but the code is at {model.revision}"
         )
     return digest(
-        {"run": spec.run, "first": spec.first, "measures": spec.measures, "every": spec.measure_every}, 64
+        {
+            **{"run": spec.run, "first": spec.first, "measures": spec.measures, "every": spec.measure_every},
+            **({"selected": True} if spec.selected else {}),
+        },
+        64,
     )

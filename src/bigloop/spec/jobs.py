@@ -23,6 +23,7 @@ from bigloop.spec.runs import (
     Synthetic,
     source_of,
 )
+from bigloop.spec.selection import SelectSpec
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,23 @@ class ImportSpec:
         )
 
 
+@dataclass(frozen=True)
+class SelectionSpec:
+    """One selecting job: which samples of a generation are handed on."""
+
+    dataset: Data
+    family: str
+    seed: int
+    generation: int
+    select: SelectSpec
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+        """The job that selects samples of `generation` of a run."""
+        assert run.looped.select
+        return cls(run.dataset, run.model.family, seed, generation, run.looped.select)
+
+
 OWN = "classifier"  # the name of the features of the classifier of the data themselves
 
 
@@ -161,6 +179,7 @@ class MeasureSpec:
     generation: int = 1
     has_critic: bool = False
     features: dict[str, FeaturesSpec] | None = None
+    selected: bool = option(False, neutral=False)  # measure the selected samples alone
 
 
 @dataclass(frozen=True)
@@ -186,6 +205,7 @@ class SimulateSpec:
     last: int
     measures: dict[str, dict[str, Scalar]]
     measure_every: int = 1
+    selected: bool = option(False, neutral=False)  # measure the selected samples alone
 
     def measured(self, generation: int) -> bool:
         """Whether this generation is measured."""

@@ -84,6 +84,7 @@ KINDS = {
     "figures": Kind("figure", {"needs": (), "caption": "", "animated": False}),
     "claims": Kind("list of claims"),
     "rules": Kind("rule", {"revision": 1}),
+    "scores": Kind("score", {"revision": 1, "on": ()}),
 }
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from bigloop.spec.options import Scalar, SpecError, digest, option
+from bigloop.spec.selection import SelectSpec
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ class RuleSpec:
 class LoopSpec:
     """A self-consuming loop: what each generation trains on and what it passes on.
 
-    `rules`, by name: each is a key of the loop, and left out where none is given.
+    `rules`, by name: each is a key of the loop, and left out where none is given. `select`: None where all samples are
+    handed on.
     """
 
     initial: Initial = option(description="Generation 1, which trains on real rows alone.")
@@ -196,11 +198,17 @@ class LoopSpec:
         None, "precision in which samples are passed on; if not given, that of the dataset's source"
     )
     rules: tuple[RuleSpec, ...] = option((), neutral=())
+    select: SelectSpec | None = None
 
     @property
     def continues(self) -> bool:
         """Whether each generation continues from the weights and the optimiser state of the one before."""
         return self.start == "continue"
+
+    @property
+    def handed_on(self) -> int | None:
+        """Rows that each generation hands on: all samples or those that are selected; None where scores tell."""
+        return self.select.kept(self.samples) if self.select else self.samples
 
 
 @dataclass(frozen=True)

@@ -8,3 +8,4 @@ FEATURES = {"column_means": "things.column_means:COLUMN_MEANS"}
 FIGURES = {"brightness_bars": "things.brightness_bars:PLOT"}
 CLAIMS = {"a_test": "things.claims:CLAIMS"}
 RULES = {"thin": "things.thin:THIN"}
+SCORES = {"dark": "things.dark:DARK"}

@@ -10,7 +10,7 @@ from bigloop.spec.options import option
 
 
 class Zipf:
-    """p_k ∝ (k + 1)^−s over the symbols k = 0 … K − 1, each of them a point of R^1 (Dohmatob et al. 2024, eq. 1).
+    """p_k ∝ (k + 1)^−s over the symbols k = 0 … K − 1, each of them a point of R^1 (Dohmatob et al. 2024).
 
     `probabilities`: (K,), of sum 1. Box: all symbols, each in the middle of a unit interval.
     """

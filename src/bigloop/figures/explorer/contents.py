@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bigloop.analysis.loops import theory
 from bigloop.analysis.published import alike
 from bigloop.analysis.series import (
     REAL,
@@ -22,6 +21,7 @@ from bigloop.analysis.series import (
     row_of,
     run_names,
 )
+from bigloop.analysis.theory import theory
 from bigloop.figures import Material
 from bigloop.figures.parts import style
 from bigloop.figures.parts.names import name_of
