@@ -188,6 +188,7 @@ def simulate(options: argparse.Namespace) -> None:
     path("data", "folder of the stored dataset (default: under results/data)", False),
     files("classifier", "the classifier's folder, or files in it; none for data without classes"),
     files("judges", "likewise, of the classifiers of other datasets"),
+    files("others", "samples of the same generation of the other members of an ecosystem"),
     path("selection", "selected.safetensors of the generation, where its loop selects", False, nargs="?"),
     option("--floor", "measure real data against real data", action="store_true"),
     option("--density", "measure a known density against itself", action="store_true"),
@@ -215,7 +216,7 @@ def measure(options: argparse.Namespace) -> None:
     elif options.spec:
         spec = _spec(jobs.MeasureSpec, options, "samples", "data")
         of = spec, options.samples, model, *real
-        records = images.measure(*of, options.report, first, judges, options.selection)
+        records = images.measure(*of, options.report, first, judges, options.selection, options.others)
     elif not (options.samples and options.dataset):
         raise SpecError("measure: expected --samples FILE and --dataset NAME (or --spec, from the workflow)")
     else:

@@ -17,6 +17,15 @@ if TYPE_CHECKING:  # planning a workflow draws rows, and need not import torch f
     import torch
 
 
+MEMBERS_APART = 2**53  # more than any seed of a config
+
+
+def of_member(seed: int, member: int) -> int:
+    """The seed of a member of an ecosystem: one that no other member and no other run has, but for the first, which has
+    that of a run alone."""
+    return seed + member * MEMBERS_APART
+
+
 def numpy_generator(seed: int, generation: int, purpose: str, replicate: int = 0) -> np.random.Generator:
     """NumPy generator (PCG64) for an address. `seed`, `generation`, `replicate` ≥ 0."""
     return np.random.default_rng(_sequence(seed, generation, purpose, replicate))

@@ -83,7 +83,7 @@ def test_preview_and_record_belong_to_the_samples(tmp_path: Path, out: Path) -> 
     file = written(tmp_path / "theirs.npz", images=BYTES, labels=np.arange(1_200) % 10)
     rows = imported(file, out, samples=1_100)
     assert (len(rows["images"]), rows["labels"].dtype) == (1_100, np.int64)
-    generation, recalled, checksum = recall_samples(out / "preview.safetensors", 0, quiet)
+    generation, recalled, checksum, _ = recall_samples(out / "preview.safetensors", 0, quiet)
     assert generation == 3
     np.testing.assert_array_equal(recalled["labels"], rows["labels"])
     record = read_json(out / "import.json")

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bigloop.analysis.tables import runs_table
 from bigloop.analysis.theory import theory
+from bigloop.artifacts import read_tensors
 from bigloop.metrics.theory import accumulating_recursion, curated, drifting_diversity
-from bigloop.spec.jobs import CollectSpec, TableRun
+from bigloop.simulation.ecosystem import Ecosystem
+from bigloop.spec.jobs import CollectSpec, SimulateSpec, TableRun
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import RunSpec
+from bigloop.spec.runs import EcosystemSpec, MemberSpec, RunSpec
 
-from ..simulated import advanced, made, run_of, whole
+from ..simulated import QUIET, advanced, folder, made, run_of, whole
 
 pytestmark = pytest.mark.long
 
@@ -211,3 +215,138 @@ def test_what_selection_did_is_measured_of_all_or_of_the_selected() -> None:
         assert (table["score_selected"] > table["score"]).all()
     assert tables[True]["variance"].mean() < 0.8 * tables[False]["variance"].mean()
     assert tables[True]["score"].equals(tables[False]["score"])
+
+
+# Ecosystems
+
+
+def ecosystem_of(
+    shares: list[list[float]],
+    real: int = 0,
+    synthetic: int = 100,
+    draws: str = "rows",
+    family: str = "gaussian",
+    **loop: Any,
+) -> RunSpec:
+    given = {"initial": {"n": 100}, "samples": 400, "real": {"fresh": real}, "synthetic": {"n": synthetic}}
+    alone = run_of(given | loop, family, options={"draws": draws} if family == "gaussian" else {})
+    member = MemberSpec(alone.model, alone.looped)
+    return replace(alone, ecosystem=EcosystemSpec((member,) * len(shares), tuple(map(tuple, shares))))
+
+
+def means_of(run: RunSpec, seeds: int, generations: int) -> np.ndarray:
+    """Means of all models by generation, (generations, members, seeds)."""
+    block = Ecosystem.fresh(run, tuple(range(seeds)))
+    found = []
+    for _ in range(generations):
+        block.advance(QUIET)
+        found.append([member.model.mean[:, 0].numpy().copy() for member in block.members])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("draws", ["rows", "moments"])
+def test_means_of_an_ecosystem_move_as_the_matrix_of_its_shares_says(draws: str) -> None:
+    """μ_{t+1} = W μ_t + (I − diag(W1)) μ_real + noise, in which W = shares × the part of synthetic rows."""
+    shares = [[0.5, 0.5, 0.0], [0.2, 0.6, 0.2], [0.0, 0.3, 0.7]]
+    run = ecosystem_of(shares, real=25, synthetic=75, draws=draws)
+    means = means_of(run, 1_500, 7)
+    w = 0.75 * np.array(shares)
+    # second moments: C_{t+1} = W C_t Wᵀ + noise on the diagonal, where variances stay near 1
+    covariance = np.cov(means[-1])
+    expected = w @ np.cov(means[-2]) @ w.T
+    noise = covariance - expected
+    assert np.abs(noise - np.diag(np.diag(noise))).max() < 4 * 0.02 / np.sqrt(1_500)
+    assert np.diag(noise) == pytest.approx(np.full(3, 1 / 100), rel=0.15)
+    # a regression of the new on the old means finds W itself
+    found = np.linalg.lstsq(means[-2].T, means[-1].T, rcond=None)[0].T
+    assert np.abs(found - w).max() < 0.12
+
+
+def test_disagreement_decays_as_the_second_eigenvalue_and_the_common_mean_wanders() -> None:
+    """Rows of equal sums: the models agree sooner than they come to rest."""
+    apart, s = 6.0, 0.2
+    shares = [[1 - s, s], [s, 1 - s]]
+    run = ecosystem_of(shares, synthetic=400, samples=800)
+    block = Ecosystem.fresh(run, tuple(range(300)))
+    block.advance(QUIET)
+    for member, at in zip(block.members, (-apart / 2, apart / 2), strict=True):  # two schools
+        member.model.mean += at
+        member.hand_over()
+    gaps = [apart]
+    for _ in range(5):
+        block.advance(QUIET)
+        means = [member.model.mean[:, 0].mean().item() for member in block.members]
+        gaps.append(means[1] - means[0])
+    assert np.array(gaps[1:]) == pytest.approx(apart * (1 - 2 * s) ** np.arange(1, 6), rel=0.1)
+
+
+@pytest.mark.parametrize(("part", "stable"), [(0.5, True), (1.0, False)])
+def test_an_ecosystem_is_stable_where_the_spectral_radius_is_below_1(part: float, stable: bool) -> None:
+    real = round(100 * (1 - part))
+    run = ecosystem_of([[0.5, 0.5], [0.5, 0.5]], real, 100 - real, "moments")
+    means = means_of(run, 1_000, 40)
+    spread = means.var(axis=2).mean(axis=1)
+    if stable:  # v = ρ²v̄ + 1/n, of common means v̄
+        assert spread[-1] == pytest.approx(spread[-20], rel=0.2)
+        assert spread[-1] < 0.02
+    else:
+        assert spread[-1] > 3 * spread[9] > 9 * spread[1]
+
+
+def test_members_that_train_on_their_own_alone_are_runs_of_their_own() -> None:
+    run = ecosystem_of([[1.0, 0.0], [0.0, 1.0]])
+    together = Ecosystem.fresh(run, (0, 1))
+    for _ in range(3):
+        together.advance(QUIET)
+    first, second = (member.model.mean for member in together.members)
+    assert not torch.equal(first, second)
+    assert first.shape == (2, 1)
+    shared = Ecosystem.fresh(ecosystem_of([[0.5, 0.5], [0.5, 0.5]]), (0, 1))
+    shared.advance(QUIET)
+    alone = Ecosystem.fresh(run, (0, 1))
+    alone.advance(QUIET)
+    for one, other in zip(
+        shared.members, alone.members, strict=True
+    ):  # generation 1 knows nothing of the shares
+        assert torch.equal(one.model.mean, other.model.mean)
+
+
+@pytest.mark.parametrize(("family", "select"), [("gaussian", None), ("gmm", None), ("kde", "density")])
+def test_how_an_ecosystem_is_cut_into_jobs_changes_nothing(
+    family: str, select: str | None, tmp_path: Path
+) -> None:
+    loop = {"select": {"by": select, "top": 0.5}} if select else {}
+    run = ecosystem_of([[0.5, 0.5], [0.25, 0.75]], family=family, synthetic=100, **loop)
+    measures: dict[str, Any] = {"variance": {"n": 100}, "between": {"n": 100}}
+
+    def spec(seeds: tuple[int, ...], first: int, last: int) -> SimulateSpec:
+        return SimulateSpec(run, seeds, first, last, {}, of_members=(measures, measures))
+
+    whole_ = made(tmp_path / "a", spec((0, 1, 2), 1, 4))
+    made(tmp_path / "b", spec((0, 1, 2), 1, 2))
+    later = made(tmp_path / "b", spec((0, 1, 2), 3, 4))
+    alone = made(tmp_path / "c", spec((1,), 1, 4))
+    keys = ["member", "seed", "generation", "measure", "detail"]
+    known = whole_.fillna({"detail": ""}).set_index(keys)["value"]
+    for part in (later, alone):
+        values = part.fillna({"detail": ""}).set_index(keys)["value"]
+        assert values.to_numpy() == pytest.approx(known.loc[values.index].to_numpy(), rel=1e-6)
+    between = whole_[whole_["measure"] == "between"]
+    both = between.set_index(["seed", "generation", "member", "detail"])["value"]
+    for (seed, generation, member, detail), value in both.items():
+        assert value == pytest.approx(both[seed, generation, int(detail), str(member)], rel=1e-6)
+    points, _ = read_tensors(folder(tmp_path / "a", spec((0, 1, 2), 1, 4)) / "points.safetensors")
+    assert set(points) == {f"{i}/{t}" for i in (0, 1) for t in range(1, 5)}
+
+
+def test_members_share_a_folder_where_they_are_simulated_and_only_there() -> None:
+    run = ecosystem_of([[0.5, 0.5], [0.25, 0.75]])
+    members = [run.of_member(i) for i in range(2)]
+    assert len({one.folder for one in members}) == 1
+    assert members[0].folder.startswith("ecosystem-gaussian-")
+    images = [replace(one, dataset="mnist", density=None) for one in members]
+    assert len({one.folder for one in images}) == 2
+    assert len({one.first.folder for one in images}) == 2
+    alone = replace(images[0], ecosystem=None)
+    assert images[0].first.folder == alone.first.folder  # the first member begins as a run alone does
+    assert images[0].folder != alone.folder

@@ -283,7 +283,7 @@ def test_the_state_file_says_what_it_is(run: RunSpec, tmp_path: Path) -> None:
 def test_measures_of_points_and_of_a_model_stand_together() -> None:
     run = run_of(FULL, dimension=2)
     block = advanced(run, 2, 1)
-    block.measure(Judge(block.density, {"moments": {}, "wasserstein2": {"n": 20}}))
+    block.measure([Judge(block.density, {"moments": {}, "wasserstein2": {"n": 20}})])
     assert {r["measure"] for r in block.records} >= {"wasserstein2", "trace", "gaussian_wasserstein2"}
 
 

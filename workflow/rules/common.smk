@@ -160,19 +160,47 @@ def training_previews(wildcards):
     Not the samples themselves: they may be deleted, and the job draws them again. As inputs, a deleted file
     that is remade for another job would make this one run again.
     """
-    run = trained_run(wildcards)
-    return [
-        generation(run.spec.folder, wildcards.seed, t, "preview.safetensors")
-        for t in run.spec.looped.synthetic.sources(int(wildcards.t))
-    ]
+    return handed_on(wildcards, "preview.safetensors", [*members(trained_run(wildcards))])
 
 
 def training_selections(wildcards):
     """Of a loop that selects, which of the samples of those generations are handed on."""
+    selecting = [j for j, run in members(trained_run(wildcards)).items() if run.spec.looped.select]
+    return handed_on(wildcards, "selected.safetensors", selecting)
+
+
+def handed_on(wildcards, file, chosen):
+    """This file of the earlier generations that this one trains on the samples of, of the chosen members."""
     run = trained_run(wildcards)
-    if not (run.spec.loop and run.spec.loop.select):
-        return []
-    return [str(Path(preview).with_name("selected.safetensors")) for preview in training_previews(wildcards)]
+    several = members(run)
+    return [
+        generation(several[j].spec.folder, wildcards.seed, t, file)
+        for j, t in pairs(train_spec(wildcards).sources)
+        if j in chosen
+    ]
+
+
+def members(run):
+    """The runs of all members of a run's ecosystem, by their numbers; of one alone, the run itself."""
+    return {j: experiment.runs[name] for j, name in enumerate(run.siblings)} or {0: run}
+
+
+def pairs(sources):
+    """(member, generation) of what synthetic rows come from."""
+    return [source if isinstance(source, tuple) else (0, source) for source in sources]
+
+
+def others(wildcards):
+    """The samples of the same generation of the other members of an ecosystem, and what of them is measured."""
+    run = run_of(wildcards)
+    measured = any("others" in declared("measures")[name].on for name in experiment.resolved(run))
+    names = ["samples.safetensors", "preview.safetensors"] + run.of_selected * ["selected.safetensors"]
+    return [
+        generation(other.spec.folder, wildcards.seed, wildcards.t, name)
+        for other in (members(run).values() if measured else ())
+        if other.spec.folder != run.spec.folder
+        for name in names
+    ]
 
 
 def selection(wildcards):

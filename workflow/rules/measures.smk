@@ -5,6 +5,7 @@ rule measure:
     input:
         samples=lambda w: settled(run_of(w), generation(w.folder, w.seed, w.t, "samples.safetensors")),
         selection=lambda w: settled(run_of(w), selection(w)),
+        others=lambda w: settled(run_of(w), others(w)),
         model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
         first=lambda w: settled(run_of(w), first_model_files(run_of(w), w.seed)),
         classifier=lambda w: ancient(classifier(run_of(w).dataset)),
@@ -36,6 +37,7 @@ rule measure:
         "python -m bigloop measure --spec {params.spec:q} --samples {input.samples:q} "
         "--model {input.model:q} --first {input.first:q} "
         "--classifier {input.classifier:q} --judges {input.judges:q} --out {output:q} "
+        "--others {input.others:q} "
         f"--selection {{input.selection:q}} --data {folder('input.data[0]')} {MACHINE}"
 
 

@@ -67,6 +67,10 @@ def measures_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
     for run in spec.runs:
         folder = results / "runs" / run.spec.folder
         own = _simulated(run, folder) if run.blocks else _on_features(_trained(run, folder))
+        if run.siblings:  # a record says by its number which member it is about
+            about = own["measure"] == "between"
+            names = own["detail"].map({str(i): name for i, name in enumerate(run.siblings)})
+            own["detail"] = own["detail"].mask(about, names)
         parts.append(
             own.assign(
                 run=run.run,
@@ -117,7 +121,8 @@ def _on_features(records: pd.DataFrame) -> pd.DataFrame:
 def _simulated(run: TableRun, folder: Path) -> pd.DataFrame:
     """The records of all blocks."""
     parts = [read_table(folder / block / "measures.csv", dtype={"detail": str}) for block in run.blocks]
-    return pd.concat(parts, ignore_index=True).sort_values(["seed", "generation"], kind="stable")
+    whole = pd.concat(parts, ignore_index=True).sort_values(["seed", "generation"], kind="stable")
+    return whole[whole["member"] == run.spec.member].reset_index(drop=True) if run.siblings else whole
 
 
 def with_variances(runs: pd.DataFrame, measures: pd.DataFrame) -> pd.DataFrame:
@@ -171,6 +176,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         if given := run.spec.elsewhere:
             row["files"] = given.files
             loop = {"bias": given.bias} | ({"samples": given.samples} if given.samples else {})
+        if run.spec.ecosystem:
+            given_shares = zip(run.siblings, run.spec.shares or (), strict=True)
+            row |= {"member": run.spec.member} | {f"shares.{name}": share for name, share in given_shares}
         if run.spec.density:
             row |= {"density": run.spec.density.name} | _flat(run.spec.density.options, "density")
             row["blocks"] = " ".join(run.blocks)

@@ -67,6 +67,8 @@ def check_judged(run: Run, classifiers: Mapping[str, ClassifierSpec]) -> None:
 def measurable(name: str, run: Run, compared: Compared) -> bool:
     """Whether a measure can be taken of a run."""
     measure, density = declared("measures")[name], run.density
+    if "others" in measure.on and not run.spec.ecosystem:
+        return False
     if "selection" in measure.on and not (run.spec.loop and run.spec.loop.select):
         return False
     if run.images:
@@ -89,6 +91,7 @@ def measurable(name: str, run: Run, compared: Compared) -> bool:
         "moments": about.has_moments and hasattr(density, "covariance"),
         "history": True,
         "selection": True,
+        "others": not by_moments(run),
     }
     return all(seen[view] for view in measure.on)
 

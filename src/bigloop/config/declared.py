@@ -107,6 +107,9 @@ class RunEntry:
     )
     model: str | None = option(None, "one of models; none where `generated` is given")
     loop: str | None = option(None, "one of loops; none of a lineage from elsewhere")
+    ecosystem: str | None = option(
+        None, "instead of model and loop: one of ecosystems, each member of which becomes a run of its own"
+    )
     seeds: tuple[int, ...] | int = option(
         (0,),
         "one replicate for each seed; a number n stands for the seeds 0 to n − 1",
@@ -172,6 +175,33 @@ class RunEntry:
 
 
 @dataclass(frozen=True)
+class MemberEntry:
+    """A member of an ecosystem."""
+
+    model: str = option(description="one of models")
+    loop: str = option(description="one of loops")
+    label: str | None = option(None, "name in figures; by default its own", minimum=1, maximum=200)
+
+
+@dataclass(frozen=True)
+class EcosystemEntry:
+    """Models that train on each other's samples, generation by generation."""
+
+    members: dict[str, dict[Any, Any]] = option(
+        description="Its members by name: each a model, and a loop that says how many real and synthetic rows",
+        minimum=1,
+        maximum=1_000,
+    )
+    shares: tuple[tuple[float, ...], ...] = option(
+        description="For each member in turn, which part of its synthetic rows is of each member: a matrix whose rows "
+        "have the sum 1",
+        minimum=1,
+        maximum=1_000,
+        each=None,
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """A complete experiment: datasets and models are put together to runs, each run is a self-consuming loop.
 
@@ -199,6 +229,11 @@ class Config:
     )
     loops: dict[Any, dict[Any, Any]] = option(  # likewise
         None, "Self-consuming loops by name. Needed where a run names one.", minimum=1, maximum=10_000
+    )
+    ecosystems: dict[Any, dict[Any, Any]] | None = option(
+        None,
+        "Ecosystems by name: members, each a model and a loop, and whose samples each trains on.",
+        maximum=1_000,
     )
     datasets: dict[Any, dict[Any, Any]] | None = option(
         None,
@@ -243,7 +278,7 @@ class Config:
 def check_names(given: Config) -> None:
     """Raise SpecError for the first name that could not be part of a path."""
     check_name(given.experiment, "experiment", repeated=True)
-    for section in ("datasets", "densities", "models", "loops", "runs"):
+    for section in ("datasets", "densities", "models", "loops", "ecosystems", "runs"):
         for name in getattr(given, section) or {}:
             check_name(name, f"{section}.{named(name)}", reserved=section in ("datasets", "densities"))
 

@@ -110,8 +110,10 @@ class Experiment:
     def simulate(self, run: Run, block: Span) -> SimulateSpec:
         """The job that simulates a block of a run."""
         every = run.simulation.measure_every
-        told = run.spec, block.seeds, block.first, block.last, self.resolved(run), every
-        return SimulateSpec(*told, run.of_selected)
+        own = {} if run.siblings else self.resolved(run)
+        members = tuple(self.resolved(self.runs[name]) for name in run.siblings)
+        told = run.spec.whole, block.seeds, block.first, block.last, own, every
+        return SimulateSpec(*told, run.of_selected, members)
 
     def resolved(self, run: Run) -> dict[str, dict[str, Scalar]]:
         """The measures that a run can have, with n filled in: as given, or all rows, up to the limit.
@@ -199,6 +201,7 @@ class Experiment:
                 tuple(block.folder for block in r.blocks()) if r.simulated else (),
                 r.faithful,
                 r.published,
+                r.siblings,
             )
             for r in self.runs.values()
         )

@@ -21,6 +21,8 @@ def has_features(experiment: Experiment, dataset: str) -> bool:
 def unmeasurable(experiment: Experiment, name: str) -> str:
     """Why a measure cannot be taken of any run, in words."""
     about = declared("measures")[name]
+    if "others" in about.on:
+        return "tells how far members of an ecosystem are apart, and no run is of one"
     if "selection" in about.on:
         return "tells what a loop selects, and no run has a loop with a key select"
     if about.needs_critic:

@@ -16,6 +16,7 @@ from bigloop.artifacts import file_checksum
 from bigloop.config.checks import check_density, check_moments
 from bigloop.config.datasets import Images, handed_over, images_named, images_of
 from bigloop.config.declared import Config, DatasetEntry, RunEntry, check_name
+from bigloop.config.ecosystems import joined, members_of
 from bigloop.config.elsewhere import add_sizes, lineage_of, rows_of
 from bigloop.config.features import classifier_spec
 from bigloop.config.runs import Run, Simulation
@@ -48,18 +49,28 @@ def runs_of(config: Config) -> tuple[dict[str, Run], dict[str, Images], Path | N
     images = {name: _images(name, given, root) for name, given in (config.datasets or {}).items()}
     runs: dict[str, Run] = {}
     sizes: dict[str, int] = {}  # of files from elsewhere: runs may share them
+    beside = densities, images, root, sizes, partial(classifier_spec, config)
+
+    def add(run: Run, key: str) -> None:
+        check_name(run.name, f"runs.{run.name}")
+        if run.name in runs:
+            raise SpecError(f"{key}: would create a second run {run.name}")
+        if len(runs) == MOST_RUNS:
+            raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
+        runs[run.name] = run
+
     for swept, given in chosen(config).items():
         entry = parse(RunEntry, given, f"runs.{swept}")
+        if entry.ecosystem is not None:
+            members = members_of(swept, entry, config.ecosystems)
+            made = {name: _run(point, models, loop_specs, *beside) for name, point in members.items()}
+            for run in joined(entry, config.ecosystems, made):
+                add(run, f"runs.{swept}.ecosystem")
+            continue
         for point in points(swept, entry, config.loops):
             check_name(point.name, f"runs.{point.name}")
-            if point.name in runs:
-                raise SpecError(f"runs.{swept}.over: would create a second run {point.name}")
-            if len(runs) == MOST_RUNS:
-                raise SpecError(f"runs: are more than {MOST_RUNS}, expected no more")
             known = loop_specs if point.loop is None else {str(entry.loop): point.loop}
-            runs[point.name] = _run(
-                point, models, known, densities, images, root, sizes, partial(classifier_spec, config)
-            )
+            add(_run(point, models, known, *beside), f"runs.{swept}.over")
     _check_size(runs)
     return runs, images, root
 

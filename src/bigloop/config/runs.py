@@ -64,6 +64,7 @@ class Run:
     )  # bytes of each file of all lineages from elsewhere
     rows: int = 0  # of a lineage from elsewhere: those of each generation
     of_selected: bool = False  # measure the samples that are selected, and not all
+    siblings: tuple[str, ...] = ()  # the runs of all members of its ecosystem
 
     @property
     def has_critic(self) -> bool:

@@ -137,7 +137,12 @@ def points(runs: pd.DataFrame, results: Path) -> dict[tuple[str, int | None], np
         for block in blocks:
             if block.startswith(f"{seeds}/"):
                 tensors, _ = read_tensors(results / "runs" / run["folder"] / block / "points.safetensors")
-                found |= {(name, int(generation)): array for generation, array in tensors.items()}
+                own = "" if pd.isna(run.get("member")) else f"{int(run['member'])}/"
+                found |= {
+                    (name, int(key.removeprefix(own))): array
+                    for key, array in tensors.items()
+                    if key.startswith(own)
+                }
         density = density_of(run)
         shown = max((len(array) for (of, _), array in found.items() if of == name), default=0)
         found[name, None] = density.sample(shown, numpy_generator(0, 0, "shown points"))

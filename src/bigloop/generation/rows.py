@@ -17,12 +17,13 @@ from bigloop.artifacts import (
     ArtifactError,
 )
 from bigloop.data import dataset, load_verified, source
-from bigloop.generation.sample import recall_samples
+from bigloop.generation.sample import Recalled, recall_samples
 from bigloop.generation.select import read_selection
+from bigloop.generation.store import named
 from bigloop.loops import Composition, compose
 from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.runtime.progress import Report
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.jobs import Source, TrainSpec
 from bigloop.spec.registry import declared
 from bigloop.training.loop import as_floats
 
@@ -47,18 +48,17 @@ def training_set(
     spec: TrainSpec, data: Path, previews: Iterable[Path], report: Report, selections: Sequence[Path] = ()
 ) -> TrainingSet:
     """What a generation trains on; see `train`."""
-    files, about = {}, dataset(spec.dataset)
+    files: dict[Source, Recalled] = {}
+    about = dataset(spec.dataset)
     for preview in previews:
-        g, tensors, checksum = recall_samples(preview, spec.seed, report)
-        files[g] = tensors, checksum
+        found = recall_samples(preview, spec.seed, report)
+        files[(found.member, found.generation) if spec.shares else found.generation] = found
     images, labels, data_checksum = load_verified(data, "train")
-    missing = set(_sources(spec)) - set(files)
-    if missing:
-        raise ArtifactError(
-            f"generation {spec.generation} needs the samples of generations {sorted(missing)}"
-        )
+    if missing := set(spec.sources) - set(files):
+        those = ", ".join(sorted(map(named, missing)))
+        raise ArtifactError(f"generation {spec.generation} needs the samples of generations [{those}]")
     handed_on = _handed_on(files, selections)
-    for g in () if selections else files:
+    for g in () if selections or spec.shares else files:
         if len(handed_on[g]) < _wanted(spec):
             raise ArtifactError(
                 f"the samples of generation {g} hold {len(handed_on[g])} rows, {_wanted(spec)} are needed; {REBUILD}"
@@ -67,9 +67,9 @@ def training_set(
     composition = replace(
         composition, synthetic={g: handed_on[g][rows] for g, rows in composition.synthetic.items()}
     )
-    used = [(files[g][0], rows) for g, rows in composition.synthetic.items()]
+    used = [(files[g].rows, rows) for g, rows in composition.synthetic.items()]
     parts = [(tensors["images"], rows) for tensors, rows in used]
-    inputs = {str(g): checksum for g, (_, checksum) in files.items()}
+    inputs = {named(g): found.checksum for g, found in files.items()}
     if len(composition.real):
         parts = [(images, composition.real), *parts]
         inputs["data"] = data_checksum
@@ -87,10 +87,6 @@ def training_set(
     return TrainingSet(torch.from_numpy(gathered(parts, dtype)), classes, composition, inputs)
 
 
-def _sources(spec: TrainSpec) -> range:
-    return spec.synthetic.sources(spec.generation) if spec.synthetic else range(0)
-
-
 def _wanted(spec: TrainSpec) -> int:
     """Synthetic rows that are trained on: in total, or of each earlier generation."""
     if spec.real is None or spec.synthetic is None:
@@ -98,13 +94,11 @@ def _wanted(spec: TrainSpec) -> int:
     return spec.synthetic.rows(spec.real.fixed + spec.real.fresh)
 
 
-def _handed_on(
-    files: Mapping[int, tuple[dict[str, np.ndarray], str]], selections: Sequence[Path]
-) -> dict[int, np.ndarray]:
+def _handed_on(files: Mapping[Source, Recalled], selections: Sequence[Path]) -> dict[Source, np.ndarray]:
     """Of each generation, the rows of its samples that it hands on: all, or those that are selected."""
-    rows = {g: np.arange(len(tensors["images"])) for g, (tensors, _) in files.items()}
+    rows = {g: np.arange(len(found.rows["images"])) for g, found in files.items()}
     for path in selections:
-        g, tensors = read_selection(path, {g: checksum for g, (_, checksum) in files.items()})
+        g, tensors = read_selection(path, {g: found.checksum for g, found in files.items()})
         rows[g] = tensors["rows"]
     return rows
 

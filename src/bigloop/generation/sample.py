@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -60,6 +60,8 @@ def sample(
         "generation": str(spec.generation),
         "model": record["sha256"],
     }
+    if spec.member:
+        header["member"] = str(spec.member)
     checksum = write_tensors(out / "samples.safetensors", rows, header)
     more = {"samples": checksum, "job": to_json(spec)}
     first = {name: array[:PREVIEW_ROWS] for name, array in rows.items()}
@@ -88,7 +90,7 @@ def draw(
     device = default_device()
     trained, record = load_model(model, device, spec.sampler)
     check_place(model, record, spec.seed, spec.generation)
-    generator = torch_generator(spec.seed, spec.generation, "sampling", device=device)
+    generator = torch_generator(spec.stream, spec.generation, "sampling", device=device)
     training = parse(TrainSpec, record["spec"], f"{model / 'model.json'}: spec")
     can = declared("families")[training.model.family]
     if state and can.continues:
@@ -115,10 +117,19 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
     return rounded
 
 
-def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[str, np.ndarray], str]:
-    """The generation of a preview, all the samples that it is the beginning of (see `draw`), and their SHA-256.
+class Recalled(NamedTuple):
+    """All samples of a generation (see `draw`), their SHA-256, and of an ecosystem whose they are."""
 
-    The samples come from their file, or, where that was deleted, are regenerated exactly.
+    generation: int
+    rows: dict[str, np.ndarray]
+    checksum: str
+    member: int
+
+
+def recall_samples(preview: Path, seed: int, report: Report) -> Recalled:
+    """The samples that a preview is the beginning of.
+
+    They come from their file, or, where that was deleted, are regenerated exactly.
     """
     _, header = read_tensors(preview)
     generation = int(header["generation"])
@@ -131,14 +142,16 @@ def recall_samples(preview: Path, seed: int, report: Report) -> tuple[int, dict[
         report(f"generation {generation}: regenerating its deleted samples")
         spec = parse(SampleSpec, json.loads(header["job"]), f"{preview}: job")
         rows, _ = draw(spec, preview.parent, None, report)
-        own = {k: header[k] for k in ("spec", "seed", "generation", "model")}
+        own: dict[str, str] = {
+            k: header[k] for k in ("spec", "seed", "generation", "model", "member") if k in header
+        }
         checksum = checksum_at(path, rows, own)
     if checksum != header["samples"]:
         raise ArtifactError(
             f"{path}: not the samples that {preview.name} beside it belongs to (perhaps another device or number of "
             "threads); delete both and run snakemake with their names as targets"
         )
-    return generation, rows, checksum
+    return Recalled(generation, rows, checksum, int(header.get("member", 0)))
 
 
 def read_samples(path: Path, seed: int, generation: int) -> tuple[dict[str, np.ndarray], str]:

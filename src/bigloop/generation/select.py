@@ -18,7 +18,7 @@ from bigloop.models import Critic
 from bigloop.models.classifier import Judgement, load_classifier, pixels
 from bigloop.runtime.progress import Report, quiet
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import SelectionSpec
+from bigloop.spec.jobs import SelectionSpec, Source
 from bigloop.spec.options import digest
 from bigloop.training.devices import default_device
 
@@ -39,10 +39,10 @@ def select(
     look through; data: folder of the real dataset, for scores that see real rows; None where no score needs them. The
     file holds `rows`, int32 (m,), and `scores`, float64 (scores, n), of all samples, and names the samples they are of.
     """
-    _, samples, checksum = recall_samples(preview, spec.seed, report)
+    _, samples, checksum, _ = recall_samples(preview, spec.seed, report)
     seen = _Seen(spec, samples["images"], samples.get("labels"), preview.parent, classifier, data)
     values = scores(spec.select, seen.view)
-    generator = numpy_generator(spec.seed, spec.generation, "selection")
+    generator = numpy_generator(spec.stream, spec.generation, "selection")
     rows = selected(spec.select, values, samples.get("labels"), generator)
     header = {
         "spec": digest(spec),
@@ -82,7 +82,7 @@ class _Seen:
             case "real_features":
                 assert self.data is not None
                 real = load(self.data, "train")[0]
-                order = numpy_generator(self.spec.seed, 0, "real rows").permutation(len(real))
+                order = numpy_generator(self.spec.stream, 0, "real rows").permutation(len(real))
                 return self._judgement(real[order[: int(options.get("real", REAL))]]).features
         if self.judged is None:
             self.judged = self._judgement(self.images)
@@ -94,13 +94,13 @@ class _Seen:
         return self.judge.judge(images)
 
 
-def read_selection(path: Path, samples: Mapping[int, str]) -> tuple[int, dict[str, np.ndarray]]:
-    """The generation of a selection, its `rows` and `scores`. samples: SHA-256 of those of each generation.
+def read_selection(path: Path, samples: Mapping[Source, str]) -> tuple[Source, dict[str, np.ndarray]]:
+    """Whose samples a selection is of, its `rows` and `scores`. samples: SHA-256 of those that it may be of.
 
     Raises ArtifactError where it was made of others.
     """
     tensors, header = read_tensors(path)
-    generation = int(header["generation"])
-    if header["samples"] != samples.get(generation):
-        raise ArtifactError(f"{path}: was made of other samples; delete it and run the same command again")
-    return generation, tensors
+    for source, checksum in samples.items():
+        if header["samples"] == checksum:
+            return source, tensors
+    raise ArtifactError(f"{path}: was made of other samples; delete it and run the same command again")

@@ -27,7 +27,7 @@ from bigloop.data import dataset
 from bigloop.loops import Composition
 from bigloop.models import Continuing, Family, Observed, family
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.jobs import Source, TrainSpec
 from bigloop.spec.options import Scalar, SpecError, digest, parse, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import ModelSpec
@@ -95,6 +95,11 @@ def load_model(
     return model, record
 
 
+def named(source: Source) -> str:
+    """What a rows file calls where synthetic rows are from: a generation, or member-generation of an ecosystem."""
+    return str(source) if isinstance(source, int) else "-".join(map(str, source))
+
+
 def check_place(folder: Path, record: dict[str, Any], seed: int, generation: int) -> None:
     found = record["spec"]["seed"], record["spec"]["generation"]
     if found != (seed, generation):
@@ -106,7 +111,9 @@ def check_place(folder: Path, record: dict[str, Any], seed: int, generation: int
 def fresh_model(spec: TrainSpec, device: torch.device) -> Family:
     """The model of a training job as it is before the training."""
     about = dataset(spec.dataset)
-    return new_model(spec.model, about.shape, spec.seed, spec.generation, device, max(1, len(about.classes)))
+    return new_model(
+        spec.model, about.shape, spec.stream, spec.generation, device, max(1, len(about.classes))
+    )
 
 
 def parameters(model: Family) -> np.ndarray:
@@ -139,7 +146,7 @@ def write_model(
     if keep_optimizer and can.continues:
         states, tree = pack(cast(Continuing, model).optimizer_state())
         write_tensors(out / OPTIMIZER_FILE, states, {"model": checksum, "tree": tree})
-    chosen = {"real": composition.real, **{str(g): rows for g, rows in composition.synthetic.items()}}
+    chosen = {"real": composition.real, **{named(g): rows for g, rows in composition.synthetic.items()}}
     numbers = {name: rows.astype(np.int32) for name, rows in chosen.items()}
     write_tensors(out / "rows.safetensors", numbers, header)
     write_table(out / "history.csv", history)

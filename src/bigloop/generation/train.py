@@ -66,7 +66,7 @@ def train(
         rows.inputs.update(_continue_from(previous, spec, model, report))
     assert spec.budget is not None
     report(f"training on {len(rows.images):,} images, {device.type}, {torch.get_num_threads()} threads")
-    generator = torch_generator(spec.seed, spec.generation, "training", device=device)
+    generator = torch_generator(spec.stream, spec.generation, "training", device=device)
     key = digest({"spec": spec, "inputs": rows.inputs, "device": device.type}, digits=64)
     checkpoint = Checkpoint(out / STATE, key, save_seconds, report)
     can = declared("families")[spec.model.family]
@@ -74,7 +74,7 @@ def train(
         cast(Continuing, model).checkpoint = checkpoint
     if can.takes_snapshots and snapshots:
         seed = torch_generator(
-            spec.seed, 0, "snapshots"
+            spec.stream, 0, "snapshots"
         ).initial_seed()  # all of a lineage show the same latents
         cast(Observed, model).snapshots = Snapshots(snapshots, seed)
     given = {} if rows.labels is None else {"labels": rows.labels}
@@ -111,7 +111,7 @@ def import_weights(spec: TrainSpec, weights: Path, data: Path, out: Path, report
             )
     rows = training_set(spec, data, (), report)
     cast(Continuing, model).adopt(
-        tensors, rows.images, torch_generator(spec.seed, spec.generation, "training", device=device)
+        tensors, rows.images, torch_generator(spec.stream, spec.generation, "training", device=device)
     )
     report(f"weights of generation {spec.generation} imported from {weights}")
     inputs = {**rows.inputs, "weights": file["sha256"]}

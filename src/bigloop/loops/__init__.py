@@ -11,14 +11,15 @@ for more generations never changes the rows of earlier ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.jobs import Source, TrainSpec
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import Registry
 from bigloop.spec.runs import LoopSpec, RuleSpec, Synthetic
@@ -28,12 +29,13 @@ from bigloop.spec.runs import LoopSpec, RuleSpec, Synthetic
 class Composition:
     """The training set of one generation, as row numbers.
 
-    `real`: int64 array (n,), rows of the real training set. `synthetic`: for each earlier generation used,
-    an int64 array of rows of those that it hands on. Real rows come first, then the generations in order.
+    `real`: int64 array (n,), rows of the real training set. `synthetic`: for each earlier generation used, of an
+    ecosystem for each (member, generation), an int64 array of rows of those that it hands on. Real rows come first,
+    then the generations in order.
     """
 
     real: np.ndarray
-    synthetic: dict[int, np.ndarray]
+    synthetic: dict[Source, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.real) + sum(map(len, self.synthetic.values()))
@@ -103,14 +105,14 @@ def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> No
         raise SpecError(f"{where}.synthetic: {wanted} rows requested, but each generation {done}")
 
 
-def compose(spec: TrainSpec, train_rows: int, available: Mapping[int, int]) -> Composition:
+def compose(spec: TrainSpec, train_rows: int, available: Mapping[Source, int]) -> Composition:
     """The training set of `spec.generation`, from a real set of `train_rows`, and as many rows of each earlier
     generation as are `available`.
 
     Depends on the spec alone: never on which jobs ran before, or in what order. Of weights from elsewhere, whose
     training set is not known, it is the whole real set.
     """
-    order = numpy_generator(spec.seed, 0, "real rows").permutation(train_rows)
+    order = numpy_generator(spec.stream, 0, "real rows").permutation(train_rows)
     if spec.initial is None:
         return Composition(order, {})
     if spec.generation == 1:
@@ -121,44 +123,82 @@ def compose(spec: TrainSpec, train_rows: int, available: Mapping[int, int]) -> C
     fresh = order[np.arange(start, start + spec.real.fresh) % train_rows]
     real = np.concatenate([order[: spec.real.fixed], fresh])
     wanted = spec.synthetic.rows(len(real))
-    composed = Composition(
-        real, synthetic_rows(spec.synthetic, wanted, spec.seed, spec.generation, available)
-    )
-    return follow(spec.rules, composed, spec.seed, spec.generation)
+    place = spec.stream, spec.generation
+    composed = Composition(real, synthetic_rows(spec.synthetic, wanted, *place, available, spec.shares))
+    return follow(spec.rules, composed, *place)
 
 
-def compose_endless(loop: LoopSpec, seed: int, generation: int, available: Mapping[int, int]) -> Composition:
+def compose_endless(
+    loop: LoopSpec,
+    seed: int,
+    generation: int,
+    available: Mapping[Source, int],
+    shares: Sequence[float] | None = None,
+) -> Composition:
     """What a generation trains on where real rows have no end, as those of a known density.
 
     Real rows are numbered as they are drawn: generation 1's, then the fresh ones of generation 2, 3, … available: as
-    for `compose`.
+    for `compose`. shares: of the members of an ecosystem.
     """
     if generation == 1:
         return Composition(np.arange(loop.initial.n), {})
     start = loop.initial.n + loop.real.fresh * (generation - 2)
     real = np.concatenate([np.arange(loop.real.fixed), np.arange(start, start + loop.real.fresh)])
     wanted = loop.synthetic.rows(len(real))
-    synthetic = synthetic_rows(loop.synthetic, wanted, seed, generation, available) if wanted else {}
+    synthetic = synthetic_rows(loop.synthetic, wanted, seed, generation, available, shares) if wanted else {}
     return follow(loop.rules, Composition(real, synthetic), seed, generation)
 
 
 def synthetic_rows(
-    synthetic: Synthetic, wanted: int, seed: int, generation: int, available: Mapping[int, int]
-) -> dict[int, np.ndarray]:
+    synthetic: Synthetic,
+    wanted: int,
+    seed: int,
+    generation: int,
+    available: Mapping[Source, int],
+    shares: Sequence[float] | None = None,
+) -> dict[Source, np.ndarray]:
     """For each earlier generation used, which of its `available` rows `generation` trains on, sorted, int64.
 
-    wanted: rows in total, or of each generation used for "all"; all where there are no more.
+    wanted: rows in total, or of each generation used for "all"; all where there are no more. shares: where the rows are
+    of several members of an ecosystem, the part of each.
     """
-    used = synthetic.sources(generation)
+    generations = synthetic.sources(generation)
+    if shares is None:
+        return _drawn(synthetic, wanted, [*generations], available, (seed, generation, "synthetic rows"))
+    found: dict[Source, np.ndarray] = {}
+    for member, n in enumerate(apportioned(wanted, shares)):
+        if n:
+            used: list[Source] = [(member, g) for g in generations]
+            found |= _drawn(synthetic, n, used, available, (seed, generation, f"synthetic rows of {member}"))
+    return found
+
+
+def _drawn(
+    synthetic: Synthetic,
+    wanted: int,
+    used: Sequence[Source],
+    available: Mapping[Source, int],
+    place: tuple[int, int, str],
+) -> dict[Source, np.ndarray]:
     if len(used) == 1 and wanted >= available[used[0]]:
         return {used[0]: np.arange(available[used[0]])}
-    draw = numpy_generator(seed, generation, "synthetic rows")
+    draw = numpy_generator(*place)
     if synthetic.from_ == "all":
-        chosen = {g: draw.permutation(available[g])[:wanted] for g in used}
+        chosen = {source: draw.permutation(available[source])[:wanted] for source in used}
     else:
-        ends = np.cumsum([0, *(available[g] for g in used)])
+        ends = np.cumsum([0, *(available[source] for source in used)])
         pool = draw.permutation(ends[-1])[:wanted]
-        chosen = {
-            g: pool[(a <= pool) & (pool < b)] - a for g, a, b in zip(used, ends, ends[1:], strict=False)
-        }
-    return {g: np.sort(rows) for g, rows in chosen.items()}
+        bounds = zip(used, ends, ends[1:], strict=False)
+        chosen = {source: pool[(a <= pool) & (pool < b)] - a for source, a, b in bounds}
+    return {source: np.sort(rows) for source, rows in chosen.items()}
+
+
+def apportioned(rows: int, shares: Sequence[float]) -> list[int]:
+    """So many rows in these shares, of sum 1: whole numbers of sum `rows`, none off by 1 or more (largest remainders,
+    of equal ones the first)."""
+    exact = [rows * share for share in shares]
+    counts = [math.floor(part + 1e-9) for part in exact]
+    rest = sorted(range(len(shares)), key=lambda i: counts[i] - exact[i])
+    for i in rest[: rows - sum(counts)]:
+        counts[i] += 1
+    return counts

@@ -56,7 +56,7 @@ def first_samples(folder: Path, n: int, seed: int, report: Report) -> np.ndarray
     preview = folder / "preview.safetensors"
     tensors, _ = read_tensors(preview)
     if n > len(tensors["images"]):
-        _, tensors, _ = recall_samples(preview, seed, report)
+        tensors = recall_samples(preview, seed, report).rows
     return tensors["images"][:n]
 
 

@@ -71,40 +71,37 @@ def measure(
     first: Path | None = None,
     judges: Mapping[str, Path] = MappingProxyType({}),
     selection: Path | None = None,
+    others: Sequence[Path] = (),
 ) -> list[Record]:
     """All records of one generation: its samples' measures; with `model` its losses, gradient norms, critic's rate.
 
     classifier: None where the data have no classes, for measures that need none. first: folder of the model of
     generation 1, for the measures of weights. judges: folders of classifiers of other datasets, by their names.
-    selection: which samples are handed on, where the loop selects. Features of the samples are kept beside them.
+    selection: which samples are handed on, where the loop selects. others: samples of the same generation of the other
+    members of an ecosystem. Features of the samples are kept beside them.
     """
-    preview = samples.with_name("preview.safetensors")
-    if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
-        _, drawn, checksum = recall_samples(preview, spec.seed, report)
-    else:
-        drawn, checksum = read_samples(samples, spec.seed, spec.generation)
-    which, place, records = {"samples": checksum}, samples.with_name(FEATURES_FILE), []
-    if selection is not None:
-        _, chosen = read_selection(selection, {spec.generation: checksum})
-        for name in spec.measures:
-            if "selection" in MEASURES[name].on:
-                whole = Selection(
-                    chosen["scores"], np.isin(np.arange(chosen["scores"].shape[1]), chosen["rows"])
-                )
-                records += as_records(name, MEASURES[name].function(whole), {})
-        if spec.selected:
-            drawn = {name: array[chosen["rows"]] for name, array in drawn.items()}
-            which, place = (
-                which | {"selection": file_checksum(selection)},
-                place.with_name(f"{FEATURES_FILE}-selected"),
-            )
+    drawn, which, whole = _drawn(spec, samples, selection, report)
+    records: list[Record] = []
+    for name in spec.measures if whole else ():
+        if "selection" in MEASURES[name].on:
+            records += as_records(name, MEASURES[name].function(whole), {})
     extractors = extractors_of(spec.features, judges)
-    rows = Rows.of(drawn["images"], place, which, report)
+    place = f"{FEATURES_FILE}-selected" if spec.selected else FEATURES_FILE
+    rows = Rows.of(drawn["images"], samples.with_name(place), which, report)
     of_images, labels = of_rows(spec.measures), drawn.get("labels")
     scored = any(MEASURES[name].needs_critic for name in of_images)
     critic = load_critic(model, default_device())[0] if model is not None and scored else None
     records += measure_images(
-        drawn["images"], of_images, classifier, data, labels, report, extractors, rows, critic
+        drawn["images"],
+        of_images,
+        classifier,
+        data,
+        labels,
+        report,
+        extractors,
+        rows,
+        critic,
+        dict(_of_another(spec, path, report) for path in others if path.name == samples.name),
     )
     if model is not None and first is not None:
         moved = [name for name in spec.measures if "parameters" in MEASURES[name].on]
@@ -118,6 +115,34 @@ def measure(
     return records
 
 
+def _drawn(
+    spec: MeasureSpec, samples: Path, selection: Path | None, report: Report
+) -> tuple[dict[str, np.ndarray], dict[str, str], Selection | None]:
+    """The samples that are measured, what says which they are, and the selection among them."""
+    preview = samples.with_name("preview.safetensors")
+    if preview.is_file() and not samples.is_file():  # deleted to save disk since the job was planned
+        _, drawn, checksum, _ = recall_samples(preview, spec.seed, report)
+    else:
+        drawn, checksum = read_samples(samples, spec.seed, spec.generation)
+    which = {"samples": checksum}
+    if selection is None:
+        return drawn, which, None
+    _, chosen = read_selection(selection, {spec.generation: checksum})
+    whole = Selection(chosen["scores"], np.isin(np.arange(chosen["scores"].shape[1]), chosen["rows"]))
+    if spec.selected:
+        drawn = {name: array[chosen["rows"]] for name, array in drawn.items()}
+        which |= {"selection": file_checksum(selection)}
+    return drawn, which, whole
+
+
+def _of_another(spec: MeasureSpec, samples: Path, report: Report) -> tuple[str, np.ndarray]:
+    """The number of another member of the ecosystem, and its images."""
+    selection = samples.with_name("selected.safetensors") if spec.selected else None
+    drawn, _, _ = _drawn(spec, samples, selection, report)
+    _, header = read_tensors(samples.with_name("preview.safetensors"))
+    return header.get("member", "0"), drawn["images"]
+
+
 def measure_images(
     images: np.ndarray,
     measures: dict[str, dict[str, Scalar]],
@@ -128,12 +153,13 @@ def measure_images(
     extractors: Mapping[str, Extractor] = MappingProxyType({}),
     rows: Rows | None = None,
     critic: Critic | None = None,
+    others: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> list[Record]:
     """Records of images (n, c, h, w), floats in the range of the real data or uint8, against the real reference rows.
 
     labels: the classes (n,) that they were made to be of; adds how often the classifier agrees. extractors: of features
     other than those of the classifier, by name. rows: the images, with the place where their features are kept. critic:
-    of the generation, for the measures that need one.
+    of the generation, for the measures that need one. others: images of the other members of an ecosystem.
     """
     device, rows = default_device(), rows or Rows.of(images, None, {}, report)
     asked = labels[:LABELLED] if labels is not None and classifier is not None else None
@@ -144,7 +170,16 @@ def measure_images(
         else None
     )
     most = most_features(measures.items())
+
+    def judged_by(these: np.ndarray) -> Side:
+        seen = Rows.of(these, None, {}, report)
+        judge = of_classifier(classifier, device) if classifier and judged else None
+        found = Judgement(**seen.seen_by(judge, judged)) if judge else None
+        return Side(these, found, device, None, classifier, seen, extractors, most)
+
     generated = Side(images, judgement, device, None, classifier, rows, extractors, most)
+    if any("others" in MEASURES[name].on for name in measures):
+        generated.others = {name: judged_by(these) for name, these in others.items()}
     sides = real_sides(list(measures.items()), classifier, data, device, report, extractors, floor=False)
     for side in (generated, *sides.values()):
         side.critic = critic

@@ -38,7 +38,7 @@ class Generated:
     points: (n, d), None where a model gives none; moments: mean (d,) and covariance (d, d) of a model that is a
     Gaussian; history: losses and gradient norms of its training; log_density: of a model that knows its own, or else
     None; biased: points were drawn with a sampling bias or selected, and so not from that density; selection: what all
-    points were scored, and which were selected.
+    points were scored, and which were selected; others: points (n, d) of the other members of an ecosystem.
     """
 
     points: np.ndarray | None
@@ -47,6 +47,7 @@ class Generated:
     log_density: LogDensity | None = None
     biased: bool = False
     selection: Selection | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Judge:
@@ -80,6 +81,8 @@ class Judge:
             return generated.history
         if on == "selection":
             return generated.selection
+        if on == "others":
+            return {name: points[:rows].astype(np.float64) for name, points in generated.others.items()}
         if on == "cells" and _is_normal(generated):
             mean, covariance = cast(Moments, generated.moments)
             return normal_cells(mean, covariance, *self._cells(options))
@@ -98,7 +101,7 @@ class Judge:
                 return cast(Any, self.density).mean, cast(Any, self.density).covariance
             case "history":
                 return {}
-            case "selection":
+            case "selection" | "others":
                 return None
             case "modes":
                 return self.density.modes, self.density.spread

@@ -65,7 +65,8 @@ class Side:
 
     judgement: by the data's own classifier. rows: the images again, for features of other kinds, with the place where
     these are kept. most: by name of such features, the most rows that are asked for. critic: of the generation that is
-    measured, for measures that need one. seen: the features that were asked for.
+    measured, for measures that need one. seen: the features that were asked for. others: of an ecosystem, the other
+    members' samples of the same generation, by number.
     """
 
     images: np.ndarray
@@ -78,9 +79,12 @@ class Side:
     most: Mapping[str, int] = field(default_factory=dict)
     critic: Critic | None = None
     seen: dict[str, np.ndarray] = field(default_factory=dict)
+    others: Mapping[str, Side] = field(default_factory=dict)
 
-    def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> np.ndarray:
+    def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> Any:
         """The first `rows` rows, or all, as a measure wants to see them."""
+        if on == "others":
+            return {name: side.view("features", options, rows) for name, side in self.others.items()}
         if other := self.extractor(on, options):
             return self._features(other, "planes" if on == "planes" else "features", rows)
         if on == "adapted":
@@ -135,7 +139,7 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
     wanted = rows_of(measure, options)
     taken = (generated, wanted), (real, None if measure.against == "training" else wanted)
     views = [side.view(on, options, rows) for side, rows in taken for on in measure.on]
-    for view in views:
+    for view in (v for whole in views for v in (whole.values() if isinstance(whole, dict) else [whole])):
         if len(view) < wanted:
             raise ArtifactError(
                 f"{name}: needs {wanted} rows on each side, got {len(view)}; lower measures.{name}.n"

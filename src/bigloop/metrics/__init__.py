@@ -83,23 +83,12 @@ View = Literal[
     "moments",
     "history",
     "selection",
+    "others",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history", "selection"}
-OF_IMAGES = {
-    "images",
-    "features",
-    "probabilities",
-    "adapted",
-    "inception",
-    "planes",
-    "scores",
-    "parameters",
-} | {"selection"}
-OF_POINTS = {"images", "features", "cells", "modes", "mode_weights", "symbols", "log_densities"} | {
-    "moments",
-    "history",
-    "selection",
-}
+OF_BOTH = {"images", "features", "selection", "others"}
+OF_IMAGES = OF_BOTH | {"probabilities", "adapted", "inception", "planes", "scores", "parameters"}
+OF_POINTS = OF_BOTH | {"cells", "modes", "mode_weights", "symbols", "log_densities", "moments", "history"}
 
 
 @dataclass(frozen=True)
@@ -132,8 +121,10 @@ class Measure:
     log_densities  the model's own, at generated and real points  the density's, at the same points
     moments        the model's mean (d,) and covariance (d, d)     those that it should have
     history        name: value, of the model's training            anything; it is not used
-    selection      the scores of all samples, and which were       likewise
+    selection      the scores of all samples, and which were       anything; it is not used
                    selected
+    others         by member of the ecosystem, the others' view    likewise
+                   `features`
     """
 
     function: Callable[..., float | list[tuple[str, float, str]]]
@@ -247,5 +238,6 @@ MEASURES = Registry(
         "moments": "bigloop.metrics.moments:MOMENTS",
         "training": "bigloop.metrics.histories:TRAINING",
         "selection": "bigloop.metrics.selection:SELECTION",
+        "between": "bigloop.metrics.between:BETWEEN",
     },
 )

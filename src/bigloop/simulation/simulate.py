@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,14 +17,14 @@ from bigloop.artifacts import (
     write_table,
     write_tensors,
 )
-from bigloop.measures.points import Judge
 from bigloop.models import family
 from bigloop.runtime.progress import REPORT_SECONDS, Progress, Report
 from bigloop.runtime.signals import SAVE_SECONDS, Interrupted, stop_signals
-from bigloop.simulation.lineages import Lineages
+from bigloop.simulation.ecosystem import block_of
 from bigloop.spec.jobs import SimulateSpec
 from bigloop.spec.options import SpecError, digest
 
+Block = Any  # of seeds and generations: simulation.lineages.Lineages or simulation.ecosystem.Ecosystem
 STATE = "state.safetensors"
 
 
@@ -45,33 +46,34 @@ def simulate(
             report(f"resuming after generation {begun.generation} with {seeds}")
         parts.append(begun)
         _finish(spec, parts, out, report, save_seconds)
-    whole = Lineages.joined(parts, spec.seeds)
-    write_table(out / "measures.csv", pd.DataFrame(whole.records, columns=COLUMNS))
+    whole: Block = block_of(spec.run).joined(parts, spec.seeds)
+    columns = [*COLUMNS, "member"] if spec.run.ecosystem else COLUMNS
+    write_table(out / "measures.csv", pd.DataFrame(whole.records, columns=columns))
     write_tensors(out / "points.safetensors", whole.points, {"seed": str(spec.seeds[0])})
     whole.save(out / STATE, key_of(spec))
     (out / UNFINISHED).unlink(missing_ok=True)
 
 
 def _finish(
-    spec: SimulateSpec, parts: Sequence[Lineages], out: Path, report: Report, save_seconds: float
+    spec: SimulateSpec, parts: Sequence[Block], out: Path, report: Report, save_seconds: float
 ) -> None:
     """Take the last of the `parts` to the block's end."""
     block, key = parts[-1], key_of(spec)
-    judge = Judge(block.density, spec.measures)
+    judges = block.judges(spec)
     begun = spoken = saved = time.monotonic()
     done = kept = block.generation
     with stop_signals() as stopped:
         while block.generation < spec.last:
             block.advance(report)
             if spec.measured(block.generation):
-                block.measure(judge, spec.selected)
+                block.measure(judges, spec.selected)
             now, last = time.monotonic(), block.generation == spec.last
             if stopped or now - saved > save_seconds:
                 saved, kept = now, block.generation
                 # finished parts, too, where they are at the same generation: one file holds one generation
                 alike = [part for part in parts if part.generation == block.generation]
                 seeds = tuple(seed for part in alike for seed in part.seeds)
-                Lineages.joined(alike, seeds).save(out / UNFINISHED, key)
+                block_of(spec.run).joined(alike, seeds).save(out / UNFINISHED, key)
             stop = bool(stopped) and block.generation == kept < spec.last
             if now - spoken > REPORT_SECONDS or last or stop:
                 spoken = now
@@ -86,7 +88,7 @@ def _finish(
                 )
 
 
-def beginnings(spec: SimulateSpec, out: Path) -> list[Lineages]:
+def beginnings(spec: SimulateSpec, out: Path) -> list[Block]:
     """What the seeds of a block continue from: blocks that got furthest, then the block before, or nothing.
 
     Of this job's own unfinished state, and of other blocks that begin alike and end no later, all seeds that they
@@ -103,18 +105,18 @@ def beginnings(spec: SimulateSpec, out: Path) -> list[Lineages]:
     return found
 
 
-def _before(spec: SimulateSpec, seeds: tuple[int, ...], out: Path) -> Lineages:
+def _before(spec: SimulateSpec, seeds: tuple[int, ...], out: Path) -> Block:
     """The seeds at the end of the block of generations before this one."""
     if spec.first == 1:
-        return Lineages.fresh(spec.run, seeds)
+        return block_of(spec.run).fresh(spec.run, seeds)
     places = out.parent.glob(f"gens-*-{spec.first - 1}/{STATE}")
     (path,) = list(places)[:1] or [out.parent / f"gens-…-{spec.first - 1}" / STATE]
-    block = Lineages.of_file(read_tensors(path), spec.run).of_seeds(seeds)
-    block.records, block.points = [], {}
+    block = block_of(spec.run).of_file(read_tensors(path), spec.run).of_seeds(seeds)
+    block.forget()
     return block
 
 
-def _others(spec: SimulateSpec, out: Path) -> list[Lineages]:
+def _others(spec: SimulateSpec, out: Path) -> list[Block]:
     """The states that this block may continue from: its own unfinished one, and those of blocks that begin alike."""
     key, places = key_of(spec), f"seeds-*/gens-{spec.first}-*"
     found = []
@@ -125,21 +127,21 @@ def _others(spec: SimulateSpec, out: Path) -> list[Lineages]:
             except ArtifactError:
                 continue  # a broken file costs its work, not the job
             if header.get("key") == key and int(header["generation"]) <= spec.last:
-                found.append(Lineages.of_file((tensors, header), spec.run))
+                found.append(block_of(spec.run).of_file((tensors, header), spec.run))
     return found
 
 
 def key_of(spec: SimulateSpec) -> str:
     """Stands for all that a block's content depends on, but for which seeds it has and where it ends."""
-    model, about = family(spec.run.model.family), spec.run.model
-    if model.revision != about.revision:
-        raise SpecError(
-            f"{about.family}: revision {about.revision} requested, but the code is at {model.revision}"
-        )
+    runs = spec.run.ecosystem.members if spec.run.ecosystem else (spec.run,)
+    for about in (run.model for run in runs):
+        if (code := family(about.family).revision) != about.revision:
+            raise SpecError(f"{about.family}: revision {about.revision} requested, but the code is at {code}")
     return digest(
         {
             **{"run": spec.run, "first": spec.first, "measures": spec.measures, "every": spec.measure_every},
             **({"selected": True} if spec.selected else {}),
+            **({"of_members": spec.of_members} if spec.of_members else {}),
         },
         64,
     )

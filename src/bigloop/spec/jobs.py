@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from bigloop.seeding import of_member
 from bigloop.spec.options import Scalar, digest, option
 from bigloop.spec.runs import (
     MOST_EPOCHS,
@@ -24,6 +25,8 @@ from bigloop.spec.runs import (
     source_of,
 )
 from bigloop.spec.selection import SelectSpec
+
+Source = int | tuple[int, int]  # of synthetic rows: a generation, or of an ecosystem (member, generation)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class TrainSpec:
     weights: str | None = None  # of a first generation that is imported
     rules: tuple[RuleSpec, ...] = option((), neutral=())
     file_bytes: int | None = None
+    member: int = option(0, neutral=0)  # of an ecosystem
+    shares: tuple[float, ...] | None = None  # of its members among the synthetic rows
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int | None = None) -> Self:
@@ -55,9 +60,25 @@ class TrainSpec:
         loop = run.looped
         if generation == 1:
             budget = loop.budget.initial
-            return cls(run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights)
+            return cls(
+                run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights, member=run.member
+            )
         given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
-        return cls(run.dataset, model, seed, generation, *given, rules=loop.rules)
+        more: dict[str, Any] = {"rules": loop.rules, "member": run.member, "shares": run.shares}
+        return cls(run.dataset, model, seed, generation, *given, **more)
+
+    @property
+    def stream(self) -> int:
+        """The seed of all that it draws."""
+        return of_member(self.seed, self.member)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The earlier generations, of an ecosystem with their members, whose samples it may train on."""
+        generations = self.synthetic.sources(self.generation) if self.synthetic else range(0)
+        if self.shares is None:
+            return [*generations]
+        return [(j, g) for j, share in enumerate(self.shares) if share for g in generations]
 
     @property
     def imported(self) -> bool:
@@ -80,13 +101,19 @@ class SampleSpec:
     bias: float = option(1.0, "sampling bias λ", minimum=0, maximum=1)
     sampler: dict[str, Scalar] | None = None
     handover: Handover | None = None  # None: float16
+    member: int = option(0, neutral=0)  # of an ecosystem
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
         """The job that samples `generation` of a run."""
         rows = run.elsewhere.samples if run.elsewhere else run.looped.samples
         assert rows is not None
-        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover)
+        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover, run.member)
+
+    @property
+    def stream(self) -> int:
+        """The seed of all that it draws."""
+        return of_member(self.seed, self.member)
 
 
 @dataclass(frozen=True)
@@ -129,12 +156,18 @@ class SelectionSpec:
     seed: int
     generation: int
     select: SelectSpec
+    member: int = option(0, neutral=0)  # of an ecosystem
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
         """The job that selects samples of `generation` of a run."""
         assert run.looped.select
-        return cls(run.dataset, run.model.family, seed, generation, run.looped.select)
+        return cls(run.dataset, run.model.family, seed, generation, run.looped.select, run.member)
+
+    @property
+    def stream(self) -> int:
+        """The seed of all that it draws."""
+        return of_member(self.seed, self.member)
 
 
 OWN = "classifier"  # the name of the features of the classifier of the data themselves
@@ -206,6 +239,7 @@ class SimulateSpec:
     measures: dict[str, dict[str, Scalar]]
     measure_every: int = 1
     selected: bool = option(False, neutral=False)  # measure the selected samples alone
+    of_members: tuple[dict[str, dict[str, Scalar]], ...] = option((), neutral=())  # measures, of an ecosystem
 
     def measured(self, generation: int) -> bool:
         """Whether this generation is measured."""
@@ -249,6 +283,7 @@ class TableRun:
         str, ...
     ] = ()  # papers, by their names among the claims, whose models, data and budgets it has
     published: str = ""  # a paper and its run, whose published values it is held against
+    siblings: tuple[str, ...] = option((), neutral=())  # the runs of all members of its ecosystem
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,22 @@ class LoopSpec:
 
 
 @dataclass(frozen=True)
+class MemberSpec:
+    """A member of an ecosystem: a model, and its loop."""
+
+    model: ModelSpec
+    loop: LoopSpec
+
+
+@dataclass(frozen=True)
+class EcosystemSpec:
+    """Models that train on each other's samples. shares: for each member, of which members its synthetic rows are."""
+
+    members: tuple[MemberSpec, ...]
+    shares: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class ElsewhereSpec:
     """A lineage that was made elsewhere, in place of a loop: each of its generations comes from a file.
 
@@ -241,6 +257,7 @@ class FirstSpec:
     initial: Initial
     budget: Budget
     weights: str | None = None  # SHA-256 of a file with weights that were trained elsewhere
+    member: int = option(0, neutral=0)  # of an ecosystem: two that begin alike are two models
 
     @cached_property
     def folder(self) -> str:
@@ -253,7 +270,8 @@ class RunSpec:
 
     The loop's handover is None where it is float16. A lineage from `elsewhere` has no loop.
     With `weights`, the SHA-256 of a file, its first generation is not trained but imported. With `density`, the data
-    are a known density, `dataset` is the density's name, and the run is simulated.
+    are a known density, `dataset` is the density's name, and the run is simulated. Each member of an `ecosystem`, whose
+    models and loops all of them have in their digests, is a run of its own.
     """
 
     dataset: Data
@@ -262,6 +280,24 @@ class RunSpec:
     weights: str | None = None
     density: DensitySpec | None = None
     elsewhere: ElsewhereSpec | None = None
+    ecosystem: EcosystemSpec | None = None
+    member: int = option(0, neutral=0)
+
+    def of_member(self, member: int) -> RunSpec:
+        """The run of a member of the same ecosystem."""
+        assert self.ecosystem
+        other = self.ecosystem.members[member]
+        return dataclasses.replace(self, model=other.model, loop=other.loop, member=member)
+
+    @property
+    def whole(self) -> RunSpec:
+        """What is simulated: the run, or all members of its ecosystem together, which the first one stands for."""
+        return self.of_member(0) if self.ecosystem else self
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """Of a member of an ecosystem: what share of its synthetic rows comes from each member."""
+        return self.ecosystem.shares[self.member] if self.ecosystem else None
 
     @property
     def looped(self) -> LoopSpec:
@@ -293,12 +329,14 @@ class RunSpec:
     def first(self) -> FirstSpec:
         """Generation 1, which all loops that begin alike have in common."""
         loop = self.looped
-        return FirstSpec(self.dataset, self.model.trained, loop.initial, loop.budget.initial, self.weights)
+        given = self.model.trained, loop.initial, loop.budget.initial, self.weights, self.member
+        return FirstSpec(self.dataset, *given)
 
     @cached_property
     def folder(self) -> str:
-        """Name of the run's folder under results/runs."""
-        return f"{self.model.family}-{source_of(self.dataset)}-{digest(self)}"
+        """Name of the run's folder under results/runs; members that are simulated together have one."""
+        name = "ecosystem" if self.ecosystem and self.density else self.model.family
+        return f"{name}-{source_of(self.dataset)}-{digest(self.whole if self.density else self)}"
 
     def model_folder(self, generation: int) -> str:
         """Name of the folder under results/runs that holds the weights of `generation`."""
