@@ -141,6 +141,15 @@ def import_samples(options: argparse.Namespace) -> None:
     elsewhere.import_samples(_spec(jobs.ImportSpec, options), options.samples, options.out, options.report)
 
 
+@verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.auxiliary",))
+def train_auxiliary(options: argparse.Namespace) -> None:
+    """Train a generation's model further on samples of its own, to be sampled away from."""
+    from bigloop.generation import auxiliary as room
+
+    spec = _spec(jobs.AuxiliarySpec, options)
+    room.train_auxiliary(spec, options.model, options.out, options.report, options.save_every)
+
+
 @verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.sample",))
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""

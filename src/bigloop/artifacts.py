@@ -35,6 +35,7 @@ class ArtifactError(RuntimeError):
 
 
 MODEL_FILES = ("model.safetensors", "model.json", "history.csv", "rows.safetensors")  # of one generation
+AUXILIARY_FILE = "auxiliary.safetensors"  # weights of the model that a generation is sampled away from
 OPTIMIZER_FILE = "optimizer.safetensors"  # beside them, where a loop continues
 FEATURES_FILE = "features"  # beginning of the names of side files with features of a generation's samples
 STEPS_FILE = "steps.csv"  # beside them, of families that record their steps

@@ -135,7 +135,9 @@ def test_what_cannot_be_meant_is_said_in_one_line(config: dict[str, Any], change
 
 def test_between_needs_an_ecosystem(config: dict[str, Any]) -> None:
     config["runs"] = {"alone": {"dataset": "mnist", "model": "vae", "loop": "images", "generations": 1}}
-    with pytest.raises(SpecError, match=r"measures\.between: tells how far members of an ecosystem are apart"):
+    with pytest.raises(
+        SpecError, match=r"measures\.between: tells how far members of an ecosystem are apart"
+    ):
         Experiment.from_config(config)
 
 

@@ -18,6 +18,7 @@ from bigloop.metrics.theory import accumulating_recursion, curated, drifting_div
 from bigloop.simulation.ecosystem import Ecosystem
 from bigloop.spec.jobs import CollectSpec, SimulateSpec, TableRun
 from bigloop.spec.options import SpecError
+from bigloop.spec.registry import declared
 from bigloop.spec.runs import EcosystemSpec, MemberSpec, RunSpec
 
 from ..simulated import QUIET, advanced, folder, made, run_of, whole
@@ -350,3 +351,28 @@ def test_members_share_a_folder_where_they_are_simulated_and_only_there() -> Non
     alone = replace(images[0], ecosystem=None)
     assert images[0].first.folder == alone.first.folder  # the first member begins as a run alone does
     assert images[0].folder != alone.folder
+
+
+# Own samples used against the model
+
+FLOW_LOOP = {"initial": {"n": 60}, "samples": 60, "synthetic": {"n": 60}}
+
+
+@pytest.mark.parametrize(
+    ("family", "way"),
+    [("mlp_ddpm", "scores"), ("otcfm", "scores"), ("otcfm", "weights"), ("glow", "weights")],
+)
+def test_a_loop_samples_away_from_what_its_own_samples_teach(family: str, way: str) -> None:
+    tiny = {"hidden": 8, "batch_size": 16, "timesteps": 5, "sampling_steps": 4}
+    known = declared("families")[family].options
+    against = {"way": way, "strength": 1.0, "samples": 50, "budget": {"images": 64}}
+    loops = FLOW_LOOP, FLOW_LOOP | {"against": against}
+    blocks = [
+        advanced(run_of(loop, family, "ring", {k: v for k, v in tiny.items() if k in known}), 2, 2)
+        for loop in loops
+    ]
+    one, other = (block.pool[1]["points"] if 1 in block.pool else block.pool[2]["points"] for block in blocks)
+    assert one.shape == other.shape
+    assert np.isfinite(other).all()
+    assert np.abs(one - other).mean() > 1e-4
+    assert not torch.equal(blocks[0].rows(3), blocks[1].rows(3))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from bigloop.artifacts import MODEL_FILES, OPTIMIZER_FILE
+from bigloop.artifacts import AUXILIARY_FILE, MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
-from bigloop.spec.jobs import ImportSpec, SampleSpec, SelectionSpec, TrainSpec
+from bigloop.spec.jobs import AuxiliarySpec, ImportSpec, SampleSpec, SelectionSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_json
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import data_folder
@@ -38,6 +38,7 @@ by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }
 selecting = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.select}
+opposing = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.against}
 continuing = {  # folders of models that a later generation continues from
     folder
     for run in experiment.trained
@@ -139,6 +140,16 @@ def import_spec(wildcards):
 
 def selection_spec(wildcards):
     return SelectionSpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
+
+
+def auxiliary_spec(wildcards):
+    return AuxiliarySpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
+
+
+def auxiliary_file(wildcards):
+    """The weights of the model that a generation is sampled away from, where it is."""
+    opposed = wildcards.folder in opposing
+    return opposed * [generation(wildcards.folder, wildcards.seed, wildcards.t, AUXILIARY_FILE)]
 
 
 def sample_spec(wildcards):

@@ -106,9 +106,39 @@ rule import_samples:
         f"--out {folder('output.samples')} {MACHINE}"
 
 
+rule train_auxiliary:
+    input:
+        model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
+    output:
+        f"{GENERATION}/{AUXILIARY_FILE}",
+    log:
+        f"{GENERATION}/auxiliary.log",
+    benchmark:
+        f"{GENERATION}/auxiliary.benchmark.tsv"
+    wildcard_constraints:
+        folder=one_of(sorted(opposing)),
+    priority: lambda w: to_come(w)
+    conda:
+        "../../envs/bigloop.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
+        gres="",
+        mem_mb=lambda w, attempt: attempt
+        * resources.training_memory(train_spec(w), trained_run(w).spec.handover),
+        runtime=lambda w, attempt: attempt * resources.training_minutes(train_spec(w)),
+        attempt=lambda w, attempt: attempt,
+    params:
+        spec=lambda w: to_json(auxiliary_spec(w)),
+    shell:
+        "python -m bigloop train_auxiliary --spec {params.spec:q} "
+        f"--model {folder('input.model[0]')} --out {folder('output')} {SAVE} {MACHINE} {GRES}"
+
+
 rule sample:
     input:
         model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
+        auxiliary=lambda w: settled(run_of(w), auxiliary_file(w)),
     output:
         samples=f"{GENERATION}/samples.safetensors",
         preview=f"{GENERATION}/preview.safetensors",

@@ -181,6 +181,7 @@ def _run(
     if loop:
         _check_family(model, given, images, where, loop.bias, f"loops.{given.loop}.bias")
         _check_start(model, loop, f"loops.{given.loop}.start")
+        _check_against(model, loop, f"loops.{given.loop}.against")
         loop = settled(loop, model, images, judge, f"loops.{given.loop}.select")
         if images:
             loop = replace(loop, handover=handed_over(loop.handover, images))
@@ -271,6 +272,17 @@ def _check_start(model: ModelSpec, loop: LoopSpec, key: str) -> None:
             f"{key}: continue: {model.family} cannot continue from earlier weights (its class does not say "
             "continues = True)"
         )
+
+
+def _check_against(model: ModelSpec, loop: LoopSpec, key: str) -> None:
+    """Raise SpecError where a loop uses samples against a model of a family that has no such way."""
+    if loop.against is None:
+        return
+    families, way = declared("families"), loop.against.way
+    able = "guides" if way == "scores" else "extrapolates"
+    if not getattr(families[model.family], able):
+        known = ", ".join(name for name, about in families.items() if getattr(about, able))
+        raise SpecError(f"{key}.way: {way}: {model.family} cannot; use one of {known}")
 
 
 def _seeds(given: tuple[int, ...] | int, where: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.data import dataset
+from bigloop.generation.auxiliary import oppose
 from bigloop.generation.store import STATE, check_place, load_model
 from bigloop.models import Continuing
 from bigloop.runtime.progress import Report
@@ -51,7 +52,7 @@ def sample(
     A model that lies elsewhere (a first generation, which several loops share) is linked in. The state of a long
     sampling is kept in `out` every `save_seconds`, and a call that finds it there continues from it.
     """
-    rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report)
+    rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report, out)
     if team().rank:
         return
     header = {
@@ -80,12 +81,14 @@ def draw(
     model: Path,
     state: tuple[Path, float] | None = None,
     report: Report = lambda line: None,
+    auxiliary: Path | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The rows of a sampling job and the model's record.
 
     images: (n, c, h, w), as the loop hands them over: float16 as the model gives them, or uint8, [0, 1] as 0…255 and
     clipped to it; and labels: int64 (n,), of a conditional family: the classes in turn, so that all
     are equally frequent. state: the file that keeps an unfinished sampling, and the seconds between two saves.
+    auxiliary: folder of the auxiliary model, where samples are drawn away from one (default: that of the model).
     """
     device = default_device()
     trained, record = load_model(model, device, spec.sampler)
@@ -93,8 +96,13 @@ def draw(
     generator = torch_generator(spec.stream, spec.generation, "sampling", device=device)
     training = parse(TrainSpec, record["spec"], f"{model / 'model.json'}: spec")
     can = declared("families")[training.model.family]
+    drawn_by = {"model": record["sha256"]}
+    if spec.against:
+        other, _ = load_model(model, device, spec.sampler)
+        given_by = record["sha256"], auxiliary or model, spec.against
+        drawn_by["auxiliary"] = oppose(trained, other, *given_by)
     if state and can.continues:
-        key = digest({"spec": spec, "model": record["sha256"], "device": device.type}, digits=64)
+        key = digest({"spec": spec, **drawn_by, "device": device.type}, digits=64)
         cast(Continuing, trained).checkpoint = Checkpoint(state[0], key, state[1], report)
     rows, given = {}, {}
     if can.conditional:

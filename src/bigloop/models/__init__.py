@@ -53,6 +53,7 @@ class Family(Protocol):
     continues        a `Continuing`                     stacked        a `Stacked`: of points, many replicates at once
     reaches_modes    can be sampled with bias λ = 0; True unless it says otherwise
     has_moments      is a Gaussian, with `mean`, `covariance` and `by_moments`
+    guides, extrapolates                an `Opposed`, by its scores or by its weights
     takes_bytes      trains on uint8, 0 to 255, as well as on floats in [0, 1]
     takes_snapshots, records_steps      an `Observed`, of the one or the other
     has_log_density  knows its own density: `log_density(points)`, Tensor (replicates, n, d) to (replicates, n), nats
@@ -153,6 +154,19 @@ class Observed(Protocol):
 
     snapshots: Any
     summaries: Any
+
+
+class Opposed(Protocol):
+    """A family of networks that can be sampled away from an auxiliary model.
+
+    opponent: that model and ω, whose scores are subtracted in the next `sample`, or None; of a family that `guides`.
+    """
+
+    opponent: Any
+
+    def moved_names(self) -> set[str]:
+        """The names in `state` of all weights, and of moving averages of them; of a family that `extrapolates`."""
+        ...
 
 
 class Stacked(Protocol):

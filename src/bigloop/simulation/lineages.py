@@ -81,12 +81,21 @@ class Lineages(Learner):
         if by_moments(self.model):
             self.pool[t] = self.kept_moments() if self.accumulates else self.model.state()
         else:
-            points = self.model.sample(loop.samples, loop.bias, self.streams(t, "sampling")).numpy()
+            points = self._sampler().sample(loop.samples, loop.bias, self.streams(t, "sampling")).numpy()
             self.pool[t] = {"points": points} | (self._selection(points, t) if loop.select else {})
         for old in self.pool.keys() - {t}:
             self.pool[old].pop("scores", None)
         for old in self.pool.keys() - {t, *self.needed(t + 1)}:
             del self.pool[old]
+
+    def _sampler(self) -> Any:
+        """The models that samples are drawn of: this generation's, or away from auxiliary ones."""
+        against, t = self.run.looped.against, self.generation
+        if against is None:
+            return self.model
+        rows = self.model.sample(against.samples, 1.0, self.streams(t, "auxiliary sampling"))
+        auxiliary = self.model.trained_further(rows, against.budget, self.streams(t, "auxiliary training"))
+        return self.model.opposed(auxiliary, against.way, against.strength)
 
     def _selection(self, points: np.ndarray, t: int) -> dict[str, np.ndarray]:
         """Of points (seeds, n, d), those that are handed on, bool (seeds, n), and all scores, (seeds, scores, n)."""
@@ -133,7 +142,7 @@ class Lineages(Learner):
                 self._moments(index),
                 {name: float(values[index]) for name, values in self.history.items()},
                 self._log_density(index),
-                self.run.looped.bias != 1 or of_selected,
+                self.run.looped.bias != 1 or of_selected or self.run.looped.against is not None,
                 whole,
                 self._others(index, of_selected),
             )

@@ -92,6 +92,40 @@ class TrainSpec:
 
 
 @dataclass(frozen=True)
+class Opposition:
+    """How a generation is sampled away from its auxiliary model."""
+
+    way: Literal["scores", "weights"]
+    strength: float
+
+
+@dataclass(frozen=True)
+class AuxiliarySpec:
+    """One job that trains a generation's model further, on samples of its own."""
+
+    dataset: Data
+    seed: int
+    generation: int
+    samples: int
+    budget: Budget
+    sampler: dict[str, Scalar] | None = None
+    member: int = option(0, neutral=0)  # of an ecosystem
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
+        """The job that trains the auxiliary model of `generation` of a run."""
+        against = run.looped.against
+        assert against
+        given = against.samples, against.budget, run.model.sampler, run.member
+        return cls(run.dataset, seed, generation, *given)
+
+    @property
+    def stream(self) -> int:
+        """The seed of all that it draws."""
+        return of_member(self.seed, self.member)
+
+
+@dataclass(frozen=True)
 class SampleSpec:
     """One sampling job: n rows of a generation, with sampling bias λ."""
 
@@ -102,13 +136,16 @@ class SampleSpec:
     sampler: dict[str, Scalar] | None = None
     handover: Handover | None = None  # None: float16
     member: int = option(0, neutral=0)  # of an ecosystem
+    against: Opposition | None = None
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int) -> Self:
         """The job that samples `generation` of a run."""
         rows = run.elsewhere.samples if run.elsewhere else run.looped.samples
         assert rows is not None
-        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover, run.member)
+        given = run.loop.against if run.loop else None
+        against = Opposition(given.way, given.strength) if given else None
+        return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover, run.member, against)
 
     @property
     def stream(self) -> int:

@@ -52,6 +52,8 @@ KINDS = {
             "has_log_density": False,
             "sees_density": False,
             "discrete": False,
+            "guides": False,
+            "extrapolates": False,
             "takes_bytes": False,
             "takes_snapshots": False,
             "records_steps": False,

@@ -169,6 +169,24 @@ class Budgets:
 
 
 @dataclass(frozen=True)
+class AgainstSpec:
+    """Own samples used against the model itself, in every generation. See models/opposed.py."""
+
+    way: Literal["scores", "weights"] = option(
+        description="subtract the auxiliary model's scores when sampling (SIMS), or its weights (Neon)"
+    )
+    strength: float = option(
+        description="ω: so much of the way from the auxiliary model to the base model beyond that",
+        above=0,
+        maximum=1e3,
+    )
+    samples: int = option(
+        description="own samples that the auxiliary model is trained further on", minimum=2, maximum=MOST_ROWS
+    )
+    budget: Budget = option(description="how long it is")
+
+
+@dataclass(frozen=True)
 class RuleSpec:
     """A registered rule of a loop, the revision of its code, and its options."""
 
@@ -196,6 +214,11 @@ class LoopSpec:
     )
     handover: Handover | None = option(
         None, "precision in which samples are passed on; if not given, that of the dataset's source"
+    )
+    against: AgainstSpec | None = option(
+        None,
+        "The model's own samples used against it: an auxiliary model is trained further on them, and the model is "
+        "sampled away from it.",
     )
     rules: tuple[RuleSpec, ...] = option((), neutral=())
     select: SelectSpec | None = None

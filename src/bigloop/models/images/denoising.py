@@ -11,7 +11,6 @@ dropped, the optimiser, precision, and the shares of several processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -24,13 +23,12 @@ from bigloop.models.images.augmentation import augmented, mirrored
 from bigloop.models.images.deep_unet import LAYOUTS, DeepUNet, LayoutName, Sizes
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.published import renamed
+from bigloop.models.opposed import Output, contrasted
 from bigloop.spec.options import SpecError, option
 from bigloop.training.average import Averaged
 from bigloop.training.devices import tf32
 from bigloop.training.loop import History
 from bigloop.training.parallel import padded, team
-
-Output = Callable[[Tensor, float], Tensor]  # of the network, on x (n, c, h, w) at a time
 
 
 class Lesson(NamedTuple):
@@ -123,6 +121,8 @@ class DenoisingFamily(NeuralFamily):
     conditional = True
     reaches_modes = False
     parallel = True
+    guides = True
+    opponent: tuple[DenoisingFamily, float] | None = None
 
     def __init__(
         self, options: Any, shape: tuple[int, ...], device: torch.device, classes: int | None = None
@@ -203,14 +203,18 @@ class DenoisingFamily(NeuralFamily):
 
     def piece(self, latent: Tensor, bias: float, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         """Images from noise, of which each process of a team computes its share of what the network says."""
-        if not self.has_labels:
-            spread = bias**0.5
-            return (self.from_noise(spread * latent, self.said(None), spread, generator) + 1) / 2
-        if labels is None:
+        spread = 1.0 if self.has_labels else bias**0.5
+        if self.has_labels and labels is None:
             raise ValueError("labels: images of given classes are sampled, but none is given")
-        return (
-            self.from_noise(latent, guided(self.said(labels), self.said(None), bias), 1.0, generator) + 1
-        ) / 2
+        said = self.biased(labels, bias)
+        if self.opponent:
+            auxiliary, strength = self.opponent
+            said = contrasted(said, auxiliary.biased(labels, bias), strength)
+        return (self.from_noise(spread * latent, said, spread, generator) + 1) / 2
+
+    def biased(self, labels: Tensor | None, bias: float) -> Output:
+        """What the averaged network says of these classes, guided towards them; or of no class."""
+        return guided(self.said(labels), self.said(None), bias) if self.has_labels else self.said(None)
 
     def from_noise(self, noise: Tensor, said: Output, spread: float, generator: torch.Generator) -> Tensor:
         """Images in about [-1, 1] from noise (n, c, h, w): standard normal times `spread`, as all noise drawn is."""
@@ -248,6 +252,8 @@ class DenoisingFamily(NeuralFamily):
             return super().fit(*given, **more)
 
     def sample(self, *given: Any, **more: Any) -> Tensor:
+        if self.opponent:
+            self.opponent[0]._train(False)
         with tf32(self.options.precision == "tf32"):
             return super().sample(*given, **more)
 

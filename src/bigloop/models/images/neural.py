@@ -39,6 +39,7 @@ class NeuralFamily:
     Options: ClassVar[type]
     revision: ClassVar[int]
     continues: ClassVar[bool] = True
+    extrapolates: ClassVar[bool] = True
     takes_bytes: ClassVar[bool] = True
     takes_snapshots: ClassVar[bool] = True
     records_steps: ClassVar[bool] = False
@@ -261,6 +262,10 @@ class NeuralFamily:
     def optimizer_state(self) -> dict[str, Any]:
         """The state of the optimisers, by name."""
         return {name: part.state_dict() for name, part in self.optimizers.items()}
+
+    def moved_names(self) -> set[str]:
+        """The names in `state` of all weights, and of moving averages of them."""
+        return {f"{name}.{key}" for name, net in self.networks.items() for key, _ in net.named_parameters()}
 
     def parameters(self) -> list[np.ndarray]:
         """The parameters of all networks that an optimiser moves: a moving average of them is not theirs."""

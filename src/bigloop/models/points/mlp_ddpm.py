@@ -32,6 +32,7 @@ class MLPDDPM(StackedFamily):
     with DDIM modes narrow, with variance β they widen, all the less the larger T (see metrics/samplers.py).
     """
 
+    guides = True
     revision = 1
 
     @dataclass(frozen=True)
@@ -95,7 +96,11 @@ class MLPDDPM(StackedFamily):
     def eps(self, x: Tensor, t: int) -> Tensor:
         """The noise that the averaged network predicts in x (replicates, n, d), divided by `scale`, at step t."""
         features = self.features[t].expand(*x.shape[:2], -1)
-        return self.pair.average(torch.cat([x, features], dim=2))
+        own = self.pair.average(torch.cat([x, features], dim=2))
+        if self.opponent is None:
+            return own
+        auxiliary, strength = self.opponent
+        return (1 + strength) * own - strength * auxiliary.eps(x, t)
 
     def fit(
         self, rows: Tensor, budget: Budget, streams: Streams, report: Report = lambda line: None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bigloop.models.flow import couplings, midpoint
+from bigloop.models.opposed import Output, contrasted
 from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.spec.options import option
 
@@ -26,6 +27,7 @@ class OTCFM(StackedFamily):
     """
 
     revision = 1
+    guides = True
 
     @dataclass(frozen=True)
     class Options:
@@ -60,4 +62,8 @@ class OTCFM(StackedFamily):
     def draw(self, n: int, bias: float, streams: Streams) -> Tensor:
         x = streams.normal(n, self.dimension) * bias**0.5
         time = torch.zeros(len(streams), n, 1)
-        return midpoint(lambda x, t: self.velocity(x, time + t), x, self.options.sampling_steps)
+        flow: Output = lambda x, t: self.velocity(x, time + t)  # noqa: E731
+        if self.opponent:
+            auxiliary, strength = self.opponent
+            flow = contrasted(flow, lambda x, t: auxiliary.velocity(x, time + t), strength)
+        return midpoint(flow, x, self.options.sampling_steps)

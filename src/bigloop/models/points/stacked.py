@@ -11,6 +11,7 @@ On the CPU: the networks are so small that a GPU would wait for its launches.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bigloop.models.opposed import extrapolated
 from bigloop.runtime.progress import LINE_SECONDS, Report
 from bigloop.runtime.signals import DivergedError
 from bigloop.runtime.words import duration
@@ -113,7 +115,9 @@ class StackedFamily:
     revision: ClassVar[int]
     stacked: ClassVar[bool] = True
     continues: ClassVar[bool] = True
+    extrapolates: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.float32  # of the rows it trains on and gives
+    opponent: tuple[Self, float] | None = None
 
     def __init__(self, options: Any, dimension: int, streams: Streams) -> None:
         self.options = options
@@ -208,6 +212,26 @@ class StackedFamily:
         points = self.draw(n, bias, streams)
         self._require_finite("a sample", points.numpy())
         return points
+
+    def moved_names(self) -> set[str]:
+        """The names in `state` of all weights, and of moving averages of them."""
+        return {f"{name}.{key}" for name, net in self.networks.items() for key, _ in net.named_parameters()}
+
+    def trained_further(self, rows: Tensor, budget: Budget, streams: Streams) -> Self:
+        """A copy of the models, trained further on rows (replicates, n, d) by new optimisers."""
+        other = copy.deepcopy(self)
+        other.optimizers = other.prepare()
+        other.fit(rows, budget, streams)
+        return other
+
+    def opposed(self, auxiliary: Self, way: str, strength: float) -> Self:
+        """A copy of the models that is sampled away from auxiliary ones, by "scores" or by "weights"."""
+        other = copy.deepcopy(self)
+        if way == "scores":
+            other.opponent = auxiliary, strength
+        else:
+            other.restore(extrapolated(self.state(), auxiliary.state(), strength, self.moved_names()))
+        return other
 
     def state(self) -> dict[str, np.ndarray]:
         """All that training has made, weights and optimisers' moments, the replicate first in every array."""
