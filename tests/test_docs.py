@@ -20,8 +20,8 @@ from bigloop.__main__ import _parser
 from bigloop.generation.store import new_model
 from bigloop.models import FAMILIES, resolve
 from bigloop.seeding import torch_generator
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget
 
 ROOT = Path(__file__).parents[1]
 EXTENDING = ROOT / "docs" / "extending"

@@ -24,9 +24,9 @@ from bigloop.data import load
 from bigloop.models import resolve
 from bigloop.runtime.job import VIEWED
 from bigloop.runtime.progress import read_state
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.loops import Budget, Initial
 from bigloop.spec.options import to_json
-from bigloop.spec.runs import Budget, Initial
 
 SPEC = TrainSpec(
     "mnist",

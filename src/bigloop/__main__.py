@@ -36,7 +36,7 @@ from bigloop.runtime.arguments import (
 )
 from bigloop.runtime.job import begin, take_share
 from bigloop.runtime.signals import DivergedError, FinalError
-from bigloop.spec import jobs
+from bigloop.spec import generations, jobs
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import load_plugins
 from bigloop.spec.runs import source_of
@@ -111,7 +111,7 @@ def train(options: argparse.Namespace) -> None:
     from bigloop.generation.store import prune
     from bigloop.ops import together
 
-    spec = _spec(jobs.TrainSpec, options)
+    spec = _spec(generations.TrainSpec, options)
     keep = OPTIMIZER_FILE in {path.name for path in options.outputs}
     if options.waited and room.is_trained(spec, options.out, keep):
         options.report("another worker has already trained this generation")
@@ -130,7 +130,9 @@ def import_(options: argparse.Namespace) -> None:
     """Import weights trained elsewhere as a generation."""
     from bigloop.generation.train import import_weights
 
-    import_weights(_spec(jobs.TrainSpec, options), options.weights, options.data, options.out, options.report)
+    import_weights(
+        _spec(generations.TrainSpec, options), options.weights, options.data, options.out, options.report
+    )
 
 
 @verb(SPEC, path("samples", "file with samples"), OUT, needs=("bigloop.generation.elsewhere",))
@@ -138,7 +140,9 @@ def import_samples(options: argparse.Namespace) -> None:
     """Import samples generated elsewhere as a generation."""
     from bigloop.generation import elsewhere
 
-    elsewhere.import_samples(_spec(jobs.ImportSpec, options), options.samples, options.out, options.report)
+    elsewhere.import_samples(
+        _spec(generations.ImportSpec, options), options.samples, options.out, options.report
+    )
 
 
 @verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.auxiliary",))
@@ -146,7 +150,7 @@ def train_auxiliary(options: argparse.Namespace) -> None:
     """Train a generation's model further on samples of its own, to be sampled away from."""
     from bigloop.generation import auxiliary as room
 
-    spec = _spec(jobs.AuxiliarySpec, options)
+    spec = _spec(generations.AuxiliarySpec, options)
     room.train_auxiliary(spec, options.model, options.out, options.report, options.save_every)
 
 
@@ -156,7 +160,7 @@ def sample(options: argparse.Namespace) -> None:
     from bigloop.generation import sample as room
     from bigloop.ops import together
 
-    spec = _spec(jobs.SampleSpec, options)
+    spec = _spec(generations.SampleSpec, options)
     if options.waited and room.is_sampled(spec, options.out):
         options.report("another worker has already sampled this generation")
         return
@@ -176,7 +180,7 @@ def select(options: argparse.Namespace) -> None:
     """Select which samples of a generation are handed on."""
     from bigloop.generation import select as room
 
-    spec, judge = _spec(jobs.SelectionSpec, options), folder_of(options.classifier)
+    spec, judge = _spec(generations.SelectionSpec, options), folder_of(options.classifier)
     room.select(spec, options.preview, judge, options.data, options.out, options.report)
 
 

@@ -25,7 +25,7 @@ from bigloop.metrics.samplers import (
 from bigloop.metrics.theory import expected_sd, fresh_recursion, mixing_recursion
 from bigloop.models.points.gmm import GMM
 from bigloop.models.points.stacked import Streams
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 
 from ..tables import DIFFUSION
 

@@ -22,7 +22,7 @@ import yaml
 
 from bigloop.config.experiment import Experiment
 from bigloop.config.resolve import MOST_JOBS
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script

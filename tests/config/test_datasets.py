@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from bigloop.config.experiment import Experiment
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
 from bigloop.spec.options import SpecError
 
 Config = dict[str, Any]

@@ -14,7 +14,7 @@ import yaml
 
 from bigloop.config.experiment import Experiment
 from bigloop.ops.forecast import Pace, job_seconds
-from bigloop.spec.jobs import ImportSpec, TrainSpec
+from bigloop.spec.generations import ImportSpec, TrainSpec
 from bigloop.spec.options import SpecError, parse, to_dict, to_json
 from bigloop.spec.runs import RunSpec
 

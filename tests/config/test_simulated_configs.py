@@ -12,9 +12,9 @@ import yaml
 
 from bigloop.config.experiment import Experiment
 from bigloop.loops import RULES, Rule
+from bigloop.spec.loops import RuleSpec
 from bigloop.spec.options import SpecError, option
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import RuleSpec
 
 Config = dict[str, Any]
 REPOSITORY = Path(__file__).parents[2]

@@ -12,9 +12,10 @@ import torch
 from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.train import train
 from bigloop.models import resolve
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.loops import Budget, Budgets, Initial, LoopSpec, Real, Synthetic
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
+from bigloop.spec.runs import RunSpec
 
 CPU = torch.device("cpu")
 

@@ -16,8 +16,9 @@ from bigloop.generation.sample import draw, recall_samples, sample
 from bigloop.generation.store import load_model
 from bigloop.generation.train import train
 from bigloop.models.opposed import extrapolated
-from bigloop.spec.jobs import AuxiliarySpec, SampleSpec, TrainSpec
-from bigloop.spec.runs import AgainstSpec, Budget, RunSpec
+from bigloop.spec.generations import AuxiliarySpec, SampleSpec, TrainSpec
+from bigloop.spec.loops import AgainstSpec, Budget
+from bigloop.spec.runs import RunSpec
 
 from .lineage import CPU, images_of, place, quiet, run_spec
 

@@ -21,7 +21,7 @@ from bigloop.generation.store import fresh_model, prune
 from bigloop.generation.train import import_weights
 from bigloop.models import resolve
 from bigloop.runtime.progress import quiet
-from bigloop.spec.jobs import ImportSpec, TrainSpec
+from bigloop.spec.generations import ImportSpec, TrainSpec
 from bigloop.spec.options import SpecError
 from bigloop.training.devices import default_device
 

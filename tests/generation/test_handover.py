@@ -21,9 +21,10 @@ from bigloop.generation.sample import as_bytes, sample
 from bigloop.generation.train import train
 from bigloop.models import resolve
 from bigloop.ops import resources
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.loops import Budget, Budgets, Initial, LoopSpec, Real, Synthetic
 from bigloop.spec.options import to_json
-from bigloop.spec.runs import Budget, Budgets, DatasetSpec, Initial, LoopSpec, Real, RunSpec, Synthetic
+from bigloop.spec.runs import DatasetSpec, RunSpec
 from bigloop.training.loop import as_floats
 
 
@@ -125,7 +126,7 @@ import json, sys
 from pathlib import Path
 from bigloop.bench.setting import peak_gib
 from bigloop.generation.train import train
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
 from bigloop.spec.options import parse
 
 spec = parse(TrainSpec, json.loads(sys.argv[1]), "")

@@ -21,7 +21,7 @@ from bigloop.artifacts import (
 )
 from bigloop.generation.sample import sample
 from bigloop.generation.train import import_weights, train
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
 
 from .lineage import (
     continuing,

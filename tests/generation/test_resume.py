@@ -27,9 +27,9 @@ from bigloop.generation.train import train
 from bigloop.models import family as family_of
 from bigloop.models.images.wgan_gp import WGANGP as WGAN_FAMILY
 from bigloop.runtime.signals import Interrupted
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.loops import Budget
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget
 from bigloop.training import checkpoint
 
 from .lineage import (

@@ -21,8 +21,8 @@ from bigloop.generation.rows import training_set
 from bigloop.generation.sample import read_samples, sample
 from bigloop.generation.train import train
 from bigloop.loops import compose
-from bigloop.spec.jobs import SampleSpec, TrainSpec
-from bigloop.spec.runs import Real, Synthetic
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.loops import Real, Synthetic
 
 from .lineage import (
     SAMPLES,

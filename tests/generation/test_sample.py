@@ -14,7 +14,7 @@ from bigloop.artifacts import (
 from bigloop.generation.sample import read_samples, recall_samples, sample
 from bigloop.generation.store import load_model
 from bigloop.generation.train import train
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
 
 from .lineage import (
     CPU,

@@ -19,8 +19,10 @@ from bigloop.generation.store import load_model
 from bigloop.measures.classify import classify
 from bigloop.models.classifier import load_classifier
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import ClassifierSpec, SelectionSpec, TrainSpec
-from bigloop.spec.runs import RunSpec, Synthetic
+from bigloop.spec.generations import SelectionSpec, TrainSpec
+from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.loops import Synthetic
+from bigloop.spec.runs import RunSpec
 
 from .lineage import CPU, SAMPLES, advance, images_of, preview_of, quiet, run_spec, samples_of
 

@@ -17,7 +17,7 @@ from bigloop.artifacts import (
 )
 from bigloop.generation.store import load_model
 from bigloop.generation.train import train
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
 from bigloop.spec.options import SpecError
 
 from .lineage import (

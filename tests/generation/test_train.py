@@ -27,7 +27,7 @@ from bigloop.generation.train import train
 from bigloop.models import FAMILIES, resolve
 from bigloop.runtime.provenance import machine, software
 from bigloop.runtime.signals import DivergedError
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
 from bigloop.spec.options import to_dict
 
 from .lineage import (

@@ -10,7 +10,7 @@ import pytest
 from bigloop.artifacts import SNAPSHOTS_FILE, STEPS_FILE, read_json, read_table, read_tensors
 from bigloop.generation.sample import sample
 from bigloop.generation.train import train
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
 
 from .lineage import continuing, place, quiet, run_spec
 

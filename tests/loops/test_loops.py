@@ -10,19 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bigloop.loops import RULES, Composition, Rule, check, compose, compose_endless, follow
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
+from bigloop.spec.loops import Budget, Budgets, Initial, LoopSpec, Real, RuleSpec, Synthetic
 from bigloop.spec.options import SpecError, option, to_json
-from bigloop.spec.runs import (
-    Budget,
-    Budgets,
-    Initial,
-    LoopSpec,
-    ModelSpec,
-    Real,
-    RuleSpec,
-    RunSpec,
-    Synthetic,
-)
+from bigloop.spec.runs import ModelSpec, RunSpec
 
 MODEL = ModelSpec("vae", 1, {})
 BUDGET = Budgets(Budget(epochs=1.0), Budget(epochs=1.0))

@@ -49,9 +49,11 @@ from bigloop.models.classifier import Judgement, load_classifier, pixels
 from bigloop.models.features import Network
 from bigloop.models.inception import Inception
 from bigloop.runtime.progress import Progress
-from bigloop.spec.jobs import CriticsSpec, FeaturesSpec, FloorSpec, MeasureSpec, SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.jobs import CriticsSpec, FeaturesSpec, FloorSpec, MeasureSpec
+from bigloop.spec.loops import Budget, Budgets, Initial, LoopSpec, Real, Synthetic
 from bigloop.spec.options import SpecError, digest
-from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
+from bigloop.spec.runs import RunSpec
 
 from .conftest import TINY
 

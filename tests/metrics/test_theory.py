@@ -19,8 +19,8 @@ from bigloop.metrics.theory import (
 )
 from bigloop.models.points.gaussian import Gaussian, Moments
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import parse
-from bigloop.spec.runs import Budget
 
 REPLICATES = 6_000
 ERRORS = 5  # standard errors that a simulated mean may be off

@@ -19,9 +19,9 @@ from bigloop.ops.resources import (
     planning_warning,
     training_steps,
 )
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
+from bigloop.spec.loops import Budget, Budgets, LoopSpec, Synthetic
 from bigloop.spec.options import parse
-from bigloop.spec.runs import Budget, Budgets, LoopSpec, Synthetic
 from bigloop.training.snapshots import Snapshots
 
 PACE = Pace(start=2.0, around=1.0, step=0.5, row=0.01, measure=7.0, weights=1_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -13,10 +14,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bigloop.spec.generations import SampleSpec, TrainSpec
 from bigloop.spec.hints import schema_of
-from bigloop.spec.jobs import ClassifierSpec, PlotSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import ClassifierSpec, PlotSpec
+from bigloop.spec.loops import Budget, Budgets, Initial, LoopSpec, Real, Synthetic
 from bigloop.spec.options import SpecError, digest, option, parse, to_dict, to_json
-from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, ModelSpec, Real, RunSpec, Synthetic
+from bigloop.spec.registry import declared
+from bigloop.spec.runs import ModelSpec, RunSpec
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 BUDGETS = st.one_of(
@@ -296,3 +300,16 @@ def test_a_hint_is_the_same_number_as_yaml_reads_it(word: str, hint: str) -> Non
         parse(Outer, {"count": 1, "rate": word}, "spec")
     assert str(raised.value).endswith(f"(a word in YAML; write {hint})")
     assert yaml.safe_load(hint) == float(word)
+
+
+@pytest.mark.parametrize("family", declared("families"))
+def test_what_an_option_is_set_to_is_what_jobs_get(family: str) -> None:
+    """A value that JSON leaves out comes back as the default: it has to be that."""
+    Options = declared("families")[family].Options
+    for f in dataclasses.fields(Options):
+        if "neutral" in f.metadata:
+            assert f.metadata["neutral"] == f.default, f.name
+    asked = [name for name, about in declared("families")[family].options.items() if "None" in about["type"]]
+    for name in asked:
+        chosen = parse(Options, {name: None}, family)
+        assert getattr(parse(Options, to_dict(chosen), family), name) is None, name

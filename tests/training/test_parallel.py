@@ -19,9 +19,10 @@ from bigloop.artifacts import read_json, read_table, read_tensors
 from bigloop.models import resolve
 from bigloop.runtime.progress import read_state
 from bigloop.runtime.teams import MEMBER, PROCESSES, command, nodes, size_of
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.loops import Budget, Budgets, Initial, LoopSpec, Real, Synthetic
 from bigloop.spec.options import to_json
-from bigloop.spec.runs import Budget, Budgets, Initial, LoopSpec, Real, RunSpec, Synthetic
+from bigloop.spec.runs import RunSpec
 from bigloop.training.parallel import Dropout, Team
 
 pytestmark = pytest.mark.long

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bigloop.models import family
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.wgan_gp import WGANGP
+from bigloop.spec.loops import Budget
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget
 from bigloop.training.recorded import GRAPHS
 from bigloop.training.summaries import Summaries
 

@@ -13,7 +13,7 @@ import torch
 from bigloop.artifacts import SNAPSHOT_ROWS
 from bigloop.models.images.neural import NeuralFamily
 from bigloop.runtime.signals import Interrupted
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.snapshots import Snapshots
 

@@ -19,7 +19,8 @@ from bigloop.figures.files import write_figure
 from bigloop.generation.sample import sample
 from bigloop.generation.train import train
 from bigloop.measures import critics, images
-from bigloop.spec.jobs import PlotSpec, SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.jobs import PlotSpec
 from bigloop.spec.options import to_dict
 
 pytestmark = pytest.mark.workflow

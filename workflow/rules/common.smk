@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from bigloop.artifacts import AUXILIARY_FILE, MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
-from bigloop.spec.jobs import AuxiliarySpec, ImportSpec, SampleSpec, SelectionSpec, TrainSpec
+from bigloop.spec.generations import AuxiliarySpec, ImportSpec, SampleSpec, SelectionSpec, TrainSpec
 from bigloop.spec.options import SpecError, to_json
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import data_folder

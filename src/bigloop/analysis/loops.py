@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bigloop.data.densities import Density, known_density
-from bigloop.spec.runs import Synthetic
+from bigloop.spec.loops import Synthetic
 
 KEYS_OF_KIND = ("real.fixed", "real.fresh", "synthetic.n", "synthetic.ratio")
 

@@ -24,8 +24,8 @@ from bigloop.data import load
 from bigloop.data.store import fetch
 from bigloop.models import family
 from bigloop.runtime.provenance import cores, machine
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget
 from bigloop.training.devices import describe, versions
 
 CHECKOUT = ("Snakefile", "config.yaml")

@@ -9,8 +9,9 @@ from typing import Any
 
 from bigloop.data import SOURCES, configured, dataset, source
 from bigloop.data.densities import DENSITIES
+from bigloop.spec.loops import Handover
 from bigloop.spec.options import SpecError, to_json
-from bigloop.spec.runs import Data, DatasetSpec, Handover, data_folder
+from bigloop.spec.runs import Data, DatasetSpec, data_folder
 
 
 @dataclass(frozen=True)

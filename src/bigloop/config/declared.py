@@ -10,8 +10,8 @@ from bigloop.config.runs import Simulation
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.loops import MOST_EPOCHS, MOST_GENERATIONS, MOST_ROWS, LoopSpec
 from bigloop.spec.options import Scalar, SpecError, option, without
-from bigloop.spec.runs import MOST_EPOCHS, MOST_GENERATIONS, MOST_ROWS, LoopSpec
 
 RESERVED = ("real", "data", "classifier", "runs")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")

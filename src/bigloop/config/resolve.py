@@ -28,9 +28,10 @@ from bigloop.models import refuses, resolve
 from bigloop.spec.faults import named, shown
 from bigloop.spec.hints import key_of, typed_fields
 from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.loops import LoopSpec
 from bigloop.spec.options import Scalar, SpecError, parse, to_dict
 from bigloop.spec.registry import Declared, declared
-from bigloop.spec.runs import GENERATED, DensitySpec, LoopSpec, ModelSpec, RunSpec
+from bigloop.spec.runs import GENERATED, DensitySpec, ModelSpec, RunSpec
 
 T = TypeVar("T")
 MOST_RUNS = 10_000  # of an experiment, sweeps taken apart

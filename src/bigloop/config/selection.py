@@ -10,9 +10,10 @@ from bigloop.config.datasets import Images
 from bigloop.loops.scores import OF_IMAGES, OF_POINTS
 from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.loops import LoopSpec
 from bigloop.spec.options import SpecError, option, parse, to_dict, without
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import LoopSpec, ModelSpec
+from bigloop.spec.runs import ModelSpec
 from bigloop.spec.selection import ScoreSpec, SelectSpec
 
 WAYS = ("best_of", "choice_of", "top", "above")

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from bigloop.config.declared import Config, Loop, RunEntry
 from bigloop.config.selection import select_of
 from bigloop.spec.faults import named, shown
+from bigloop.spec.loops import LoopSpec, RuleSpec
 from bigloop.spec.options import SpecError, parse, to_dict
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import LoopSpec, RuleSpec, called
+from bigloop.spec.runs import called
 
 T = TypeVar("T")
 MOST_RUNS = 10_000  # of an experiment, sweeps taken apart

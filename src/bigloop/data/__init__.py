@@ -19,9 +19,10 @@ import numpy as np
 
 from bigloop.artifacts import read_tensors
 from bigloop.spec.faults import shown
+from bigloop.spec.loops import MOST_ROWS, Handover
 from bigloop.spec.options import SpecError, digest, option, parse, to_dict
 from bigloop.spec.registry import Registry, declared
-from bigloop.spec.runs import MOST_ROWS, Data, DatasetSpec, Handover
+from bigloop.spec.runs import Data, DatasetSpec
 
 SOURCES = Registry(
     "sources",

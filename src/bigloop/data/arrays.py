@@ -14,8 +14,8 @@ from bigloop.data import Contents, DataError, Listing, SourceOptions
 from bigloop.data.files import ARRAYS as SUFFIXES
 from bigloop.data.files import array_shape, channels_first, in_range, read_array
 from bigloop.seeding import numpy_generator
+from bigloop.spec.loops import Handover
 from bigloop.spec.options import SpecError, option
-from bigloop.spec.runs import Handover
 
 CHUNK = 1_000  # images that are floats at one time
 

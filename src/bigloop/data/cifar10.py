@@ -16,7 +16,7 @@ import numpy as np
 
 from bigloop.data import Contents, DataError, Listing, SourceOptions
 from bigloop.data.download import found, impatient, verified
-from bigloop.spec.runs import Handover
+from bigloop.spec.loops import Handover
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 FOLDER = "cifar-10-batches-bin"

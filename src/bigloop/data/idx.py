@@ -15,7 +15,7 @@ import numpy as np
 
 from bigloop.data import Contents, DataError, Listing, SourceOptions
 from bigloop.data.download import Provider, found, impatient, verified
-from bigloop.spec.runs import Handover
+from bigloop.spec.loops import Handover
 
 FILES = {
     "train images": "train-images-idx3-ubyte",

@@ -13,8 +13,8 @@ import numpy as np
 from bigloop.data import Contents, DataError, Listing, SourceOptions
 from bigloop.data.pictures import SUFFIXES, picture_size, read_picture
 from bigloop.seeding import numpy_generator
+from bigloop.spec.loops import Handover
 from bigloop.spec.options import option
-from bigloop.spec.runs import Handover
 
 SPLITS = ("train", "test")
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from bigloop.data import Contents, Listing, Source, SourceOptions, source
 from bigloop.seeding import numpy_generator
+from bigloop.spec.loops import Handover
 from bigloop.spec.options import option
-from bigloop.spec.runs import Handover
 
 PLANES = 3
 

@@ -16,7 +16,7 @@ from bigloop.models.opposed import extrapolated
 from bigloop.runtime.progress import Report, quiet
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import AuxiliarySpec, Opposition
+from bigloop.spec.generations import AuxiliarySpec, Opposition
 from bigloop.spec.options import digest
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint

@@ -19,7 +19,7 @@ from bigloop.data.files import array_shape, images_in, read_array
 from bigloop.generation.sample import as_bytes
 from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.runtime.progress import Report, quiet
-from bigloop.spec.jobs import ImportSpec
+from bigloop.spec.generations import ImportSpec
 from bigloop.spec.options import SpecError, digest, to_dict
 from bigloop.spec.runs import GENERATED
 

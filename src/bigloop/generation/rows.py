@@ -23,7 +23,7 @@ from bigloop.generation.store import named
 from bigloop.loops import Composition, compose
 from bigloop.runtime.memory import gigabytes, spare_memory
 from bigloop.runtime.progress import Report
-from bigloop.spec.jobs import Source, TrainSpec
+from bigloop.spec.generations import Source, TrainSpec
 from bigloop.spec.registry import declared
 from bigloop.training.loop import as_floats
 

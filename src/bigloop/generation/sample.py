@@ -27,7 +27,7 @@ from bigloop.models import Continuing
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import SampleSpec, TrainSpec
+from bigloop.spec.generations import SampleSpec, TrainSpec
 from bigloop.spec.options import digest, parse, to_json
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint

@@ -18,7 +18,7 @@ from bigloop.models import Critic
 from bigloop.models.classifier import Judgement, load_classifier, pixels
 from bigloop.runtime.progress import Report, quiet
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import SelectionSpec, Source
+from bigloop.spec.generations import SelectionSpec, Source
 from bigloop.spec.options import digest
 from bigloop.training.devices import default_device
 

@@ -27,7 +27,7 @@ from bigloop.data import dataset
 from bigloop.loops import Composition
 from bigloop.models import Continuing, Family, Observed, family
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import Source, TrainSpec
+from bigloop.spec.generations import Source, TrainSpec
 from bigloop.spec.options import Scalar, SpecError, digest, parse, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import ModelSpec

@@ -25,7 +25,7 @@ from bigloop.models.weights import loaded
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
 from bigloop.seeding import torch_generator
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
 from bigloop.spec.options import SpecError, digest, to_dict
 from bigloop.spec.registry import declared
 from bigloop.training.checkpoint import Checkpoint, unpack

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import Source, TrainSpec
+from bigloop.spec.generations import Source, TrainSpec
+from bigloop.spec.loops import LoopSpec, RuleSpec, Synthetic
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import Registry
-from bigloop.spec.runs import LoopSpec, RuleSpec, Synthetic
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from bigloop.loops import Composition, Rule
+from bigloop.spec.loops import MOST_ROWS
 from bigloop.spec.options import option
-from bigloop.spec.runs import MOST_ROWS
 
 
 @dataclass(frozen=True)

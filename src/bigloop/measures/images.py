@@ -53,7 +53,8 @@ from bigloop.models import Critic
 from bigloop.models.classifier import Judgement
 from bigloop.runtime.progress import Progress, Report
 from bigloop.seeding import numpy_generator
-from bigloop.spec.jobs import FeaturesSpec, FloorSpec, MeasureSpec, TrainSpec
+from bigloop.spec.generations import TrainSpec
+from bigloop.spec.jobs import FeaturesSpec, FloorSpec, MeasureSpec
 from bigloop.spec.options import Scalar, parse
 from bigloop.training.devices import default_device
 

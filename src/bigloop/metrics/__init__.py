@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bigloop.spec.loops import MOST_ROWS
 from bigloop.spec.options import Scalar, option
 from bigloop.spec.registry import Registry
-from bigloop.spec.runs import MOST_ROWS
 
 
 @dataclass(frozen=True)

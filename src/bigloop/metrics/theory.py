@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from bigloop.spec.runs import Synthetic
+from bigloop.spec.loops import Synthetic
 
 
 def c4(n: int) -> float:

@@ -13,9 +13,9 @@ from bigloop.config.runs import Run
 from bigloop.data import dataset
 from bigloop.ops.resources import FLOAT16, FLOAT32, LABEL, training_batch, training_rows, training_steps
 from bigloop.runtime.words import between, size
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
+from bigloop.spec.loops import LoopSpec
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import LoopSpec
 
 HEADS = ("training", "sampling", "measuring", "longest chain")
 

@@ -33,10 +33,12 @@ from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
 from bigloop.runtime.job import take_share
 from bigloop.runtime.progress import Report, quiet
-from bigloop.spec.jobs import ClassifierSpec, TrainSpec
+from bigloop.spec.generations import TrainSpec
+from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import Scalar, parse
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget, Data, source_of
+from bigloop.spec.runs import Data, source_of
 from bigloop.training.devices import default_device
 
 SECONDS = 8.0  # for all probes; with imports, and what probes need to be ready, an estimate takes twice that

@@ -14,10 +14,12 @@ from bigloop.config.runs import Run, Span
 from bigloop.data import dataset, source
 from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
-from bigloop.spec.jobs import ClassifierSpec, ImportSpec, SampleSpec, TrainSpec
+from bigloop.spec.generations import ImportSpec, SampleSpec, TrainSpec
+from bigloop.spec.jobs import ClassifierSpec
+from bigloop.spec.loops import Handover
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Data, Handover
+from bigloop.spec.runs import Data
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes

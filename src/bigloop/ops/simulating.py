@@ -18,10 +18,10 @@ from bigloop.ops.resources import training_batch, training_steps
 from bigloop.ops.timing import Probe, Stopwatch
 from bigloop.runtime.progress import quiet
 from bigloop.simulation.lineages import Lineages
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
+from bigloop.spec.loops import Budget, Budgets
 from bigloop.spec.options import Scalar, digest
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget, Budgets
 
 
 def simulation(watch: Stopwatch, experiment: Experiment, run: Run) -> RunForecast:

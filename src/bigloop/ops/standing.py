@@ -24,7 +24,7 @@ from bigloop.ops.resources import training_steps
 from bigloop.runtime import locks
 from bigloop.runtime.progress import Progress, read_state
 from bigloop.runtime.words import duration
-from bigloop.spec.jobs import TrainSpec
+from bigloop.spec.generations import TrainSpec
 
 
 @dataclass(frozen=True)

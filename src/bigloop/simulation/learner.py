@@ -16,7 +16,7 @@ from bigloop.models import family
 from bigloop.models.points.gaussian import Moments
 from bigloop.models.points.stacked import Streams
 from bigloop.seeding import numpy_generator, of_member
-from bigloop.spec.jobs import Source
+from bigloop.spec.generations import Source
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import RunSpec

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import cache
 from typing import Any, TypeVar
@@ -77,7 +77,10 @@ def option(
 def again(cls: type, name: str, default: Any) -> Any:
     """An option of `cls` as a dataclass derived from it declares it anew, with another default."""
     inherited = next(f for f in dataclasses.fields(cls) if f.name == name)
-    return field(default=default, metadata=inherited.metadata)
+    metadata = dict(inherited.metadata)
+    if "neutral" in metadata and metadata["neutral"] != default:
+        del metadata["neutral"]  # left out, it would come back as the new default
+    return field(default=default, metadata=metadata)
 
 
 def parse(cls: type[T], data: Any, where: str) -> T:
@@ -97,8 +100,8 @@ def parse(cls: type[T], data: Any, where: str) -> T:
 def to_dict(spec: Any) -> dict[str, Any]:
     """The JSON form of a spec; fields that are None or neutral are left out, so that `parse` gives the spec back."""
     if dataclasses.is_dataclass(spec):
-        items = [(key, getattr(spec, name), neutral) for key, name, neutral in _members(type(spec))]  # type: ignore[arg-type]
-        return {k: to_dict(v) for k, v, neutral in items if v is not None and v != neutral}
+        items = [(key, getattr(spec, name), left_out) for key, name, left_out in _members(type(spec))]  # type: ignore[arg-type]
+        return {k: to_dict(v) for k, v, left_out in items if not left_out(v)}
     if isinstance(spec, Mapping):
         return {k: to_dict(v) for k, v in spec.items()}
     if isinstance(spec, list | tuple):
@@ -132,9 +135,16 @@ def _validator(cls: type) -> SchemaValidator:
 
 
 @cache
-def _members(cls: type) -> list[tuple[str, str, Any]]:
-    """Key, name and neutral value of each field; an object that equals nothing else where it has none."""
-    return [(key_of(f), f.name, f.metadata.get("neutral", cls)) for f in dataclasses.fields(cls)]
+def _members(cls: type) -> list[tuple[str, str, Callable[[Any], bool]]]:
+    """Key and name of each field, and which of its values are left out: the neutral one, and None where a field that is
+    not given is that."""
+
+    def left_out(f: dataclasses.Field) -> Callable[[Any], bool]:
+        neutral = f.metadata.get("neutral", cls)  # a class equals none of its values
+        optional = f.default is None or f.default is dataclasses.MISSING
+        return lambda value: value == neutral or (value is None and optional)
+
+    return [(key_of(f), f.name, left_out(f)) for f in dataclasses.fields(cls)]
 
 
 def _check_order(spec: Any, where: str) -> None:

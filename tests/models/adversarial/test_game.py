@@ -14,8 +14,8 @@ from bigloop.models.adversarial.game import One
 from bigloop.models.images.dcgan import DCGAN
 from bigloop.models.points.mlp_gan import MLPGAN
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget
 
 from ...remedies import DIVERGENCES, REMEDIES
 

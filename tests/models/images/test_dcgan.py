@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from bigloop.models import refuses, resolve
 from bigloop.models.adversarial import judging
 from bigloop.models.images.dcgan import DCGAN
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget
 
 SHAPES = [(c, side, side) for c in (1, 3) for side in (28, 32, 64, 128)]
 LOSSES: dict[str, dict[str, Any]] = {

@@ -17,8 +17,8 @@ from bigloop.artifacts import read_tensors, write_tensors
 from bigloop.metrics.samplers import trailing
 from bigloop.models.images.ddpm import DDPM, LOGIT_MEAN, LOGIT_SPREAD, steps_drawn
 from bigloop.models.images.denoising import dropped
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError, parse
-from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint
 
 SHAPE = (1, 8, 8)

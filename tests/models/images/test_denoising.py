@@ -20,8 +20,8 @@ from bigloop.models.images.otcfm_unet import OTCFMUNet
 from bigloop.models.images.published import NAMES, renamed, source_of
 from bigloop.models.weights import loaded
 from bigloop.runtime.signals import Interrupted
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError, parse
-from bigloop.spec.runs import Budget
 from bigloop.training.average import HalfLife
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.parallel import padded

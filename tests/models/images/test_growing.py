@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bigloop.models.images.dcgan import DCGAN
 from bigloop.models.images.growing import level_at
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 36, 44)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)

@@ -18,9 +18,9 @@ from bigloop.models.images.neural import NeuralFamily
 from bigloop.models.images.stylegan2 import StyleGAN2
 from bigloop.runtime.progress import Progress
 from bigloop.runtime.signals import Interrupted
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Budget
 from bigloop.training.checkpoint import Checkpoint
 
 SHAPE = (1, 28, 28)

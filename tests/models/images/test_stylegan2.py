@@ -11,8 +11,8 @@ from torch import Tensor
 
 from bigloop.models.images import stylegan2
 from bigloop.models.images.stylegan2 import StyleGAN2, path_lengths
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget
 
 SMALL: dict[str, Any] = {
     "latent": 8,

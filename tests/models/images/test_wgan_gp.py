@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bigloop.bench import PlainWGANGP
 from bigloop.models import refuses
 from bigloop.models.images.wgan_gp import WGANGP
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 
 SHAPE = (1, 28, 28)
 

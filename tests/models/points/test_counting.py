@@ -10,8 +10,8 @@ from scipy.stats import chi2
 from bigloop.data.densities import known_density
 from bigloop.models.points.counting import Counting, sharpened
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import parse
-from bigloop.spec.runs import Budget
 
 ROWS = torch.tensor([[0, 0, 0, 1, 1, 3], [2, 2, 2, 2, 2, 2]], dtype=torch.float64)[..., None]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bigloop.models.points.gaussian import Gaussian, Moments, symmetric_root
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import parse
-from bigloop.spec.runs import Budget
 
 ONCE = Budget(epochs=1)
 ERRORS = 5  # standard errors that an estimate may be off

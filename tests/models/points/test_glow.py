@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from bigloop.models.points.glow import LOG_SCALE, Glow, limit_gradients
 from bigloop.models.points.stacked import Linear, Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError
-from bigloop.spec.runs import Budget
 
 
 def streams(*seeds: int) -> Streams:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bigloop.models.points.gmm import GMM, Mixture, expected, features, maximised, most_likely, seeded
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import parse
-from bigloop.spec.runs import Budget
 
 ERRORS = 5  # standard errors that an estimate may be off
 CORNERS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]])

@@ -12,8 +12,8 @@ from scipy.stats import norm
 
 from bigloop.models.points.kde import KDE
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError, parse
-from bigloop.spec.runs import Budget
 
 
 def fitted(rows: torch.Tensor, **options: Any) -> KDE:

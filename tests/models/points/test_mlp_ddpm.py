@@ -16,8 +16,8 @@ from bigloop.models import resolve
 from bigloop.models.diffusion import alpha_bar, noised, posterior
 from bigloop.models.points.mlp_ddpm import MLPDDPM, descend, time_features
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import to_dict
-from bigloop.spec.runs import Budget
 
 SPREAD = 0.5  # s, of Gaussian data
 SCHEDULE = 100, 1e-3, 0.2

@@ -15,7 +15,7 @@ from bigloop.data.densities import Density, known_density
 from bigloop.models.points.mlp_gan import MLPGAN
 from bigloop.models.points.projection import DISTANCES, projected, total_variation
 from bigloop.models.points.stacked import Streams
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 
 LOSSES = [
     {"loss": "gan"},

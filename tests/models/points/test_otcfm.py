@@ -14,7 +14,7 @@ from torch import Tensor
 from bigloop.models.flow import couplings
 from bigloop.models.points.otcfm import OTCFM
 from bigloop.models.points.stacked import Streams
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 
 
 def streams(*seeds: int) -> Streams:

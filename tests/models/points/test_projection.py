@@ -22,8 +22,8 @@ from bigloop.models.points.projection import (
     total_variation,
 )
 from bigloop.models.points.stacked import Streams
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError, parse
-from bigloop.spec.runs import Budget
 
 DIVERGENCES = ("forward_kl", *DISTANCES)
 

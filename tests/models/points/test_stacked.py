@@ -18,7 +18,7 @@ from bigloop.models.points.mlp_gan import MLPGAN
 from bigloop.models.points.otcfm import OTCFM
 from bigloop.models.points.stacked import Linear, StackedFamily, Streams, batches, mlp, norm
 from bigloop.runtime.signals import DivergedError
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 
 from ...remedies import DIVERGENCES, REMEDIES
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bigloop.runtime.progress import Progress, Report
 from bigloop.runtime.signals import Interrupted, stop_signals
 from bigloop.seeding import default_generator
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 from bigloop.training.checkpoint import Checkpoint, Stateful
 from bigloop.training.loop import History, LearningRate, gradient_norm, run, steps_an_epoch
 from bigloop.training.parallel import team

@@ -20,8 +20,8 @@ from torch import Tensor
 from bigloop.data.densities import Density
 from bigloop.models.points.stacked import Streams
 from bigloop.runtime.progress import Report
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import option
-from bigloop.spec.runs import Budget
 
 
 class Counting:

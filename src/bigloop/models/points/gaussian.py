@@ -21,8 +21,8 @@ from torch import Tensor
 
 from bigloop.models.points.stacked import Streams
 from bigloop.runtime.progress import Report
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import option
-from bigloop.spec.runs import Budget
 
 TINY = torch.finfo(torch.float64).tiny
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from bigloop.models.points.stacked import Streams
 from bigloop.runtime.progress import Report
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError, option
-from bigloop.spec.runs import Budget
 
 TINY = torch.finfo(torch.float64).tiny
 BLOCK = 2**22  # squared distances held at once

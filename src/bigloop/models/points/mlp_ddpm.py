@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from bigloop.models.diffusion import Eps, Variance, alpha_bar, ancestral, ddim, noised, predicted_x0
 from bigloop.models.points.stacked import StackedFamily, Streams, mlp
 from bigloop.runtime.progress import Report
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import option
-from bigloop.spec.runs import Budget
 from bigloop.training.average import Averaged
 
 

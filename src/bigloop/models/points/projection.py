@@ -20,8 +20,8 @@ from bigloop.data.densities import Density
 from bigloop.models.points.gaussian import Gaussian, Moments
 from bigloop.models.points.stacked import Streams
 from bigloop.runtime.progress import Report
+from bigloop.spec.loops import Budget
 from bigloop.spec.options import SpecError, option
-from bigloop.spec.runs import Budget
 
 WIDTHS = (1, 1 / 4, 1 / 16)  # of a search's start, in standard deviations of the density
 POINTS = 2_001  # of each grid

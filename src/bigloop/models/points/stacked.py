@@ -26,7 +26,7 @@ from bigloop.models.opposed import extrapolated
 from bigloop.runtime.progress import LINE_SECONDS, Report
 from bigloop.runtime.signals import DivergedError
 from bigloop.runtime.words import duration
-from bigloop.spec.runs import Budget
+from bigloop.spec.loops import Budget
 from bigloop.training.loop import NORM_EVERY
 
 
