@@ -25,6 +25,7 @@ from ..shipped import SHIPPED
 
 Config = dict[str, Any]
 ON_FEATURES = {
+    "between",
     *(
         "fid",
         "precision",
@@ -188,7 +189,9 @@ def test_names_tell_options_and_weights_apart() -> None:
 
 def test_data_without_classes_are_measured_on_other_features_and_need_no_classifier(horses: Config) -> None:
     horses["datasets"]["horses"]["features"] = "inception"
-    horses["measures"] |= {name: {"n": 20} for name in ON_FEATURES - {"fid", "intra_class_variance"}}
+    horses["measures"] |= {
+        name: {"n": 20} for name in ON_FEATURES - {"fid", "intra_class_variance", "between"}
+    }
     experiment, job = planned(horses), told(horses)
     assert not experiment.classifiers
     assert set(job.measures) == {*horses["measures"]}

@@ -16,6 +16,8 @@ from bigloop.spec.options import Scalar, SpecError, to_dict
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import Data, data_folder, source_of
 
+BEYOND = {"inception", "others", "accuracy"}  # views that need more than the images, or much time
+
 
 def measure_file(
     path: Path,
@@ -29,8 +31,8 @@ def measure_file(
 ) -> list[Record]:
     """Records of images from elsewhere (see data.files.read_images) against a real dataset.
 
-    All measures but fid_inception, and of data without classes those that need none, with `n` rows each (by default
-    each measure's limit), or as many as there are; on `features`, by default those of the data's classifier.
+    All measures but fid_inception and utility, and of data without classes those that need none, with `n` rows each (by
+    default each measure's limit), or as many as there are; on `features`, by default those of the data's classifier.
     Classifiers and data are looked for under results/ unless given; of stacked pictures that of the source, too, and
     their own only where it is given.
     """
@@ -50,7 +52,7 @@ def measure_file(
             and (planes or not entry.on_planes)
             and entry.of_images
             and entry.has_rows
-            and "inception" not in entry.on
+            and BEYOND.isdisjoint(entry.on)
             and not entry.needs_critic
             and rows > (k or 0)
         ):

@@ -164,7 +164,9 @@ def measure_images(
     """
     device, rows = default_device(), rows or Rows.of(images, None, {}, report)
     asked = labels[:LABELLED] if labels is not None and classifier is not None else None
-    judged = max(most_rows(measures, {"features", "probabilities"}), 0 if asked is None else len(asked))
+    judged = max(
+        most_rows(measures, {"features", "probabilities", "accuracy"}), 0 if asked is None else len(asked)
+    )
     judgement = (
         Judgement(**rows.seen_by(of_classifier(classifier, device), judged))
         if classifier and judged
@@ -179,6 +181,7 @@ def measure_images(
         return Side(these, found, device, None, classifier, seen, extractors, most)
 
     generated = Side(images, judgement, device, None, classifier, rows, extractors, most)
+    generated.labels, generated.data = labels, data
     if any("others" in MEASURES[name].on for name in measures):
         generated.others = {name: judged_by(these) for name, these in others.items()}
     sides = real_sides(list(measures.items()), classifier, data, device, report, extractors, floor=False)
@@ -281,7 +284,7 @@ def real_side(
     """`rows` rows of one of the two real subsets, which are the two ends of one seeded permutation of the training rows
     or of the test rows."""
     split = "train" if reference == "training" else "test"
-    images, _, checksum = load_verified(data, split)
+    images, labels, checksum = load_verified(data, split)
     order = numpy_generator(0, 0, "reference rows").permutation(len(images))
     order = order[::-1] if floor else order
     chosen = order[:rows]
@@ -302,7 +305,7 @@ def real_side(
         judge = of_classifier(classifier, device)
         kept = Kept(classifier / KEPT, versioned | {"classifier": judge.identity()}, report)
         judgement = Judgement(**everything(place=classifier / KEPT / stem).seen_by(judge, rows))
-    return Side(images[chosen], judgement, device, kept, classifier, seen)
+    return Side(images[chosen], judgement, device, kept, classifier, seen, labels=labels[chosen], data=data)
 
 
 def last_epoch(model: Path) -> list[Record]:

@@ -19,6 +19,7 @@ from bigloop.artifacts import (
     write_tensors,
 )
 from bigloop.measures.features import Extractor, Rows, by_planes, extractor_of
+from bigloop.measures.utility import accuracy_on_test
 from bigloop.metrics import MEASURES, Measure, View
 from bigloop.models import Critic
 from bigloop.models.classifier import ADAPTED, Judgement, load_classifier, pixels
@@ -66,7 +67,8 @@ class Side:
     judgement: by the data's own classifier. rows: the images again, for features of other kinds, with the place where
     these are kept. most: by name of such features, the most rows that are asked for. critic: of the generation that is
     measured, for measures that need one. seen: the features that were asked for. others: of an ecosystem, the other
-    members' samples of the same generation, by number.
+    members' samples of the same generation, by number. labels: the classes of the images, where they were made to be of
+    some, or are real. data: folder of the real dataset.
     """
 
     images: np.ndarray
@@ -80,6 +82,8 @@ class Side:
     critic: Critic | None = None
     seen: dict[str, np.ndarray] = field(default_factory=dict)
     others: Mapping[str, Side] = field(default_factory=dict)
+    labels: np.ndarray | None = None
+    data: Path | None = None
 
     def view(self, on: View, options: dict[str, Scalar], rows: int | None) -> Any:
         """The first `rows` rows, or all, as a measure wants to see them."""
@@ -87,6 +91,8 @@ class Side:
             return {name: side.view("features", options, rows) for name, side in self.others.items()}
         if other := self.extractor(on, options):
             return self._features(other, "planes" if on == "planes" else "features", rows)
+        if on == "accuracy":
+            return self._accuracy(float(options["epochs"]), rows)
         if on == "adapted":
             return self._adapted(rows)
         if on == "images":
@@ -112,6 +118,25 @@ class Side:
         if len(self.seen.get(extractor.name, ())) < wanted:
             self.seen[extractor.name] = images.seen_by(extractor, wanted)[what]
         return self.seen[extractor.name][:rows]
+
+    def _accuracy(self, epochs: float, rows: int | None) -> float:
+        """Of images without labels, those are taken that the data's own classifier gives them."""
+
+        def trained() -> float:
+            assert self.classifier is not None
+            assert self.data is not None
+            labels = self.labels
+            if labels is None:
+                assert self.judgement is not None
+                labels = self.judgement.probabilities.argmax(axis=1)
+            given = self.images[:rows], labels[:rows], self.classifier, self.data
+            return accuracy_on_test(*given, epochs, self.device)
+
+        if self.kept is None:
+            return trained()
+        return float(
+            self.kept.get("utility", {"n": rows, "epochs": epochs, "device": self.device.type}, trained)
+        )
 
     def _adapted(self, rows: int | None) -> np.ndarray:
         def probabilities() -> np.ndarray:
@@ -139,7 +164,7 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
     wanted = rows_of(measure, options)
     taken = (generated, wanted), (real, None if measure.against == "training" else wanted)
     views = [side.view(on, options, rows) for side, rows in taken for on in measure.on]
-    for view in (v for whole in views for v in (whole.values() if isinstance(whole, dict) else [whole])):
+    for view in (v for whole in views for v in _rows_in(whole)):
         if len(view) < wanted:
             raise ArtifactError(
                 f"{name}: needs {wanted} rows on each side, got {len(view)}; lower measures.{name}.n"
@@ -157,6 +182,13 @@ def compare(name: str, options: dict[str, Scalar], generated: Side, real: Side) 
         return as_records(name, measure.function(*views, **extra, **known), options)
     except ValueError as error:
         raise ArtifactError(f"{name}: {error}; nothing was written") from None
+
+
+def _rows_in(view: Any) -> list[np.ndarray]:
+    """The arrays of rows that a view is made of: none of a number, several where it is of several models."""
+    if isinstance(view, float):
+        return []
+    return list(view.values()) if isinstance(view, dict) else [view]
 
 
 def as_records(

@@ -84,10 +84,11 @@ View = Literal[
     "history",
     "selection",
     "others",
+    "accuracy",
 ]
 WITHOUT_ROWS = {"parameters", "moments", "history", "selection"}
 OF_BOTH = {"images", "features", "selection", "others"}
-OF_IMAGES = OF_BOTH | {"probabilities", "adapted", "inception", "planes", "scores", "parameters"}
+OF_IMAGES = OF_BOTH | {"probabilities", "adapted", "inception", "planes", "scores", "parameters", "accuracy"}
 OF_POINTS = OF_BOTH | {"cells", "modes", "mode_weights", "symbols", "log_densities", "moments", "history"}
 
 
@@ -125,6 +126,8 @@ class Measure:
                    selected
     others         by member of the ecosystem, the others' view    likewise
                    `features`
+    accuracy       on real test rows, of a classifier trained on   likewise
+                   the images and their labels alone, a number
     """
 
     function: Callable[..., float | list[tuple[str, float, str]]]
@@ -169,7 +172,7 @@ class Measure:
     @property
     def needs_classes(self) -> bool:
         """Whether it needs the classes that a classifier of the dataset itself predicts."""
-        return not {"probabilities", "adapted"}.isdisjoint(self.on)
+        return not {"probabilities", "adapted", "accuracy"}.isdisjoint(self.on)
 
     @property
     def needs_critic(self) -> bool:
@@ -239,5 +242,6 @@ MEASURES = Registry(
         "training": "bigloop.metrics.histories:TRAINING",
         "selection": "bigloop.metrics.selection:SELECTION",
         "between": "bigloop.metrics.between:BETWEEN",
+        "utility": "bigloop.metrics.utility:UTILITY",
     },
 )

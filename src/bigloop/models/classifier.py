@@ -157,12 +157,14 @@ def train_classifier(
     device: torch.device,
     report: Report,
     checkpoint: Checkpoint | None = None,
+    steps: int | None = None,
 ) -> tuple[Classifier, History]:
-    """A trained classifier and its history. images: uint8 (n, c, h, w); labels: int64 (n,)."""
+    """A trained classifier and its history. images: uint8 (n, c, h, w), or floats with real data in [0, 1]; labels:
+    int64 (n,). steps: of its optimiser; None for the epochs of the spec."""
     with default_generator(torch_generator(spec.seed, 0, "classifier weights")):
         net = Classifier(spec, images.shape[1:], classes).to(device)
     data, target = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    steps = max(1, round(spec.epochs * len(data) / spec.batch_size))
+    steps = steps or max(1, round(spec.epochs * len(data) / spec.batch_size))
     optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, spec.learning_rate, total_steps=steps, pct_start=0.25
