@@ -294,3 +294,28 @@ def test_what_is_held_against_test_rows_is_read_beside_their_floor_and_says_so()
     assert found["fid_relative_real"] == 0.01
     assert "FID relative to the variance of real features against test rows 0.3 → 0.9" in found["reason"]
     assert "test rows" not in verdict(measures(**drifts).assign(reference="training"), other)["reason"]
+
+
+def test_of_symbols_the_vocabulary_counts_and_no_variance() -> None:
+    run = {"run": "words", "density": "zipf", "generations": 5}
+    rows = [
+        {
+            "run": "words",
+            "dataset": "words",
+            "seed": seed,
+            "generation": g,
+            "measure": measure,
+            "value": value(g) + 0.1 * seed,
+        }
+        for seed in range(4)
+        for g in range(1, 6)
+        for measure, value in (
+            ("symbols_left", lambda g: 600 - 100.0 * g),
+            ("symbol_tv", lambda g: 0.01 * g),
+            ("variance", lambda g: 1e4),
+        )
+    ]
+    (verdict,) = verdicts_table(pd.DataFrame(rows), pd.DataFrame([run])).to_dict("records")
+    assert verdict["verdict"] == "collapse"
+    assert "the number of symbols" in verdict["reason"]
+    assert "variance" not in verdict["reason"]

@@ -60,7 +60,7 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
     """
     family = str(run.get("family"))
     expected = EXPECTED.get(family) or (_of_images if family in MADE else None)
-    where = "density" in run or VARIANCES in run
+    where = ("density" in run or VARIANCES in run) and "member" not in run
     if expected is None or not where or run.get("loop.rules") or run.get("loop.against.way"):
         return None
     if run.get("loop.select.by"):

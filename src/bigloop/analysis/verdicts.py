@@ -13,8 +13,8 @@ not clear   Neither: the reason says how much worse it may have got.
 too short   Fewer than 3 generations; or 3 of one seed.
 not measured   Nothing of variety is measured, or of a run on images nothing of quality.
 
-The quantities and their limits stand in OF_IMAGES and OF_POINTS. Of images without classes, recall and coverage stand
-for variety, too, and drift may be called collapse. "Clearly" is the t-test of trends.Change, one-sided, with its p
+The quantities and their limits stand in OF_IMAGES, OF_POINTS and OF_SYMBOLS. Of images without classes, recall and
+coverage stand for variety, too, and drift may be called collapse. "Clearly" is the t-test of trends.Change, one-sided, with its p
 adjusted for all quantities of all runs of the table (trends.holm): where nothing happens, the chance of any false
 collapse or drift in the whole table is at most 5 %. "Surely" is the 95 % interval. What a quantity began with is
 generation 1's value, or that of real data where they have less: losing a surplus is no collapse.
@@ -96,6 +96,12 @@ OF_POINTS = {
     "trace": Kind("the variance of the model", kept(0.5), variety=True),
     "good_share": Kind("the share of good samples", falls(0.1)),
     **QUALITY,
+}
+OF_SYMBOLS = {
+    # As many rare symbols as two of ten classes are.
+    "symbols_left": Kind("the number of symbols", kept(0.85), variety=True),
+    # One symbol in ten is another than it should be.
+    "symbol_tv": Kind("total variation of the symbols", rises(0.1)),
 }
 
 
@@ -204,7 +210,7 @@ def _row(run: str, found: Mapping[str, Quantity]) -> dict[str, object]:
     longest = max((q.change for q in found.values()), key=lambda c: len(c.generations), default=Change())
     row = {"run": run, "seeds": longest.seeds, "generations": len(longest.generations)}
     row |= {"verdict": verdict, "reason": reason, "p": p}
-    for name, kind in (OF_IMAGES | OF_POINTS).items():
+    for name, kind in (OF_IMAGES | OF_POINTS | OF_SYMBOLS).items():
         of = found.get(name, Quantity(kind, Change()))
         values = (of.change.first, of.change.last, of.change.value, *of.change.interval, of.real)
         row |= {f"{name}_{part}": value for part, value in zip(PARTS, values, strict=True)}
@@ -213,8 +219,9 @@ def _row(run: str, found: Mapping[str, Quantity]) -> dict[str, object]:
 
 def _quantities(run: Mapping[str, Any], rows: Mapping[tuple[str, str], pd.DataFrame]) -> dict[str, Quantity]:
     name = str(run["run"])
-    kinds = OF_POINTS if run.get("density") and not pd.isna(run["density"]) else OF_IMAGES
-    classes = kinds is OF_POINTS or str(run.get("classes", "[]")) != "[]"
+    of_density = bool(run.get("density")) and not pd.isna(run["density"])
+    kinds = (OF_SYMBOLS if (name, "symbols_left") in rows else OF_POINTS) if of_density else OF_IMAGES
+    classes = of_density or str(run.get("classes", "[]")) != "[]"
     given = {key: value for key, value in run.items() if not pd.isna(value)}
     return {
         measure: _quantity(

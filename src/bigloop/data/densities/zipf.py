@@ -37,5 +37,12 @@ class Zipf:
         return chosen.astype(np.float64)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
-        """ln p_k at symbols (n, 1), float64 (n,): of probabilities, not of a density."""
-        return np.log(self.probabilities[np.asarray(points)[:, 0].astype(np.int64)])
+        """ln p_k at points (n, 1), float64 (n,), of the symbol next to each: of probabilities, not of a density.
+
+        −∞ beyond the box.
+        """
+        k = np.rint(np.asarray(points)[:, 0]).astype(np.int64)
+        inside = (k >= 0) & (k < len(self.probabilities))
+        found = np.full(len(k), -np.inf)
+        found[inside] = np.log(self.probabilities[k[inside]])
+        return found
