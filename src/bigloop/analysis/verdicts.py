@@ -14,9 +14,9 @@ too short   Fewer than 3 generations; or 3 of one seed.
 not measured   Nothing of variety is measured, or of a run on images nothing of quality.
 
 The quantities and their limits stand in OF_IMAGES, OF_POINTS and OF_SYMBOLS. Of images without classes, recall and
-coverage stand for variety, too, and drift may be called collapse. "Clearly" is the t-test of trends.Change, one-sided, with its p
-adjusted for all quantities of all runs of the table (trends.holm): where nothing happens, the chance of any false
-collapse or drift in the whole table is at most 5 %. "Surely" is the 95 % interval. What a quantity began with is
+coverage stand for variety, too, and drift may be called collapse. "Clearly" is the t-test of trends.Change, one-sided,
+with its p adjusted for all quantities of all runs of the table (trends.holm): where nothing happens, the chance of any
+false collapse or drift in the whole table is at most 5 %. "Surely" is the 95 % interval. What a quantity began with is
 generation 1's value, or that of real data where they have less: losing a surplus is no collapse.
 """
 

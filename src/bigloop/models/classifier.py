@@ -31,6 +31,7 @@ from bigloop.spec.options import digest, parse
 from bigloop.training.checkpoint import Checkpoint
 from bigloop.training.loop import History, as_floats, run
 
+LEAST_STEPS = 3  # of a training: one cycle has a rise and a fall
 CHUNK = 1_000
 LEAST_CHUNK = 100  # for batch statistics of the images themselves
 PIXELS = 2**20  # of the images that a network has at once outside training, but for LEAST_CHUNK
@@ -164,10 +165,10 @@ def train_classifier(
     with default_generator(torch_generator(spec.seed, 0, "classifier weights")):
         net = Classifier(spec, images.shape[1:], classes).to(device)
     data, target = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    steps = steps or max(1, round(spec.epochs * len(data) / spec.batch_size))
+    steps = max(LEAST_STEPS, steps or round(spec.epochs * len(data) / spec.batch_size))
     optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, spec.learning_rate, total_steps=steps, pct_start=0.25
+        optimizer, spec.learning_rate, total_steps=steps, pct_start=0.25 if steps > 4 else 0.5
     )
 
     def step(index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

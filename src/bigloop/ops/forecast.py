@@ -127,24 +127,37 @@ def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
             spec = TrainSpec.of(run.spec, 0, t)
             steps = 0.0 if spec.imported else pace.around + pace.step * training_steps(spec)
             sampling = (pace.start + pace.row * run.samples) if run.spec.has_model else 0.0
+            sampling += _beside(run, pace)
             jobs = (pace.start + steps, sampling, pace.start + pace.measure)
         found[t] = jobs
     return found
 
 
+def _beside(run: Run, pace: Pace) -> float:
+    """Seconds of what a loop has between training and the next generation beside sampling: an auxiliary model, and the
+    start of a selection, whose scores take little."""
+    loop, seconds = run.spec.loop, 0.0
+    if loop and loop.against:
+        batch = int(run.spec.model.options.get("batch_size", 1))
+        steps = loop.against.budget.steps(loop.against.samples, batch)
+        seconds += pace.around + pace.step * steps + pace.start + pace.row * loop.against.samples
+    return seconds + (pace.start if loop and loop.select else 0.0)
+
+
 def chain(loop: LoopSpec | None, seconds: Mapping[int, Sequence[float]]) -> float:
     """Seconds until all generations are measured, if each job begins as soon as those are done that it needs.
 
-    seconds: of training, sampling and measuring each generation. Without a loop, none waits for another.
+    seconds: of training, sampling and measuring each generation, and between them of what else a loop has. Without a
+    loop, none waits for another.
     """
     if loop is None:
         return max(map(sum, seconds.values()))
     trained, ended = 0.0, 0.0  # the last generation, and all of them
     sampled: dict[int, float] = {}
-    for t, (train, sample, measure) in seconds.items():
+    for t, (train, *more, measure) in seconds.items():
         sources = loop.synthetic.sources(t)  # of which the last is ready last
         trained = train + max(sampled[sources[-1]] if sources else 0.0, trained if loop.continues else 0.0)
-        sampled[t] = trained + sample
+        sampled[t] = trained + sum(more)
         ended = max(ended, sampled[t] + measure)
     return ended
 

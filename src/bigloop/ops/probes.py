@@ -19,8 +19,7 @@ from torch import Tensor
 
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
-from bigloop.data import dataset, plane_source
-from bigloop.generation.store import new_model
+from bigloop.data import dataset
 from bigloop.measures.records import most_features, most_rows, rows_of
 from bigloop.metrics import MEASURES
 from bigloop.models import Critic, family
@@ -29,6 +28,7 @@ from bigloop.models.features import FEATURES, Network
 from bigloop.ops.forecast import Forecast, Pace, forecast, show
 from bigloop.ops.resources import FLOAT32, planning_warning, training_batch, training_steps
 from bigloop.ops.simulating import judged, simulation
+from bigloop.ops.stand_ins import grey, planes, untrained, weight_bytes
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
 from bigloop.runtime.job import take_share
@@ -130,7 +130,7 @@ class Timing:
         features = self.kept(experiment, run)
         if not run.spec.has_model:
             return Pace(start, 0.0, 0.0, 0.0, measuring, 0, features)
-        weights = self.watch.once(run.spec.model_folder(1), lambda: _bytes(_fresh(run, CPU)))
+        weights = self.watch.once(run.spec.model_folder(1), lambda: weight_bytes(untrained(run, CPU)))
         sampling = self.sampling(run)
         if run.spec.elsewhere:
             return Pace(start, 0.0, 0.0, sampling.unit, measuring, weights, features)
@@ -149,7 +149,7 @@ class Timing:
             numbers += n * (self.numbers(experiment, {"features": name}) or 0)
         for name, options in measures.items():
             if MEASURES[name].on_planes:
-                numbers += rows_of(MEASURES[name], options) * prod(_planes(run.spec.dataset))
+                numbers += rows_of(MEASURES[name], options) * prod(planes(run.spec.dataset))
         return numbers * FLOAT32
 
     def training(self, run: Run, batch: int) -> Line:
@@ -157,7 +157,7 @@ class Timing:
         most = max(NUMBERS // prod(dataset(run.spec.dataset).shape), batch)
 
         def prepare(n: int) -> Callable[[], object]:
-            model = _fresh(run, self.device, batch_size=min(n, batch))
+            model = untrained(run, self.device, batch_size=min(n, batch))
             rows, labels = self._rows(run, min(n, most))
             return lambda: model.fit(rows, Budget(images=n), self._generator(), quiet, **labels)
 
@@ -176,7 +176,7 @@ class Timing:
         short = replace(run, spec=replace(spec, model=replace(model, options=shorter, sampler=None)))
 
         def prepare(n: int) -> Callable[[], object]:
-            sampled, (_, labels) = _fresh(short, self.device), self._rows(run, n)
+            sampled, (_, labels) = untrained(short, self.device), self._rows(run, n)
             return lambda: sampled.sample(n, spec.bias, self._generator(), **labels).cpu()
 
         depends = "sampling", model, spec.dataset, spec.bias
@@ -188,7 +188,7 @@ class Timing:
         """Seconds in which a run's critic judges n images."""
 
         def prepare(n: int) -> Callable[[], object]:
-            critic, (images, _) = cast(Critic, _fresh(run, self.device)), self._rows(run, n)
+            critic, (images, _) = cast(Critic, untrained(run, self.device)), self._rows(run, n)
             return lambda: critic.scores(images).cpu()
 
         depends = "critic", run.spec.model.trained, run.spec.dataset
@@ -208,6 +208,13 @@ class Timing:
     def classifier(self, spec: ClassifierSpec) -> float:
         """Seconds of training a classifier, and of its judgement of all real images."""
         about = dataset(spec.dataset)
+        return self.teaching(spec, spec.epochs * about.rows["train"]) + self.judging(
+            spec, sum(about.rows.values())
+        )
+
+    def teaching(self, spec: ClassifierSpec, images: int) -> float:
+        """Seconds of training a classifier on so many images, repetitions counted."""
+        about = dataset(spec.dataset)
 
         def prepare(n: int) -> Callable[[], object]:
             epochs = -(-n // most)
@@ -215,12 +222,10 @@ class Timing:
             images, labels = np.zeros((n // epochs, *about.shape), np.uint8), np.zeros(n // epochs, np.int64)
             return lambda: train_classifier(part, images, labels, len(about.classes), self.device, quiet)
 
-        images, most = spec.epochs * about.rows["train"], max(NUMBERS // prod(about.shape), spec.batch_size)
-        probe = Probe(
-            f"training the classifier of {source_of(spec.dataset)}", prepare, images, batch=spec.batch_size
-        )
-        line = self.watch.line(("classifier", spec), probe)
-        return line.at(images) + self.judging(spec, sum(about.rows.values()))
+        whole, most = spec.epochs * about.rows["train"], max(NUMBERS // prod(about.shape), spec.batch_size)
+        words = f"training the classifier of {source_of(spec.dataset)}"
+        probe = Probe(words, prepare, whole, batch=spec.batch_size)
+        return self.watch.line(("classifier", spec), probe).at(images)
 
     def judging(self, spec: ClassifierSpec, n: int) -> float:
         """Seconds in which a classifier judges n images."""
@@ -250,25 +255,30 @@ class Timing:
         features = numbers or (judge.features if judge else 0)
         if not measure.has_rows:  # of weights: no more than reading them
             return 0.0
+        if "accuracy" in measure.on and judge:
+            images = float(cast(float, options["epochs"])) * cast(int, options["n"])
+            return self.teaching(judge, round(images)) + self.judging(judge, about.rows["test"])
         shapes: dict[str, tuple[int, ...]] = {
             "images": about.shape,
             "features": (features,),
             "probabilities": (len(about.classes),),
             "adapted": (len(about.classes),),
             "inception": (cast(int, options.get("features", INCEPTION_FEATURES)),),
-            "planes": _planes(data),
+            "planes": planes(data),
             "scores": (),
         }
         n, noise = cast(int, options["n"]), np.random.default_rng(0)
         extra = measure.arguments(options)
 
+        def seen(on: str, count: int) -> Any:
+            if on == "others":  # as if there was one
+                return {"": seen("features", count)}
+            return noise.random((count, *shapes[on]), dtype=np.float32)
+
         def prepare(part: int) -> Callable[[], object]:
             rows = measure.per_side * part
             other = about.rows["train"] * part // n if measure.against == "training" else rows
-            made, real = (
-                [noise.random((count, *shapes[on]), dtype=np.float32) for on in measure.on]
-                for count in (rows, other)
-            )
+            made, real = ([seen(on, count) for on in measure.on] for count in (rows, other))
             known = {} if measure.of_real is None else {"of_real": measure.of_real(*real, **extra)}
             return lambda: measure.function(*made, *real, **extra, **known)
 
@@ -300,7 +310,7 @@ class Timing:
         judge, spec = _lent(experiment, name), experiment.compared.specs[name]
         if judge:
             return judge.features
-        seen = self.watch.once(("numbers", name), lambda: self._untrained(spec.kind, spec.options)(_grey(1)))
+        seen = self.watch.once(("numbers", name), lambda: self._untrained(spec.kind, spec.options)(grey(1)))
         return seen.shape[1]
 
     def network(self, kind: str, options: Mapping[str, Scalar], n: int) -> float:
@@ -308,7 +318,7 @@ class Timing:
 
         def prepare(n: int) -> Callable[[], object]:
             look, batch = self._untrained(kind, options), FEATURES[kind].batch
-            return lambda: [look(_grey(min(batch, n - start))) for start in range(0, n, batch)]
+            return lambda: [look(grey(min(batch, n - start))) for start in range(0, n, batch)]
 
         words = f"the network of {kind} features"
         return self.watch.line((kind, options), Probe(words, prepare, n)).at(n) if n else 0.0
@@ -322,25 +332,3 @@ def _lent(experiment: Experiment, features: str) -> ClassifierSpec | None:
     spec = experiment.compared.specs[features]
     folders = {judge.folder: judge for judge in experiment.classifiers.values()}
     return folders[str(spec.options[spec.kind])] if declared("features")[spec.kind].trained_here else None
-
-
-def _planes(data: Data) -> tuple[int, int]:
-    """The colour planes of an image, and the classes of each."""
-    return dataset(data).shape[0], len(dataset(plane_source(data) or data).classes)
-
-
-def _grey(n: int) -> np.ndarray:
-    """Some small images."""
-    return np.zeros((n, 1, 32, 32), np.uint8)
-
-
-def _fresh(run: Run, device: torch.device, **options: Scalar) -> Any:
-    """An untrained model of a run, but for these of its options, where it has them."""
-    about, model = dataset(run.spec.dataset), run.spec.model
-    changed = {key: value for key, value in options.items() if key in model.options}
-    model = replace(model, options=model.options | changed)
-    return new_model(model, about.shape, 0, 1, device, max(1, len(about.classes)))
-
-
-def _bytes(model: Any) -> int:
-    return sum(array.nbytes for array in model.state()[0].values())

@@ -128,7 +128,8 @@ def simulating_memory(run: Run, block: Span) -> int:
     density = cast(Density, run.density)
     kept = min(block.last, len(loop.synthetic.sources(block.last + 1)) + 1)
     pool = _megabytes(kept, seeds, loop.samples, density.dimension, FLOAT64, COPIES)
-    return BASE + pool + _megabytes(seeds, loop.samples, ACTIVATIONS, FLOAT32)
+    members = max(1, len(run.siblings))  # of an ecosystem, each with a pool of its own
+    return BASE + members * pool + _megabytes(seeds, loop.samples, ACTIVATIONS, FLOAT32)
 
 
 def looked_at(measures: dict[str, dict[str, Scalar]]) -> int:

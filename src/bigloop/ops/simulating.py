@@ -13,6 +13,7 @@ from bigloop.config.runs import Run
 from bigloop.data.densities import Density
 from bigloop.measures.points import Generated, Judge, reference
 from bigloop.metrics import MEASURES
+from bigloop.metrics.selection import Selection
 from bigloop.ops.forecast import RunForecast
 from bigloop.ops.resources import training_batch, training_steps
 from bigloop.ops.timing import Probe, Stopwatch
@@ -62,7 +63,8 @@ def _generations(watch: Stopwatch, run: Run) -> tuple[Callable[[float], float], 
 
     def fresh(seeds: tuple[int, ...], steps: int) -> Lineages:
         budget = Budget(images=steps * batch)
-        return Lineages.fresh(replace(run.spec, loop=replace(loop, budget=Budgets(budget, budget))), seeds)
+        shortened = replace(loop, budget=Budgets(budget, budget))
+        return Lineages.fresh(replace(run.spec, loop=shortened, ecosystem=None, member=0), seeds)
 
     def generation(n: int) -> Callable[[], object]:
         block = fresh(seeds[:n], 1) if whole else fresh(seeds, n)
@@ -110,7 +112,9 @@ def judged(watch: Stopwatch, name: str, options: dict[str, Scalar], run: Run) ->
         judge.measures = {name: options | ({"n": n} if measure.has_rows else {})}
         points = reference(density, max(2, measure.per_side * n), floor=True)
         covariance = np.cov(points.T).reshape(density.dimension, -1)
-        generated = Generated(points, (points.mean(0), covariance) if known else None, {"loss": 0.0})
+        moments = (points.mean(0), covariance) if known else None
+        whole = Selection(np.zeros((1, len(points))), np.ones(len(points), bool))
+        generated = Generated(points, moments, {"loss": 0.0}, selection=whole, others={"": points})
         return lambda: judge.records(generated)
 
     n = cast(int, options.get("n", 1))

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import cast
 
-from bigloop.artifacts import OPTIMIZER_FILE, PROVENANCE_FILE, TABLES, UNFINISHED
+from bigloop.artifacts import AUXILIARY_FILE, OPTIMIZER_FILE, PROVENANCE_FILE, TABLES, UNFINISHED
 from bigloop.config.experiment import Experiment
 from bigloop.config.runs import Run
 from bigloop.ops.disk import FRESH_SECONDS
@@ -54,7 +54,10 @@ Lineage = Mapping[int, Sequence[Job]]  # of one run and seed: generation → tra
 
 
 def generations(run: Run, seed: int, results: Path) -> Lineage:
-    """The jobs of each generation of a run: train or import, sample where there is a model, and measure."""
+    """The jobs of each generation of a run: train or import, sample where there is a model, and measure.
+
+    Between them those of an auxiliary model and of a selection, where the loop has any.
+    """
     found: dict[int, Sequence[Job]] = {}
     for t in range(1, run.generations + 1):
         folders = (run.spec.model_folder(t), run.spec.folder)
@@ -67,9 +70,16 @@ def generations(run: Run, seed: int, results: Path) -> Lineage:
         log = model / ("import.log" if spec.imported else "train.log")
         kept = (OPTIMIZER_FILE,) if run.spec.continues and not spec.imported else ()
         kind = "import" if run.spec.elsewhere else "train"
+        loop = run.spec.loop
+        more = [look("auxiliary", own / "auxiliary.log", (AUXILIARY_FILE,), t)] * bool(loop and loop.against)
+        chosen = [look("select", own / "select.log", ("selected.safetensors",), t)] * bool(
+            loop and loop.select
+        )
         found[t] = (
             look(kind, log, ("model.safetensors", "model.json", *kept), t, training_steps(spec)),
+            *more,
             look("sample", own / "sample.log", ("preview.safetensors",), t),
+            *chosen,
             measure,
         )
     return found
