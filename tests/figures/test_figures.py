@@ -52,6 +52,7 @@ KNOWN = (
     "animation_of_points",
     "sweep",
     "mode_seeking",
+    "ecosystem",
 )  # see test_known_figures.py
 OF_IMAGES = [name for name in FIGURES if name not in (*KNOWN, "remedies")]  # see test_remedies.py
 CURVES = {

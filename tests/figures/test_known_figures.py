@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
 from bigloop.figures import Material, plot
@@ -28,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
 ]
 
-NAMES = ("trajectories", "point_clouds", "animation_of_points", "sweep", "mode_seeking")
+NAMES = ("trajectories", "point_clouds", "animation_of_points", "sweep", "mode_seeking", "ecosystem")
 DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon")
 LONG = "a model in a loop with a label that goes on for more than one line of the page, as some do"
 Value = Callable[[int, int], float]  # of a seed and a generation
@@ -96,6 +97,27 @@ def clouds(count: int, label: str = "points", generations: int = 9, k: int = 60)
         points[r["run"], None] = rng.uniform(-1, 1, (k, 2))
         points |= {(r["run"], t): rng.normal(0, 0.2, (k, 2)) for t in range(1, generations + 1)}
     return material(runs, rows(runs[0], {"sd": lambda s, t: 1.0}), points=points)
+
+
+def together(*sizes: int, label: str = "models", generations: int = 6) -> Material:
+    """Ecosystems of so many members; of each, those with neighbouring numbers exchange, and draw together."""
+    runs, table = [], []
+    for place, size in enumerate(sizes):
+        names = [f"eco{place}-{'abcdefgh'[i]}" for i in range(size)]
+        for i, name in enumerate(names):
+            shares = {f"shares.{other}": 0.0 for other in names}
+            shares |= {f"shares.{name}": 0.7, f"shares.{names[(i + 1) % size]}": 0.3}
+            r = run(name, sweep=f"{label} {place}", generations=generations, **shares)
+            runs.append(r)
+            for j, other in enumerate(names):
+                if other != name:
+                    apart = abs(i - j)
+                    values: dict[str, Value] = {
+                        "between": lambda s, t, apart=apart: apart * 0.5**t * (1 + 0.1 * s)
+                    }
+                    table += [row | {"detail": other} for row in rows(r, values, (0, 1))]
+    table.append({"run": "real", "dataset": "gaussian", "measure": "between", "value": 0.02, "n": 100})
+    return material(runs, table)
 
 
 def swept(seeds: Sequence[int] = range(20), label: str = "") -> Material:
@@ -195,6 +217,9 @@ SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "a sweep without by": ("sweep", swept, SWEEP | {"by": "", "runs": ("loop-1-",), "log_x": False}),
     "effective": ("sweep", swept, SWEEP | {"effective": True}),
     "many lines": ("sweep", swept, SWEEP | {"x": "loop.bias", "by": "loop.synthetic.n", "log_y": False}),
+    "two models": ("ecosystem", lambda: together(2), {}),
+    "ecosystems": ("ecosystem", lambda: together(2, 4, 3), {}),
+    "long ecosystems": ("ecosystem", lambda: together(8, 2, label=LONG), {"generations": 6}),
     "a fit": ("mode_seeking", lambda: fits(1, (0,)), {}),
     "fits": ("mode_seeking", lambda: fits(3), {}),
     "long fits": ("mode_seeking", lambda: fits(8, label=LONG), {}),
@@ -240,6 +265,7 @@ def test_a_run_that_is_not_there_is_named(name: str) -> None:
     [
         ("trajectories", trajectories(2), {"measures": ("sd", "recall")}, "recall"),
         ("sweep", swept(), SWEEP | {"measure": "sd"}, "sd"),
+        ("ecosystem", together(2), {}, "between"),
         *(("mode_seeking", fits(2), {}, m) for m in ("mean", "sd", *DIVERGENCES)),
     ],
 )
@@ -658,3 +684,21 @@ def test_runs_of_two_densities_stand_apart_and_those_without_a_curve_are_left_ou
     assert [list(lines(ax)) for ax in fig.axes[::2]] == [["f0"], ["f2", "f3"]]
     with pytest.raises(ValueError, match="no run has a one-dimensional density"):
         drawn("mode_seeking", dataclasses.replace(given, curves={}))
+
+
+def test_an_ecosystem_shows_who_trains_on_whom() -> None:
+    fig = drawn("ecosystem", together(3), generations=2)
+    first, last, bar = fig.axes
+    arrows = [patch for patch in first.patches if isinstance(patch, FancyArrowPatch)]
+    assert len(arrows) == 3  # not those to themselves
+    assert len(first.lines) == 3
+    assert (first.get_title("center"), last.get_title("center")) == ("generation 1", "generation 6")
+    assert "agree from generation" in first.get_ylabel().replace("\n", " ")
+    assert bar.get_xlabel() == "distance between members"
+
+
+def test_runs_of_no_ecosystem_are_none() -> None:
+    given = trajectories(1)
+    table = given.measures.assign(measure="between")
+    with pytest.raises(ValueError, match="no run shown is a member of an ecosystem"):
+        drawn("ecosystem", dataclasses.replace(given, measures=table))

@@ -45,6 +45,7 @@ FIGURES = Registry(
         "sweep": "bigloop.figures.sweep:PLOT",
         "remedies": "bigloop.figures.remedies:PLOT",
         "spectrum": "bigloop.figures.spectrum:PLOT",
+        "ecosystem": "bigloop.figures.ecosystem:PLOT",
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
         "animation": "bigloop.figures.animation:OF_IMAGES",
         "animation_of_points": "bigloop.figures.animation:OF_POINTS",
