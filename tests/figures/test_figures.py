@@ -53,6 +53,7 @@ KNOWN = (
     "sweep",
     "mode_seeking",
     "ecosystem",
+    "map",
 )  # see test_known_figures.py
 OF_IMAGES = [name for name in FIGURES if name not in (*KNOWN, "remedies")]  # see test_remedies.py
 CURVES = {

@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("error::UserWarning"),  # a layout that does not fit is a warning
 ]
 
-NAMES = ("trajectories", "point_clouds", "animation_of_points", "sweep", "mode_seeking", "ecosystem")
+NAMES = ("trajectories", "point_clouds", "animation_of_points", "sweep", "mode_seeking", "ecosystem", "map")
 DIVERGENCES = ("forward_kl", "reverse_kl", "jensen_shannon")
 LONG = "a model in a loop with a label that goes on for more than one line of the page, as some do"
 Value = Callable[[int, int], float]  # of a seed and a generation
@@ -118,6 +118,21 @@ def together(*sizes: int, label: str = "models", generations: int = 6) -> Materi
                     table += [row | {"detail": other} for row in rows(r, values, (0, 1))]
     table.append({"run": "real", "dataset": "gaussian", "measure": "between", "value": 0.02, "n": 100})
     return material(runs, table)
+
+
+def mapped(policies: int, shares: int, label: str = "real rows stay") -> Material:
+    """Loops of which less is left, the fewer real rows there are, and the later the policy."""
+    runs, table, words = [], [], []
+    for p, s in itertools.product(range(policies), range(shares)):
+        real = round(100 * s / max(1, shares - 1))
+        r = run(
+            f"m{p}-{s}", sweep=f"{label} {p}", **{"loop.real.fixed": real, "loop.synthetic.n": 100 - real}
+        )
+        runs.append(r)
+        loss = 0.3 * (p + 1) * (1 - real / 100)
+        table += rows(r, {"sd": lambda s, t, loss=loss: math.exp(-loss * (t - 1))}, (0, 1))
+        words.append({"run": r["run"], "verdict": ["collapse", "drift", "not clear", "stable"][min(3, s)]})
+    return dataclasses.replace(material(runs, table), verdicts=pd.DataFrame(words))
 
 
 def swept(seeds: Sequence[int] = range(20), label: str = "") -> Material:
@@ -220,6 +235,9 @@ SHAPES: dict[str, tuple[str, Callable[[], Material], dict[str, Any]]] = {
     "two models": ("ecosystem", lambda: together(2), {}),
     "ecosystems": ("ecosystem", lambda: together(2, 4, 3), {}),
     "long ecosystems": ("ecosystem", lambda: together(8, 2, label=LONG), {"generations": 6}),
+    "a small map of loops": ("map", lambda: mapped(1, 2), {"measure": "sd"}),
+    "a map of loops": ("map", lambda: mapped(20, 10), {"measure": "sd"}),
+    "a map of loops with long names": ("map", lambda: mapped(4, 5, LONG), {"measure": "sd"}),
     "a fit": ("mode_seeking", lambda: fits(1, (0,)), {}),
     "fits": ("mode_seeking", lambda: fits(3), {}),
     "long fits": ("mode_seeking", lambda: fits(8, label=LONG), {}),
@@ -266,6 +284,7 @@ def test_a_run_that_is_not_there_is_named(name: str) -> None:
         ("trajectories", trajectories(2), {"measures": ("sd", "recall")}, "recall"),
         ("sweep", swept(), SWEEP | {"measure": "sd"}, "sd"),
         ("ecosystem", together(2), {}, "between"),
+        ("map", mapped(2, 2), {"measure": "sd"}, "sd"),
         *(("mode_seeking", fits(2), {}, m) for m in ("mean", "sd", *DIVERGENCES)),
     ],
 )
@@ -702,3 +721,22 @@ def test_runs_of_no_ecosystem_are_none() -> None:
     table = given.measures.assign(measure="between")
     with pytest.raises(ValueError, match="no run shown is a member of an ecosystem"):
         drawn("ecosystem", dataclasses.replace(given, measures=table))
+
+
+def test_a_map_says_what_is_left_and_what_became_of_it() -> None:
+    fig = drawn("map", mapped(2, 3), measure="sd")
+    ax = fig.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["real rows stay 0", "real rows stay 1"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "50", "100"]
+    written_in = {text.get_position(): text.get_text() for text in ax.texts}
+    last = run("any")["generations"]
+    assert written_in[0, 0] == f"{math.exp(-0.3 * (last - 1)):.2f}×"
+    assert written_in[2, 1] == "1.00?"
+    assert "× collapse" in fig.legends[0].get_title().get_text()
+
+
+def test_two_runs_in_a_cell_of_a_map_are_named() -> None:
+    given = mapped(1, 2)
+    runs = given.runs.assign(**{"loop.real.fixed": 50, "loop.synthetic.n": 50})
+    with pytest.raises(ValueError, match="runs m0-0 and m0-1 share a cell"):
+        drawn("map", dataclasses.replace(given, runs=runs), measure="sd")

@@ -46,6 +46,7 @@ FIGURES = Registry(
         "remedies": "bigloop.figures.remedies:PLOT",
         "spectrum": "bigloop.figures.spectrum:PLOT",
         "ecosystem": "bigloop.figures.ecosystem:PLOT",
+        "map": "bigloop.figures.map:PLOT",
         "mode_seeking": "bigloop.figures.mode_seeking:PLOT",
         "animation": "bigloop.figures.animation:OF_IMAGES",
         "animation_of_points": "bigloop.figures.animation:OF_POINTS",
