@@ -14,8 +14,20 @@ from bigloop.spec.selection import SelectSpec
 Source = int | tuple[int, int]  # of synthetic rows: a generation, or of an ecosystem (member, generation)
 
 
+class Drawing:
+    """A job that draws, for a seed and, of an ecosystem, for one of its members."""
+
+    seed: int
+    member: int
+
+    @property
+    def stream(self) -> int:
+        """The seed of all that it draws."""
+        return of_member(self.seed, self.member)
+
+
 @dataclass(frozen=True)
-class TrainSpec:
+class TrainSpec(Drawing):
     """One training job. The loop's keys are None for generation 1, which does not depend on them.
 
     All of them are None where `file_bytes`, the size of a file with weights from elsewhere, stands in their place.
@@ -53,11 +65,6 @@ class TrainSpec:
         return cls(run.dataset, model, seed, generation, *given, **more)
 
     @property
-    def stream(self) -> int:
-        """The seed of all that it draws."""
-        return of_member(self.seed, self.member)
-
-    @property
     def sources(self) -> list[Source]:
         """The earlier generations, of an ecosystem with their members, whose samples it may train on."""
         generations = self.synthetic.sources(self.generation) if self.synthetic else range(0)
@@ -85,7 +92,7 @@ class Opposition:
 
 
 @dataclass(frozen=True)
-class AuxiliarySpec:
+class AuxiliarySpec(Drawing):
     """One job that trains a generation's model further, on samples of its own."""
 
     dataset: Data
@@ -104,14 +111,9 @@ class AuxiliarySpec:
         given = against.samples, against.budget, run.model.sampler, run.member
         return cls(run.dataset, seed, generation, *given)
 
-    @property
-    def stream(self) -> int:
-        """The seed of all that it draws."""
-        return of_member(self.seed, self.member)
-
 
 @dataclass(frozen=True)
-class SampleSpec:
+class SampleSpec(Drawing):
     """One sampling job: n rows of a generation, with sampling bias λ."""
 
     seed: int
@@ -131,11 +133,6 @@ class SampleSpec:
         given = run.loop.against if run.loop else None
         against = Opposition(given.way, given.strength) if given else None
         return cls(seed, generation, rows, run.bias, run.model.sampler, run.handover, run.member, against)
-
-    @property
-    def stream(self) -> int:
-        """The seed of all that it draws."""
-        return of_member(self.seed, self.member)
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,7 @@ class ImportSpec:
 
 
 @dataclass(frozen=True)
-class SelectionSpec:
+class SelectionSpec(Drawing):
     """One selecting job: which samples of a generation are handed on."""
 
     dataset: Data
@@ -185,8 +182,3 @@ class SelectionSpec:
         """The job that selects samples of `generation` of a run."""
         assert run.looped.select
         return cls(run.dataset, run.model.family, seed, generation, run.looped.select, run.member)
-
-    @property
-    def stream(self) -> int:
-        """The seed of all that it draws."""
-        return of_member(self.seed, self.member)
