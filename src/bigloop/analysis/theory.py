@@ -46,10 +46,10 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
 
     Known is what follows exactly, where synthetic rows come from the generation before and no rule chooses them:
 
-    gaussian  on the standard normal, from scratch, fully synthetic, with fresh or with the first real rows:
-              mean_error, trace and variance; and sd in one dimension, fully synthetic
+    gaussian  on the standard normal, from scratch, fully synthetic, with fresh or with the first real rows, and where
+              all rows stay: mean_error, trace and variance; and sd in one dimension, fully synthetic; with endless
+              rows trace and variance where samples are chosen by a quadratic reward
     gmm       of one component, fully synthetic: variance
-              where samples are chosen by a quadratic reward, with endless rows: trace and variance
     kde       on a density of known variance, with Scott's bandwidth, fully synthetic, in one dimension: variance
     counting  fully synthetic or with fresh real rows: symbol_diversity
     mlp_ddpm  with a perfect network and endless rows, fully synthetic or on real rows alone: of each mode, taken to

@@ -197,7 +197,6 @@ class EcosystemEntry:
         "have the sum 1",
         minimum=1,
         maximum=1_000,
-        each=None,
     )
 
 

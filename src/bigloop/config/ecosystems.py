@@ -60,9 +60,10 @@ def joined(
             )
         wanted = apportioned(loop.synthetic.rows(loop.real.fixed + loop.real.fresh), row)
         for other, source, rows in zip(members, loops, wanted, strict=True):
-            most = source.samples if source.handed_on is None else source.handed_on
-            if rows > most:
-                raise SpecError(f"{at}.shares: {name} asks for {rows} rows of {other}, which hands on {most}")
+            if rows > source.most:
+                raise SpecError(
+                    f"{at}.shares: {name} asks for {rows} rows of {other}, which hands on {source.most}"
+                )
     ecosystem = EcosystemSpec(tuple(MemberSpec(run.spec.model, run.spec.looped) for run in runs), shares)
     names = tuple(run.name for run in runs)
     return [

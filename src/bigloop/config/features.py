@@ -47,7 +47,12 @@ class Asked:
 def classifier_spec(config: Config, images: Images) -> ClassifierSpec:
     """The classifier of a dataset with classes, as a config says."""
     own = _said(((config.datasets or {}).get(images.name) or {}).get("classifier"), images.name)
-    return ClassifierSpec(images.data, **{**vars(config.classifier or Classifier()), **own})
+    return _with(images, vars(config.classifier or Classifier()), own)
+
+
+def _with(images: Images, options: Mapping[str, Any], own: Mapping[str, Any]) -> ClassifierSpec:
+    """The classifier of a dataset, with options of all classifiers, or its own in their place."""
+    return ClassifierSpec(images.data, **{**options, **own})
 
 
 def asked(given: Any, where: str) -> Asked | None:
@@ -141,7 +146,7 @@ class Compared:
 
     def classifier_of(self, images: Images) -> ClassifierSpec:
         """The classifier of a dataset with classes."""
-        return ClassifierSpec(images.data, **{**self.classifier, **self.classifiers.get(images.name, {})})
+        return _with(images, self.classifier, self.classifiers.get(images.name, {}))
 
     @cached_property
     def specs(self) -> dict[str, FeaturesSpec]:

@@ -74,8 +74,8 @@ class Run:
     def samples(self) -> int:
         """Rows of each generation that are measured; where only scores tell how many are selected, those generated."""
         loop = self.spec.loop
-        if loop and self.of_selected and loop.handed_on is not None:
-            return loop.handed_on
+        if loop and self.of_selected:
+            return loop.most
         return loop.samples if loop else self.rows
 
     def file(self, seed: int, generation: int) -> str | None:

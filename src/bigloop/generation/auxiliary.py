@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from bigloop.artifacts import AUXILIARY_FILE, ArtifactError, read_tensors, write_tensors
-from bigloop.data import dataset
-from bigloop.generation.store import check_place, load_model
+from bigloop.generation.store import check_place, labels_in_turn, load_model
 from bigloop.models import Continuing, Family, Opposed
 from bigloop.models.opposed import extrapolated
 from bigloop.runtime.progress import Report, quiet
@@ -39,8 +38,7 @@ def train_auxiliary(
     family = record["spec"]["model"]["family"]
     given = {}
     if declared("families")[family].conditional:
-        classes = max(1, len(dataset(spec.dataset).classes))
-        given["labels"] = torch.arange(spec.samples) % classes
+        given["labels"] = torch.from_numpy(labels_in_turn(spec.samples, spec.dataset))
     drawing = torch_generator(spec.stream, spec.generation, "auxiliary sampling", device=device)
     rows = base.sample(spec.samples, 1.0, drawing, **given).cpu()
     if not torch.isfinite(rows).all():

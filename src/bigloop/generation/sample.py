@@ -20,9 +20,8 @@ from bigloop.artifacts import (
     read_tensors,
     write_tensors,
 )
-from bigloop.data import dataset
 from bigloop.generation.auxiliary import oppose
-from bigloop.generation.store import STATE, check_place, load_model
+from bigloop.generation.store import STATE, check_place, labels_in_turn, load_model
 from bigloop.models import Continuing
 from bigloop.runtime.progress import Report
 from bigloop.runtime.signals import SAVE_SECONDS
@@ -106,7 +105,7 @@ def draw(
         cast(Continuing, trained).checkpoint = Checkpoint(state[0], key, state[1], report)
     rows, given = {}, {}
     if can.conditional:
-        rows["labels"] = np.arange(spec.n) % max(1, len(dataset(training.dataset).classes))
+        rows["labels"] = labels_in_turn(spec.n, training.dataset)
         given["labels"] = torch.from_numpy(rows["labels"])
     rows["images"] = trained.sample(spec.n, spec.bias, generator, **given).cpu().numpy()
     if not np.isfinite(rows["images"]).all():

@@ -30,7 +30,7 @@ from bigloop.seeding import torch_generator
 from bigloop.spec.generations import Source, TrainSpec
 from bigloop.spec.options import Scalar, SpecError, digest, parse, to_dict
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import ModelSpec
+from bigloop.spec.runs import Data, ModelSpec
 from bigloop.training.checkpoint import pack
 from bigloop.training.devices import made_by
 
@@ -93,6 +93,11 @@ def load_model(
     )
     model.restore(tensors, record["facts"])
     return model, record
+
+
+def labels_in_turn(n: int, data: Data) -> np.ndarray:
+    """The classes that n images of a conditional family are asked to be of, int64: all in turn, equally frequent."""
+    return np.arange(n) % max(1, len(dataset(data).classes))
 
 
 def named(source: Source) -> str:

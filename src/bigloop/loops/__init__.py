@@ -99,9 +99,8 @@ def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> No
     wanted = loop.synthetic.rows(real.fixed + real.fresh)
     if generations > 1 and wanted + real.fixed + real.fresh == 0:
         raise SpecError(f"{where}: later generations would train on nothing; add real or synthetic rows")
-    most = loop.samples if loop.handed_on is None else loop.handed_on
-    if wanted > most:
-        done = f"generates {loop.samples}" + f" and hands on {most}" * (most < loop.samples)
+    if wanted > loop.most:
+        done = f"generates {loop.samples}" + f" and hands on {loop.most}" * (loop.most < loop.samples)
         raise SpecError(f"{where}.synthetic: {wanted} rows requested, but each generation {done}")
 
 

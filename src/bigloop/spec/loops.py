@@ -159,6 +159,11 @@ class LoopSpec:
         return self.start == "continue"
 
     @property
+    def most(self) -> int:
+        """Rows that each generation hands on, at most."""
+        return self.samples if self.handed_on is None else self.handed_on
+
+    @property
     def handed_on(self) -> int | None:
         """Rows that each generation hands on: all samples or those that are selected; None where scores tell."""
         return self.select.kept(self.samples) if self.select else self.samples
