@@ -473,6 +473,7 @@ def test_needs_name_the_images_critics_and_measures_a_figure_cannot_do_without()
         "mode_seeking": {"curves"},
         "fixed_latents": {"snapshots"},
         "gradient_norms": {"steps"},
+        "ecosystem": {"between"},
         "loss_and_quality": {"losses"},
         "critic_and_wasserstein": {"critics", "critic_distance"},
     }

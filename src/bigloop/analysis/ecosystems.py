@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bigloop.analysis.series import REAL
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BETWEEN = "between"
 AGREED = 2.0  # times the distance between two sets of real rows: closer than this, models are as good as one
@@ -53,7 +55,7 @@ def ecosystems(measures: pd.DataFrame, runs: pd.DataFrame) -> list[Together]:
 
 
 def _is_share(key: Any, value: Any) -> bool:
-    return str(key).startswith("shares.") and not pd.isna(value)
+    return str(key).startswith("shares.") and bool(np.isfinite(value))  # no member of the ecosystem: NaN
 
 
 def _together(

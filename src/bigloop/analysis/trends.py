@@ -20,11 +20,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from scipy.special import stdtr, stdtrit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95  # two-sided
 # Relative to the values: less is the rounding of sums, which would be a clear change where nothing scatters.

@@ -135,8 +135,8 @@ def _words(one: Together, material: Material) -> str:
 
 CAPTION = (
     "Models that train on each other's samples: an arrow is as wide as the share of the receiver's synthetic rows that "
-    "comes along it, a line between two members has the colour of the Fréchet distance between their samples, a mean "
-    "over seeds. Members agree where no two are farther apart than twice what two sets of real rows are."
+    "comes along it, a line between two members has the colour of the Fréchet distance between their samples (mean "
+    "over seeds), and members agree where no two are farther apart than twice what two sets of real rows are."
 )
 
 PLOT = Plot(draw, Options, frozenset({BETWEEN}), CAPTION)
