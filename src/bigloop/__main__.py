@@ -174,6 +174,7 @@ def sample(options: argparse.Namespace) -> None:
     files("classifier", "the classifier's folder, or files in it, where scores look through it"),
     path("data", "folder of the stored dataset"),
     OUT,
+    path("let-through", "selected.safetensors of the loop's real rows, where it filters", False, nargs="?"),
     needs=("bigloop.generation.select",),
 )
 def select(options: argparse.Namespace) -> None:
@@ -181,7 +182,23 @@ def select(options: argparse.Namespace) -> None:
     from bigloop.generation import select as room
 
     spec, judge = _spec(generations.SelectionSpec, options), folder_of(options.classifier)
-    room.select(spec, options.preview, judge, options.data, options.out, options.report)
+    given = options.preview, judge, options.data, options.out, options.report, options.let_through
+    room.select(spec, *given)
+
+
+@verb(
+    SPEC,
+    files("classifier", "the classifier's folder, or files in it, where scores look through it"),
+    path("data", "folder of the stored dataset"),
+    OUT,
+    needs=("bigloop.generation.select",),
+)
+def filter_(options: argparse.Namespace) -> None:
+    """Select which rows of a dataset are the real rows of a loop."""
+    from bigloop.generation.select import filter_real
+
+    judge = folder_of(options.classifier)
+    filter_real(_spec(generations.FilterSpec, options), judge, options.data, options.out, options.report)
 
 
 @verb(SPEC, OUT, SAVE_EVERY, needs=("bigloop.simulation.simulate",))

@@ -6,9 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bigloop.config.experiment import Experiment
 from bigloop.loops import apportioned
+from bigloop.spec.generations import TrainSpec
 from bigloop.spec.options import SpecError
 
 BUDGET = {"initial": {"epochs": 1}, "retrain": {"epochs": 1}}
@@ -72,6 +75,39 @@ def test_a_share_changes_the_folder_and_a_name_does_not(config: dict[str, Any]) 
     assert after["two-a"].spec.folder == before["digits-a"].spec.folder
     assert after["line-a"].spec.folder != before["line-a"].spec.folder
     assert after["line-a"].spec.first.folder == before["line-a"].spec.first.folder
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    matrix=st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=3, max_size=3),
+    edge=st.sampled_from(range(9)),
+)
+def test_exactly_the_members_generations_that_an_edge_leads_to_are_made_anew(
+    matrix: list[tuple[int, ...]], edge: int
+) -> None:
+    """A first model depends on no edge; all that follows is of one ecosystem, which has another digest."""
+    config = copy.deepcopy(CONFIG)
+    config["runs"]["digits"]["ecosystem"] = "many"
+    shares = [[part / sum(row) for part in row] for row in matrix]
+    other = copy.deepcopy(shares)
+    row = other[edge // 3]
+    row[edge % 3] += 0.5
+    other[edge // 3] = [part / sum(row) for part in row]
+    found = []
+    for given_shares in (shares, other, shares):
+        members = {name: {"model": "vae", "loop": "images"} for name in "abc"}
+        config["ecosystems"]["many"] = {"members": members, "shares": given_shares}
+        found.append([run.spec for run in Experiment.from_config(config).runs.values() if run.images])
+    before, after, again = found
+    assert [spec.folder for spec in before] == [spec.folder for spec in again]
+    for member, (one, two) in enumerate(zip(before, after, strict=True)):
+        assert one.first.folder == two.first.folder
+        assert one.folder != two.folder
+        same = TrainSpec.of(one, 0, 2) == TrainSpec.of(two, 0, 2)
+        assert same == (member != edge // 3)  # others' jobs are the same, of other inputs
+        assert TrainSpec.of(one, 0, 2).sources == [(0, 1), (1, 1), (2, 1)]
+    firsts = {spec.first.folder for spec in before}
+    assert len(firsts) == 3  # alike, and three models
 
 
 def test_members_are_simulated_together_with_measures_of_each(config: dict[str, Any]) -> None:

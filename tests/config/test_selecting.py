@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bigloop.config.experiment import Experiment
 from bigloop.spec.generations import SampleSpec, TrainSpec
@@ -75,6 +78,53 @@ def test_what_is_measured_of_a_selection_moves_no_folder() -> None:
     assert every.resolved(every.runs["a"])["fid"]["n"] == 2400
 
 
+CLEAR = {"filter": {"by": "confidence", "top": 0.5}}
+
+
+def test_another_filter_is_another_first_model() -> None:
+    plain, one, two = planned(), planned(CLEAR), planned({"filter": {"by": "mean", "top": 0.5}})
+    specs = [experiment.runs["a"].spec for experiment in (plain, one, two)]
+    assert len({spec.folder for spec in specs}) == len({spec.first.folder for spec in specs}) == 3
+    assert planned({"filter": None}).runs["a"].spec == plain.runs["a"].spec
+    assert [TrainSpec.of(specs[1], 0, t).filtered for t in (1, 2)] == [
+        True,
+        False,
+    ]  # no real rows in the second
+    real = planned(CLEAR | {"real": {"fixed": 600}}).runs["a"].spec
+    assert TrainSpec.of(real, 0, 2).filtered
+
+
+def test_weights_from_elsewhere_know_nothing_of_a_filter(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(b"weights")
+    run = {"weights": str(file)}
+    plain, one = (planned(loop, run).runs["a"].spec for loop in ({}, CLEAR))
+    assert plain.first == one.first
+    assert plain.folder != one.folder
+
+
+SCORES = st.sampled_from(
+    [
+        None,
+        {"by": "confidence", "best_of": 2},
+        {"by": "mean", "best_of": 2},
+        {"by": "mean", "top": 0.5},
+        {"by": "mean", "above": 0.1},
+        {"by": "mean", "above": 0.1, "accuracy": 0.9},
+        {"by": [{"score": "mean"}, {"score": "confidence"}], "best_of": 2},
+        {"by": [{"score": "mean"}, {"score": "confidence", "share": 2}], "best_of": 2},
+    ]
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(one=st.tuples(SCORES, SCORES), two=st.tuples(SCORES, SCORES))
+def test_exactly_what_a_score_decides_is_made_anew(one: Any, two: Any) -> None:
+    specs = [planned({"select": s, "filter": f}).runs["a"].spec for s, f in (one, two)]
+    assert (specs[0].folder == specs[1].folder) == (one == two)
+    assert (specs[0].first.folder == specs[1].first.folder) == (one[1] == two[1])  # the filter alone
+
+
 AGAINST = {"against": {"way": "weights", "strength": 0.5, "samples": 100, "budget": {"epochs": 1}}}
 
 
@@ -96,6 +146,17 @@ def test_what_is_held_against_a_model_changes_its_samples_and_not_its_training()
         ({"select": {"by": "density", "top": 0.5}}, {}, "which there is of points of a known density alone"),
         (BEST, {"dataset": "gaussian", "model": "gaussian"}, "which there is of images alone"),
         ({"select": {"by": "mean", "best_of": 5}}, {}, "generates 2400 and hands on 480"),
+        (
+            {"filter": {"by": "critic", "top": 0.5}},
+            {},
+            "filter.by: critic looks at critic, which real rows do",
+        ),
+        ({"filter": {"by": "nearest_real", "top": 0.5}}, {}, "which real rows do not have"),
+        (
+            {"filter": {"by": "mean", "top": 0.005}},
+            {},
+            "loops.plain.initial.n: 600 rows requested, but its filter leaves 300",
+        ),
         ({}, {"measured": "selected"}, "runs.a.measured: selected: the run has no loop with a key select"),
         (
             {"against": AGAINST["against"] | {"way": "scores"}},

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from bigloop.analysis.tables import runs_table
 from bigloop.analysis.theory import theory
@@ -160,6 +161,49 @@ def test_real_rows_hold_what_curation_would_narrow() -> None:
     held = alone | {"initial": {"n": 200}, "real": {"fixed": 200}}
     ends = [advanced(run_of(loop), 20, 8).model.covariance.mean() for loop in (alone, held)]
     assert ends[0] < 0.2 < 0.5 < ends[1]
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"by": {"score": "quadratic", "scale": 1.5}, "choice_of": 3},
+        {"by": "quadratic", "above": -0.5},  # within one standard deviation
+        {"by": "density", "top": 0.25},
+    ],
+)
+def test_real_rows_that_are_filtered_have_the_law_of_what_is_let_through(way: dict[str, Any]) -> None:
+    block = advanced(run_of({"initial": {"n": 200}, "samples": 200, "filter": way}), 300, 1)
+    rows = np.stack([block.real(seed, np.arange(200)).numpy()[:, 0] for seed in block.seeds])
+    if "choice_of" in way:
+        expected = curated(1.0, 1.5, 3)
+    else:
+        edge = 1.0 if "above" in way else float(norm.ppf(0.625))
+        expected = 1 - 2 * edge * norm.pdf(edge) / (2 * norm.cdf(edge) - 1)
+    squares = np.square(rows).mean(axis=1)
+    allowed = LIMIT * squares.std() / np.sqrt(300)
+    if (
+        "top" in way
+    ):  # of 800 rows those within their own quantile, which scatters: a bias of the order of 1/800
+        allowed += 1 / 800
+    assert abs(squares.mean() - expected) < allowed
+
+
+def test_fresh_rows_are_filtered_as_those_of_generation_1() -> None:
+    loop = {"initial": {"n": 50}, "samples": 50, "real": {"fresh": 50}, "synthetic": {"n": 0}}
+    block = advanced(run_of(loop | {"filter": {"by": "quadratic", "above": -0.125}}), 20, 4)
+    rows = np.stack([block.real(seed, np.arange(200)).numpy()[:, 0] for seed in block.seeds])
+    assert np.abs(rows).max() <= 0.5
+    assert len(np.unique(rows)) == rows.size
+    plain = run_of(loop | {"filter": {"by": "quadratic", "above": -1e6}})
+    assert torch.equal(
+        advanced(plain, 1, 1).real(0, np.arange(200)), advanced(run_of(loop), 1, 1).real(0, np.arange(200))
+    )
+
+
+def test_a_filter_that_lets_nothing_through_is_one_line() -> None:
+    run = run_of({"initial": {"n": 5}, "samples": 5, "filter": {"by": "quadratic", "above": 1.0}})
+    with pytest.raises(SpecError, match="filter: lets fewer than one in 1000 points through"):
+        advanced(run, 1, 1)
 
 
 def test_two_rewards_in_shares_keep_two_camps() -> None:

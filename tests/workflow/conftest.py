@@ -24,6 +24,7 @@ SMOKE = REPOSITORY / "tests" / "smoke" / "config.yaml"
 LOOPS = REPOSITORY / "tests" / "smoke" / "loops.yaml"
 PRINTED = "printed.txt"  # what the run of the third experiment printed
 KNOWN = REPOSITORY / "tests" / "smoke" / "known.yaml"
+FIELD = REPOSITORY / "tests" / "smoke" / "field.yaml"
 
 
 class Job(NamedTuple):
@@ -142,6 +143,26 @@ def finished_known(once: Once) -> Path:
         (directory / PRINTED).write_text(Workplace(directory, KNOWN).snakemake("--verbose"))
 
     return once("smoke-known", run)
+
+
+@pytest.fixture(scope="session")
+def finished_field(finished: Path, once: Once) -> Path:
+    """A directory in which the fourth smoke experiment, the one with loops of later papers, has run to its end."""
+
+    def make(directory: Path) -> None:
+        for kind in ("data", "classifier"):
+            shutil.copytree(finished / "results" / kind, directory / "results" / kind)
+        Workplace(directory, FIELD).snakemake()
+
+    return once("smoke-field", make)
+
+
+@pytest.fixture
+def field(finished_field: Path, tmp_path: Path) -> Workplace:
+    """A copy of that directory."""
+    directory = tmp_path / "field"
+    shutil.copytree(finished_field, directory, symlinks=True)
+    return Workplace(directory, FIELD)
 
 
 @pytest.fixture

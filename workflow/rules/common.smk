@@ -9,7 +9,14 @@ from snakemake.exceptions import WorkflowError
 from bigloop.artifacts import AUXILIARY_FILE, MODEL_FILES, OPTIMIZER_FILE
 from bigloop.config.experiment import Experiment
 from bigloop.ops import resources
-from bigloop.spec.generations import AuxiliarySpec, ImportSpec, SampleSpec, SelectionSpec, TrainSpec
+from bigloop.spec.generations import (
+    AuxiliarySpec,
+    FilterSpec,
+    ImportSpec,
+    SampleSpec,
+    SelectionSpec,
+    TrainSpec,
+)
 from bigloop.spec.options import SpecError, to_json
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import data_folder
@@ -38,6 +45,7 @@ by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }
 selecting = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.select}
+filtering = {folder: run for folder, run in by_first_folder.items() if run.spec.loop and run.spec.loop.filter}
 opposing = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.against}
 continuing = {  # folders of models that a later generation continues from
     folder
@@ -142,6 +150,10 @@ def selection_spec(wildcards):
     return SelectionSpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
 
 
+def filter_spec(wildcards):
+    return FilterSpec.of(filtering[wildcards.folder].spec, int(wildcards.seed))
+
+
 def auxiliary_spec(wildcards):
     return AuxiliarySpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
 
@@ -175,9 +187,18 @@ def training_previews(wildcards):
 
 
 def training_selections(wildcards):
-    """Of a loop that selects, which of the samples of those generations are handed on."""
-    selecting = [j for j, run in members(trained_run(wildcards)).items() if run.spec.looped.select]
-    return handed_on(wildcards, "selected.safetensors", selecting)
+    """Of a loop that selects, which of the samples of those generations are handed on; and of one that filters, which
+    rows of the dataset are its real ones."""
+    run = trained_run(wildcards)
+    selecting = [j for j, member in members(run).items() if member.spec.looped.select]
+    real = let_through(run, wildcards.seed) if train_spec(wildcards).filtered else []
+    return real + handed_on(wildcards, "selected.safetensors", selecting)
+
+
+def let_through(run, seed):
+    """Which rows of the dataset are real rows of a run, where its loop filters them."""
+    folder = run.spec.model_folder(1)
+    return (folder in filtering) * [generation(folder, seed, 0, "selected.safetensors")]
 
 
 def handed_on(wildcards, file, chosen):
@@ -223,8 +244,11 @@ def selection(wildcards):
 
 def selecting_classifier(wildcards):
     """The classifier that a loop's selection looks through."""
-    judge = run_of(wildcards).spec.looped.select.classifier
-    return trained([judge] if judge else [])
+    return judge_of(run_of(wildcards).spec.looped.select)
+
+
+def judge_of(selection):
+    return trained([selection.classifier] if selection.classifier else [])
 
 
 def judged_previews(wildcards):

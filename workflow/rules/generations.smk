@@ -125,8 +125,8 @@ rule train_auxiliary:
         gpu=GPU,
         gres="",
         mem_mb=lambda w, attempt: attempt
-        * resources.training_memory(train_spec(w), trained_run(w).spec.handover),
-        runtime=lambda w, attempt: attempt * resources.training_minutes(train_spec(w)),
+        * resources.training_memory(resources.auxiliary(run_of(w).spec), run_of(w).spec.handover),
+        runtime=lambda w, attempt: attempt * resources.training_minutes(resources.auxiliary(run_of(w).spec)),
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(auxiliary_spec(w)),
@@ -170,6 +170,7 @@ rule select:
         preview=lambda w: ancient(generation(w.folder, w.seed, w.t, "preview.safetensors")),
         classifier=lambda w: ancient(selecting_classifier(w)),
         data=lambda w: ancient(data(run_of(w))),
+        real=lambda w: ancient(let_through(run_of(w), w.seed)),
     output:
         f"{GENERATION}/selected.safetensors",
     log:
@@ -189,4 +190,30 @@ rule select:
         spec=lambda w: to_json(selection_spec(w)),
     shell:
         "python -m bigloop select --spec {params.spec:q} --preview {input.preview:q} "
-        f"--classifier {{input.classifier:q}} --data {folder('input.data')} --out {folder('output')} {MACHINE}"
+        "--classifier {input.classifier:q} --let-through {input.real:q} "
+        f"--data {folder('input.data')} --out {folder('output')} {MACHINE}"
+
+
+rule filter:
+    input:
+        classifier=lambda w: ancient(judge_of(filtering[w.folder].spec.looped.filter)),
+        data=lambda w: ancient(data(filtering[w.folder])),
+    output:
+        "results/runs/{folder}/seed-{seed}/gen-0/selected.safetensors",
+    log:
+        "results/runs/{folder}/seed-{seed}/gen-0/filter.log",
+    wildcard_constraints:
+        folder=one_of(sorted(filtering)),
+    conda:
+        "../../envs/bigloop.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=lambda w, attempt: attempt * resources.filtering_memory(filtering[w.folder].spec.dataset),
+        runtime=lambda w, attempt: attempt * 30,
+        attempt=lambda w, attempt: attempt,
+    params:
+        spec=lambda w: to_json(filter_spec(w)),
+    shell:
+        "python -m bigloop filter --spec {params.spec:q} --classifier {input.classifier:q} "
+        f"--data {folder('input.data')} --out {folder('output')} {MACHINE}"

@@ -148,7 +148,9 @@ def runs_table(spec: CollectSpec) -> pd.DataFrame:
         if rules := loop.pop("rules", ()):  # each by its name, as in the config
             loop |= {rule["name"]: rule["options"] for rule in rules}
             loop["rules"] = " ".join(rule["name"] for rule in rules)
-        if select := loop.get("select"):
+        for select in (loop.get("select"), loop.get("filter")):
+            if not select:
+                continue
             several = select.pop("by")
             shares = {f"share-{one['name']}": one["share"] for one in several if "share" in one}
             select |= shares | {"by": " ".join(one["name"] for one in several)}

@@ -61,7 +61,8 @@ def theory(run: Mapping[str, Any], measure: str, generations: int) -> np.ndarray
     family = str(run.get("family"))
     expected = EXPECTED.get(family) or (_of_images if family in MADE else None)
     where = ("density" in run or VARIANCES in run) and "member" not in run
-    if expected is None or not where or run.get("loop.rules") or run.get("loop.against.way"):
+    changed = run.get("loop.rules") or run.get("loop.against.way") or run.get("loop.filter.by")
+    if expected is None or not where or changed:
         return None
     if run.get("loop.select.by"):
         return _of_curation(run, measure, generations)

@@ -36,8 +36,9 @@ def check_moments(run: Run, where: str) -> None:
     if not by_moments(run):
         return
     loop = run.spec.looped
-    if loop.select:
-        raise SpecError(f"loops.{run.loop}.select: with draws: moments, there are no rows to choose")
+    for key, selection in (("select", loop.select), ("filter", loop.filter)):
+        if selection:
+            raise SpecError(f"loops.{run.loop}.{key}: with draws: moments, there are no rows to choose")
     if run.spec.dataset != "gaussian":
         raise SpecError(f"{where}.dataset: draws: moments works for the density gaussian only")
     if loop.real.fixed not in (0, loop.initial.n):
@@ -56,12 +57,13 @@ def check_moments(run: Run, where: str) -> None:
 
 
 def check_judged(run: Run, classifiers: Mapping[str, ClassifierSpec]) -> None:
-    """Raise SpecError where a run's selection looks through a classifier that this experiment does not train."""
-    select = run.spec.loop.select if run.spec.loop else None
-    if select and select.classifier and run.dataset not in classifiers:
-        raise SpecError(
-            f"loops.{run.loop}.select.by: needs the classifier of {run.dataset}; add a measure that is taken with it"
-        )
+    """Raise SpecError where a run's selections look through a classifier that this experiment does not train."""
+    given = {"select": run.spec.loop.select, "filter": run.spec.loop.filter} if run.spec.loop else {}
+    for key, select in given.items():
+        if select and select.classifier and run.dataset not in classifiers:
+            raise SpecError(
+                f"loops.{run.loop}.{key}.by: needs the classifier of {run.dataset}; add a measure that is taken with it"
+            )
 
 
 def measurable(name: str, run: Run, compared: Compared) -> bool:

@@ -22,7 +22,7 @@ LARGEST_SEED = 2**53
 
 Entry = dict[Any, Any] | Literal[False] | None  # of a measure or a figure: options, left out, or all defaults
 Classifier = without(ClassifierSpec, "dataset", "revision")  # the rest is not the config's to say
-Loop = without(LoopSpec, "rules", "select")  # each rule is a key of its own
+Loop = without(LoopSpec, "rules", "select", "filter")  # each rule is a key of its own
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def _run(
         _check_family(model, given, images, where, loop.bias, f"loops.{given.loop}.bias")
         _check_start(model, loop, f"loops.{given.loop}.start")
         _check_against(model, loop, f"loops.{given.loop}.against")
-        loop = settled(loop, model, images, judge, f"loops.{given.loop}.select")
+        loop = settled(loop, model, images, judge, f"loops.{given.loop}")
         if images:
             loop = replace(loop, handover=handed_over(loop.handover, images))
         elif loop.handover:

@@ -8,7 +8,7 @@ import yaml
 
 from bigloop.config.declared import LONGEST_NAME, NAME, Config, DatasetEntry, Loop, RunEntry
 from bigloop.config.selection import Entry, Shared
-from bigloop.config.sweep import SELECT, SWEPT
+from bigloop.config.sweep import SELECTIONS, SWEPT
 from bigloop.spec.hints import object_schema, required_of, schema_of
 from bigloop.spec.registry import declared
 
@@ -128,10 +128,13 @@ def _features() -> dict[str, Any]:
 
 
 def _selection() -> dict[str, Any]:
-    """A loop's key `select`."""
-    words = "Which of its samples each generation hands on; if not given, all."
-    entry = {"description": words, "type": LEFT_OUT, "additionalProperties": False}
-    return {SELECT: entry | {"properties": schema_of(Entry)}}
+    """A loop's keys `select` and `filter`."""
+    words = (
+        "Which of its samples each generation hands on; if not given, all.",
+        "Which rows of the dataset are real rows of this loop; if not given, all.",
+    )
+    entry = {"type": LEFT_OUT, "additionalProperties": False, "properties": schema_of(Entry)}
+    return {key: {"description": about} | entry for key, about in zip(SELECTIONS, words, strict=True)}
 
 
 def _scores() -> dict[str, Any]:

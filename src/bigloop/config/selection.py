@@ -1,4 +1,4 @@
-"""What a config says of a loop's selection: parsed, and followed to the classifier that it looks through."""
+"""What a config says of a loop's selections: parsed, and followed to the classifier that they look through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bigloop.config.datasets import Images
-from bigloop.loops.scores import OF_IMAGES, OF_POINTS
+from bigloop.loops.scores import OF_IMAGES, OF_POINTS, OF_REAL
 from bigloop.spec.faults import named, shown
 from bigloop.spec.jobs import ClassifierSpec
 from bigloop.spec.loops import LoopSpec
@@ -24,7 +24,7 @@ Given = without(SelectSpec, "by", "classifier")
 
 @dataclass(frozen=True)
 class Entry(Given):  # type: ignore[valid-type, misc]
-    """What stands at a loop's key `select`."""
+    """What stands at a loop's keys `select` and `filter`."""
 
     by: str | dict[str, Any] | tuple[dict[str, Any], ...] | None = option(
         None,
@@ -82,33 +82,48 @@ def settled(
     judge: Callable[[Images], ClassifierSpec],
     where: str,
 ) -> LoopSpec:
-    """The loop of a run with the classifier that its selection looks through.
+    """The loop of a run with the classifier that its selections look through.
 
-    Raises SpecError where a score of it cannot be taken of what the run generates.
+    Raises SpecError where a score of them cannot be taken of what the run generates, or of its real rows.
     """
-    if loop.select is None:
-        return loop
+    select = _seen(loop.select, model, images, judge, f"{where}.select")
+    return replace(loop, select=select, filter=_seen(loop.filter, None, images, judge, f"{where}.filter"))
+
+
+def _seen(
+    select: SelectSpec | None,
+    model: ModelSpec | None,
+    images: Images | None,
+    judge: Callable[[Images], ClassifierSpec],
+    where: str,
+) -> SelectSpec | None:
+    """A selection with its classifier; of real rows without a model."""
+    if select is None:
+        return None
     needed: set[str] = set()
-    for score in loop.select.by:
+    for score in select.by:
         views = set(declared("scores")[score.name].on)
         needed |= views
         if missing := _missing(views, model, images):
             raise SpecError(f"{where}.by: {score.name} {missing}")
     if not images or not needed & OF_CLASSIFIER:
-        return loop
-    return replace(loop, select=replace(loop.select, classifier=judge(images).folder))
+        return select
+    return replace(select, classifier=judge(images).folder)
 
 
-def _missing(views: set[str], model: ModelSpec, images: Images | None) -> str:
+def _missing(views: set[str], model: ModelSpec | None, images: Images | None) -> str:
     """Why a score cannot be taken, in words; empty where it can."""
-    about = declared("families")[model.family]
     if beyond := views - (OF_IMAGES if images else OF_POINTS):
         known = "of points of a known density" if images else "of images"
         return f"looks at {' and '.join(sorted(beyond))}, which there is {known} alone"
+    if images and views & OF_CLASSIFIER and not images.about.labelled:
+        return f"needs a classifier, and {images.name} has fewer than two classes"
+    if model is None:
+        beyond = views - OF_REAL
+        return f"looks at {' and '.join(sorted(beyond))}, which real rows do not have" if beyond else ""
+    about = declared("families")[model.family]
     if "critic" in views and not about.has_critic:
         return f"needs a critic, and {model.family} has none"
     if "own_density" in views and not about.has_log_density:
         return f"needs a family that knows its own density, and {model.family} does not"
-    if images and views & OF_CLASSIFIER and not images.about.labelled:
-        return f"needs a classifier, and {images.name} has fewer than two classes"
     return ""

@@ -20,7 +20,7 @@ from bigloop.spec.runs import called
 T = TypeVar("T")
 MOST_RUNS = 10_000  # of an experiment, sweeps taken apart
 
-SELECT = "select"  # the key of a loop's selection
+SELECTIONS = ("select", "filter")  # keys of a loop: of its samples, and of real rows
 
 # A swept key of a loop as a run's name has it, and as its label has it.
 SWEPT = {
@@ -52,16 +52,17 @@ class Point:
 def loop_of(given: Mapping[Any, Any], where: str) -> LoopSpec:
     """A loop of a config: its own keys, and a key for each registered rule that it follows."""
     rules = declared("rules")
-    if taken := rules.keys() & {*Loop.__dataclass_fields__, SELECT}:  # type: ignore[attr-defined]
+    if taken := rules.keys() & {*Loop.__dataclass_fields__, *SELECTIONS}:  # type: ignore[attr-defined]
         raise SpecError(f"rule: {min(taken)!r} is a key that every loop has; register it under another name")
-    beside = {*rules, SELECT}
+    beside = {*rules, *SELECTIONS}
     own: Any = parse(Loop, {key: value for key, value in given.items() if key not in beside}, where)
     followed = tuple(
         RuleSpec(name, about.revision, to_dict(parse(about.Options, given[name] or {}, f"{where}.{name}")))
         for name, about in sorted(rules.items())
         if given.get(name, False) is not False
     )
-    return LoopSpec(**vars(own), rules=followed, select=select_of(given.get(SELECT), f"{where}.{SELECT}"))
+    select, real = (select_of(given.get(key), f"{where}.{key}") for key in SELECTIONS)
+    return LoopSpec(**vars(own), rules=followed, select=select, filter=real)
 
 
 def chosen(config: Config) -> dict[str, Any]:
@@ -124,8 +125,8 @@ def _axis(axis: Mapping[str, tuple[Any, ...]], where: str) -> list[dict[str, Any
     """The points of an axis: for each its keys and their values."""
     rules = declared("rules")
     for key in axis:
-        if key not in SWEPT and key.split(".")[0] not in (*rules, SELECT):
-            raise SpecError(f"{where}.{key}: unknown key (known: {', '.join([*SWEPT, *rules, SELECT])})")
+        if key not in SWEPT and key.split(".")[0] not in (*rules, *SELECTIONS):
+            raise SpecError(f"{where}.{key}: unknown key (known: {', '.join([*SWEPT, *rules, *SELECTIONS])})")
     if not axis or not all(axis.values()):
         raise SpecError(f"{where}: is empty, expected at least 1 entry")
     if len({len(values) for values in axis.values()}) != 1:

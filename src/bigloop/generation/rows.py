@@ -27,6 +27,7 @@ from bigloop.spec.generations import Source, TrainSpec
 from bigloop.spec.registry import declared
 from bigloop.training.loop import as_floats
 
+REAL: Source = 0  # in place of a generation: real rows
 CHUNK = 1_000  # images that are copied at a time
 
 
@@ -57,13 +58,17 @@ def training_set(
     if missing := set(spec.sources) - set(files):
         those = ", ".join(sorted(map(named, missing)))
         raise ArtifactError(f"generation {spec.generation} needs the samples of generations [{those}]")
-    handed_on = _handed_on(files, selections)
-    for g in () if selections or spec.shares else files:
+    chosen = _chosen(files, data_checksum, selections)
+    handed_on = {g: chosen.get(g, np.arange(len(found.rows["images"]))) for g, found in files.items()}
+    for g in () if spec.shares else files.keys() - chosen.keys():
         if len(handed_on[g]) < _wanted(spec):
             raise ArtifactError(
                 f"the samples of generation {g} hold {len(handed_on[g])} rows, {_wanted(spec)} are needed; {REBUILD}"
             )
-    composition = compose(spec, len(images), {g: len(rows) for g, rows in handed_on.items()})
+    if spec.filtered and REAL not in chosen:
+        raise ArtifactError(f"generation {spec.generation} needs the selection of its loop's real rows")
+    available = {g: len(rows) for g, rows in handed_on.items()}
+    composition = compose(spec, len(images), available, chosen.get(REAL))
     composition = replace(
         composition, synthetic={g: handed_on[g][rows] for g, rows in composition.synthetic.items()}
     )
@@ -94,13 +99,13 @@ def _wanted(spec: TrainSpec) -> int:
     return spec.synthetic.rows(spec.real.fixed + spec.real.fresh)
 
 
-def _handed_on(files: Mapping[Source, Recalled], selections: Sequence[Path]) -> dict[Source, np.ndarray]:
-    """Of each generation, the rows of its samples that it hands on: all, or those that are selected."""
-    rows = {g: np.arange(len(found.rows["images"])) for g, found in files.items()}
-    for path in selections:
-        g, tensors = read_selection(path, {g: found.checksum for g, found in files.items()})
-        rows[g] = tensors["rows"]
-    return rows
+def _chosen(
+    files: Mapping[Source, Recalled], real: str, selections: Sequence[Path]
+) -> dict[Source, np.ndarray]:
+    """The rows that selections choose, of the samples of each generation or of real ones. real: their SHA-256."""
+    known = {g: found.checksum for g, found in files.items()} | {REAL: real}
+    found = (read_selection(path, known) for path in selections)
+    return {source: tensors["rows"] for source, tensors in found}
 
 
 def gathered(parts: list[tuple[np.ndarray, np.ndarray]], dtype: np.dtype) -> np.ndarray:

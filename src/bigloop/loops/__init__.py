@@ -79,23 +79,23 @@ def follow(rules: Iterable[RuleSpec], composition: Composition, seed: int, gener
 
 def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> None:
     """Raise SpecError where the loop asks for rows that do not exist within `generations`."""
-    real = loop.real
+    real, there = loop.real, "the dataset has"
+    if loop.filter and math.isfinite(train_rows):
+        left = loop.filter.kept(int(train_rows))
+        if left is not None:
+            train_rows, there = left, "its filter leaves"
     if loop.initial.n > train_rows:
-        raise SpecError(
-            f"{where}.initial.n: {loop.initial.n} rows requested, but the dataset has {train_rows}"
-        )
+        raise SpecError(f"{where}.initial.n: {loop.initial.n} rows requested, but {there} {train_rows}")
     if real.fixed > loop.initial.n:
         raise SpecError(f"{where}.real.fixed: {real.fixed} rows, but generation 1 has only {loop.initial.n}")
     used = loop.initial.n + real.fresh * (generations - 1)
     if used > train_rows and not real.reuse:
         raise SpecError(
-            f"{where}.real.fresh: {generations} generations need {used} distinct real rows, but the dataset has "
+            f"{where}.real.fresh: {generations} generations need {used} distinct real rows, but {there} "
             f"{train_rows}; lower fresh or generations, or set reuse: true"
         )
     if real.fresh > train_rows:
-        raise SpecError(
-            f"{where}.real.fresh: {real.fresh} rows per generation, but the dataset has {train_rows}"
-        )
+        raise SpecError(f"{where}.real.fresh: {real.fresh} rows per generation, but {there} {train_rows}")
     wanted = loop.synthetic.rows(real.fixed + real.fresh)
     if generations > 1 and wanted + real.fixed + real.fresh == 0:
         raise SpecError(f"{where}: later generations would train on nothing; add real or synthetic rows")
@@ -104,14 +104,33 @@ def check(loop: LoopSpec, generations: int, train_rows: float, where: str) -> No
         raise SpecError(f"{where}.synthetic: {wanted} rows requested, but each generation {done}")
 
 
-def compose(spec: TrainSpec, train_rows: int, available: Mapping[Source, int]) -> Composition:
+def real_order(stream: int, train_rows: int, let_through: np.ndarray | None = None) -> np.ndarray:
+    """The real rows of a lineage in the order in which it uses them: all, or those that its filter lets through."""
+    order = numpy_generator(stream, 0, "real rows").permutation(train_rows)
+    return order if let_through is None else order[np.isin(order, let_through)]
+
+
+def compose(
+    spec: TrainSpec,
+    train_rows: int,
+    available: Mapping[Source, int],
+    let_through: np.ndarray | None = None,
+) -> Composition:
     """The training set of `spec.generation`, from a real set of `train_rows`, and as many rows of each earlier
-    generation as are `available`.
+    generation as are `available`. let_through: the real rows that the loop's filter lets through, where it has one.
 
     Depends on the spec alone: never on which jobs ran before, or in what order. Of weights from elsewhere, whose
-    training set is not known, it is the whole real set.
+    training set is not known, it is the whole real set. Raises SpecError where the filter leaves too few rows.
     """
-    order = numpy_generator(spec.stream, 0, "real rows").permutation(train_rows)
+    order = real_order(spec.stream, train_rows, let_through)
+    asked = 0 if spec.initial is None else spec.initial.n
+    if spec.real and spec.real.fresh:
+        asked += spec.real.fresh * (1 if spec.real.reuse else spec.generation - 1)
+    if spec.filtered and len(order) < asked:
+        raise SpecError(
+            f"filter: lets {len(order)} real rows through, but {asked} are asked for; lower its threshold, initial.n "
+            "or real.fresh"
+        )
     if spec.initial is None:
         return Composition(order, {})
     if spec.generation == 1:
@@ -119,7 +138,7 @@ def compose(spec: TrainSpec, train_rows: int, available: Mapping[Source, int]) -
     assert spec.real is not None
     assert spec.synthetic is not None
     start = spec.initial.n + spec.real.fresh * (spec.generation - 2)
-    fresh = order[np.arange(start, start + spec.real.fresh) % train_rows]
+    fresh = order[np.arange(start, start + spec.real.fresh) % len(order)]
     real = np.concatenate([order[: spec.real.fixed], fresh])
     wanted = spec.synthetic.rows(len(real))
     place = spec.stream, spec.generation

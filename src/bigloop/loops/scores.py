@@ -20,6 +20,7 @@ from bigloop.spec.registry import Registry
 View = Literal[
     "rows", "labels", "probabilities", "features", "real_features", "critic", "own_density", "density"
 ]
+OF_REAL = {"rows", "labels", "probabilities", "density"}  # what there is without a model
 OF_IMAGES = {"rows", "labels", "probabilities", "features", "real_features", "critic"}
 OF_POINTS = {"rows", "features", "real_features", "own_density", "density"}
 

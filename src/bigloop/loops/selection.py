@@ -1,4 +1,4 @@
-"""Which of its samples a generation hands on: curation, verification, and whatever else is between two generations.
+"""Which of its samples a generation hands on, or which real rows a loop has: curation, verification, filtering.
 
 rows = selected(spec, score, labels, generator, n)               # int64, sorted
 """
@@ -47,6 +47,16 @@ def selected(
     when somebody is shown several answers to one question. Where there are several scores, chance says which of them
     chooses where. Raises SpecError where none is selected.
     """
+    rows = chosen_rows(spec, values, labels, generator)
+    if not len(rows):
+        raise SpecError("select: selects none of the samples; lower above, or raise samples")
+    return rows
+
+
+def chosen_rows(
+    spec: SelectSpec, values: np.ndarray, labels: np.ndarray | None, generator: np.random.Generator
+) -> np.ndarray:
+    """Likewise; maybe none."""
     n = values.shape[1]
     group = spec.best_of or spec.choice_of or 1
     order = np.arange(n) if labels is None or group == 1 else np.argsort(labels, kind="stable")
@@ -58,10 +68,7 @@ def selected(
         mine = groups[start : start + part]
         chosen.append(_of(spec, mine, of_one[mine], generator))
         start += part
-    rows = np.sort(np.concatenate(chosen)).astype(np.int64)
-    if not len(rows):
-        raise SpecError("select: selects none of the samples; lower above, or raise samples")
-    return rows
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
 def _of(

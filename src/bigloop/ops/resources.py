@@ -7,6 +7,7 @@ training continues from its saved state.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import cast
 
 from bigloop.config.experiment import Experiment
@@ -16,10 +17,10 @@ from bigloop.data.densities import Density
 from bigloop.runtime.words import duration
 from bigloop.spec.generations import ImportSpec, SampleSpec, TrainSpec
 from bigloop.spec.jobs import ClassifierSpec
-from bigloop.spec.loops import Handover
+from bigloop.spec.loops import Handover, Initial
 from bigloop.spec.options import Scalar
 from bigloop.spec.registry import declared
-from bigloop.spec.runs import Data
+from bigloop.spec.runs import Data, RunSpec
 
 BASE = 1_500  # MB of a process that has imported torch, and of the Snakemake beside it
 FLOAT16, FLOAT32, FLOAT64, LABEL = 2, 4, 8, 8  # bytes
@@ -92,11 +93,24 @@ def training_memory(spec: TrainSpec, handover: Handover | None = None) -> int:
     return BASE + _megabytes(rows, *about.shape, size, HELD)
 
 
+def auxiliary(run: RunSpec) -> TrainSpec:
+    """The training of a run's auxiliary models, as one of a first generation: what it asks for is the same."""
+    against = run.looped.against
+    assert against
+    return replace(TrainSpec.of(run, 0, 1), initial=Initial(against.samples), budget=against.budget)
+
+
 def classifying_memory(spec: ClassifierSpec) -> int:
     """MB for training the classifier of a dataset, which holds its images as bytes, and their features."""
     about = dataset(spec.dataset)
     features = _megabytes(about.rows["train"], spec.features + len(about.classes), FLOAT32, COPIES)
     return max(4_000, BASE + _megabytes(sum(about.rows.values()), *about.shape, COPIES) + features)
+
+
+def filtering_memory(data: Data) -> int:
+    """MB for scoring all real rows of a dataset."""
+    about = dataset(data)
+    return BASE + _megabytes(about.rows["train"], *about.shape, FLOAT32, COPIES)
 
 
 def training_minutes(spec: TrainSpec) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from bigloop.data.densities import Density, known_density
 from bigloop.loops import Composition, apportioned, compose_endless
+from bigloop.loops.selection import chosen_rows, scores
 from bigloop.models import family
 from bigloop.models.points.gaussian import Moments
 from bigloop.models.points.stacked import Streams
@@ -20,6 +22,8 @@ from bigloop.spec.generations import Source
 from bigloop.spec.options import SpecError, parse
 from bigloop.spec.registry import declared
 from bigloop.spec.runs import RunSpec
+
+MOST_DRAWS = 1_000  # times the points that are needed
 
 Pool = dict[int, dict[str, np.ndarray]]  # generation → what it left: its points, or its moments; seed first
 
@@ -103,12 +107,30 @@ class Learner:
             n, first, purpose = (
                 (fresh, initial + fresh * (g - 2), "fresh rows") if g else (initial, 0, "real rows")
             )
-            points = density.sample(int(n), numpy_generator(seed, int(g), purpose))
+            points = self._let_through(int(n), seed, int(g), purpose)
             parts.append((drawn == g, points[numbers[drawn == g] - first]))
         rows = np.empty((len(numbers), density.dimension))
         for where, points in parts:
             rows[where] = points
         return torch.from_numpy(rows).to(self.model.dtype)
+
+    def _let_through(self, n: int, seed: int, g: int, purpose: str) -> np.ndarray:
+        """n points of the density, float64 (n, d), or of those that the loop's filter lets through."""
+        select, density, generator = self.run.looped.filter, self.density, numpy_generator(seed, g, purpose)
+        if select is None:
+            return density.sample(n, generator)
+        chance, candidates, kept = (
+            numpy_generator(seed, g, "filter"),
+            select.candidates(n),
+            list[np.ndarray](),
+        )
+        for _ in range(MOST_DRAWS):
+            points = density.sample(candidates, generator)
+            values = scores(select, partial(_seen, {"rows": points, "density": density.log_density(points)}))
+            kept.append(points[chosen_rows(select, values, None, chance)])
+            if sum(map(len, kept)) >= n:
+                return np.concatenate(kept)[:n]
+        raise SpecError(f"filter: lets fewer than one in {MOST_DRAWS} points through; lower its threshold")
 
     def _pooled_moments(self, t: int) -> Moments:
         """The moments of the training set of generation t; those of the last K generations' rows are drawn anew."""
@@ -182,6 +204,10 @@ def new_models(run: RunSpec, seeds: Sequence[int], generation: int) -> Any:
     streams = Streams([numpy_generator(of_member(seed, run.member), generation, "weights") for seed in seeds])
     given = {"density": density} if declared("families")[run.model.family].sees_density else {}
     return cls.fresh(options, density.dimension, streams, **given)
+
+
+def _seen(views: Mapping[str, np.ndarray], view: str, _options: Mapping[str, Any]) -> np.ndarray:
+    return views[view]
 
 
 def by_moments(model: Any) -> bool:

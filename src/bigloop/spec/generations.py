@@ -47,6 +47,7 @@ class TrainSpec(Drawing):
     file_bytes: int | None = None
     member: int = option(0, neutral=0)  # of an ecosystem
     shares: tuple[float, ...] | None = None  # of its members among the synthetic rows
+    filtered: bool = option(False, neutral=False)  # whether its real rows are some of the dataset's
 
     @classmethod
     def of(cls, run: RunSpec, seed: int, generation: int, file_bytes: int | None = None) -> Self:
@@ -57,11 +58,12 @@ class TrainSpec(Drawing):
         loop = run.looped
         if generation == 1:
             budget = loop.budget.initial
-            return cls(
-                run.dataset, model, seed, 1, loop.initial, budget, weights=run.weights, member=run.member
-            )
+            more: dict[str, Any] = {"weights": run.weights, "filtered": bool(loop.filter and not run.weights)}
+            return cls(run.dataset, model, seed, 1, loop.initial, budget, member=run.member, **more)
         given = loop.initial, loop.budget.retrain, loop.real, loop.synthetic, loop.start
-        more: dict[str, Any] = {"rules": loop.rules, "member": run.member, "shares": run.shares}
+        more = {"rules": loop.rules, "member": run.member, "shares": run.shares}
+        if loop.real.fixed or loop.real.fresh:
+            more["filtered"] = loop.filter is not None
         return cls(run.dataset, model, seed, generation, *given, **more)
 
     @property
@@ -182,3 +184,19 @@ class SelectionSpec(Drawing):
         """The job that selects samples of `generation` of a run."""
         assert run.looped.select
         return cls(run.dataset, run.model.family, seed, generation, run.looped.select, run.member)
+
+
+@dataclass(frozen=True)
+class FilterSpec(Drawing):
+    """One filtering job: which of a dataset's rows are real rows of a loop."""
+
+    dataset: Data
+    seed: int
+    filter: SelectSpec
+    member: int = option(0, neutral=0)  # of an ecosystem
+
+    @classmethod
+    def of(cls, run: RunSpec, seed: int) -> Self:
+        """The job that filters the real rows of a run."""
+        assert run.looped.filter
+        return cls(run.dataset, seed, run.looped.filter, run.member)

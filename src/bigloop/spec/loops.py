@@ -130,7 +130,7 @@ class LoopSpec:
     """A self-consuming loop: what each generation trains on and what it passes on.
 
     `rules`, by name: each is a key of the loop, and left out where none is given. `select`: None where all samples are
-    handed on.
+    handed on. `filter`: which of the dataset's rows are real rows of this loop; None: all.
     """
 
     initial: Initial = option(description="Generation 1, which trains on real rows alone.")
@@ -152,6 +152,7 @@ class LoopSpec:
     )
     rules: tuple[RuleSpec, ...] = option((), neutral=())
     select: SelectSpec | None = None
+    filter: SelectSpec | None = None
 
     @property
     def continues(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bigloop.spec.loops import Budget, Handover, Initial, LoopSpec
 from bigloop.spec.options import Scalar, digest, option
+from bigloop.spec.selection import SelectSpec
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class FirstSpec:
     budget: Budget
     weights: str | None = None  # SHA-256 of a file with weights that were trained elsewhere
     member: int = option(0, neutral=0)  # of an ecosystem: two that begin alike are two models
+    filter: SelectSpec | None = None  # of the real rows
 
     @cached_property
     def folder(self) -> str:
@@ -196,7 +198,7 @@ class RunSpec:
         """Generation 1, which all loops that begin alike have in common."""
         loop = self.looped
         given = self.model.trained, loop.initial, loop.budget.initial, self.weights, self.member
-        return FirstSpec(self.dataset, *given)
+        return FirstSpec(self.dataset, *given, None if self.weights else loop.filter)
 
     @cached_property
     def folder(self) -> str:

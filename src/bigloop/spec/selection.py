@@ -1,7 +1,8 @@
-"""Which of its samples a generation hands on: by what score, and how many."""
+"""Which of its samples a generation hands on, or which real rows there are: by what score, and how many."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,7 @@ class ScoreSpec:
 
 @dataclass(frozen=True)
 class SelectSpec:
-    """Selection between sampling and training. One of best_of, choice_of, top and above says how.
+    """Selection between sampling and training, or of real rows. One of best_of, choice_of, top and above says how.
 
     by: the scores; where there are several, each chooses among samples of its own. classifier: folder of the one that
     scores look through, None where none does.
@@ -71,3 +72,12 @@ class SelectSpec:
         if self.top is not None:
             return sum(int(self.top * part + 1e-9) for part in self.parts(samples))
         return samples // (self.best_of or self.choice_of or 1)
+
+    def candidates(self, rows: int) -> int:
+        """Of how many samples at least so many are selected, if that is known, else `rows`."""
+        if self.above is not None:
+            return rows
+        found = math.ceil(rows * (self.best_of or self.choice_of or 1) / (self.top or 1))
+        while (self.kept(found) or 0) < rows:
+            found += 1
+        return found

@@ -25,6 +25,7 @@ CLAIMS = Registry(
         "khelifa_rossa": "bigloop.analysis.claims.khelifa_rossa:CLAIMS",
         "bandyopadhyay2025": "bigloop.analysis.claims.bandyopadhyay2025:CLAIMS",
         "remedies": "bigloop.analysis.claims.remedies:CLAIMS",
+        "field": "bigloop.analysis.claims.field:CLAIMS",
     },
 )
 

@@ -11,17 +11,31 @@ from itertools import product
 from bigloop.analysis.claims.evidence import Mask, Run, Tables
 from bigloop.analysis.loops import kind_of_loop
 
+EXTRAS = {  # what a loop has beside rows and a start, by the column that says so
+    "select": "loop.select.by",
+    "filter": "loop.filter.by",
+    "rules": "loop.rules",
+    "against": "loop.against.way",
+    "ecosystem": "member",
+}
+
 
 def loop(
-    *kinds: str, biased: bool | None = False, start: str = "scratch", **values: tuple[object, ...]
+    *kinds: str,
+    biased: bool | None = False,
+    start: str = "scratch",
+    extras: tuple[str, ...] = (),
+    **values: tuple[object, ...],
 ) -> Mask:
-    """Loops of these kinds, with or without sampling bias or both (None), and as `among` says."""
+    """Loops of these kinds, with or without sampling bias or both (None), with these `extras` alone, and as `among`
+    says."""
     within = among(**values)
 
     def mask(run: Run) -> bool:
         bias = biased is None or (run.get("loop.bias", 1) < 1) == biased
         right = bias and kind_of_loop(run) in kinds and run.get("loop.start", "scratch") == start
-        return right and within(run)
+        has = {name for name, column in EXTRAS.items() if column in run}
+        return right and has == set(extras) and within(run)
 
     return mask
 
