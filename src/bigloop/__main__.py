@@ -314,7 +314,7 @@ def _spec(cls: type[Spec], options: argparse.Namespace, *needed: str) -> Spec:
     if missing := [f"--{name}" for name in ("spec", *needed) if getattr(options, name) is None]:
         raise SpecError(f"measure: give {', '.join(missing)}, too")
     try:
-        return parse(cls, json.loads(options.spec), "spec")
+        return parse(cls, json.loads(sys.stdin.read() if options.spec == "-" else options.spec), "spec")
     except json.JSONDecodeError as error:
         raise SpecError(f"--spec: not JSON ({error})") from None
 

@@ -124,5 +124,6 @@ rule collect:
     params:
         spec=lambda w: to_json(experiment.collect()),  # a function: the names of files may have wildcards in them
     shell:
-        "python -m bigloop collect --spec {params.spec:q} "
-        f"--home {folder('output.measures', up=2)} {KEEP} {MACHINE}"
+        # of many runs, it is longer than a command may be
+        f"python -m bigloop collect --spec - --home {folder('output.measures', up=2)} {KEEP} {MACHINE} "
+        "<<< {params.spec:q}"

@@ -54,7 +54,7 @@ EVERY_VERB = (
     option("--gres", "what a cluster gave the job; gpu:1 means --gpus 1", default="", metavar="NAME"),
     option("--attempt", "above 1, a permanent failure is not repeated", type=int, default=1, metavar="N"),
 )
-SPEC = option("--spec", "the job's specification", required=True, metavar="JSON")
+SPEC = option("--spec", "the job's specification; -: from standard input", required=True, metavar="JSON")
 SAVE_EVERY = option(
     "--save-every", "seconds between checkpoints", type=float, default=SAVE_SECONDS, metavar="SECONDS"
 )

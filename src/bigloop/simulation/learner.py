@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -39,7 +39,7 @@ class Learner:
     pool: Pool = field(default_factory=dict)
     siblings: Sequence[Learner] = field(default=(), repr=False, compare=False, kw_only=True)
 
-    @property
+    @cached_property
     def density(self) -> Density:
         """The known density that generation 1 is trained on."""
         assert self.run.density is not None
@@ -49,7 +49,7 @@ class Learner:
         """A random stream for each seed."""
         return Streams([numpy_generator(seed, generation, purpose) for seed in self.own_seeds])
 
-    @property
+    @cached_property
     def own_seeds(self) -> tuple[int, ...]:
         """The seeds of all that is drawn."""
         return tuple(of_member(seed, self.run.member) for seed in self.seeds)

@@ -94,8 +94,8 @@ CLAIMS: list[Claim] = [
          goes("symbols_left", "down", SYMBOLS)),
     ]),
     *claims_of("Dohmatob et al. 2024", [
-        ("tails-cut", "Low temperatures and top-p cut off the tail of a Zipf law: they leave fewer symbols (from a review "
-         "of the paper).", lies("symbols_left", "down", CUT, WHOLE, "loop.bias", "model.top_p")),
+        ("tails-cut", "Low temperatures and top-p cut off the tail of a Zipf law: they leave fewer symbols (from a "
+         "review of the paper).", lies("symbols_left", "down", CUT, WHOLE, "loop.bias", "model.top_p")),
     ]),
 ]
 # fmt: on
