@@ -25,8 +25,10 @@ from bigloop.models import resolve
 from bigloop.runtime.job import VIEWED
 from bigloop.runtime.progress import read_state
 from bigloop.spec.generations import SampleSpec, TrainSpec
+from bigloop.spec.jobs import CollectSpec, TableRun
 from bigloop.spec.loops import Budget, Initial
 from bigloop.spec.options import to_json
+from bigloop.spec.runs import ModelSpec, RunSpec
 
 SPEC = TrainSpec(
     "mnist",
@@ -142,6 +144,24 @@ def test_a_broken_spec_is_one_line(
     line = fails(["train", "--spec", spec, "--data", small_mnist, "--out", tmp_path / "out"], capsys)
     assert message in line
     assert not (tmp_path / "out").exists()
+
+
+def test_a_specification_longer_than_an_argument_may_be_comes_by_standard_input(
+    small_mnist: Path, tmp_path: Path
+) -> None:
+    """Of a map of two hundred runs the tables' job has one."""
+    home = tmp_path / "results" / "many"
+    home.mkdir(parents=True)
+    run = TableRun("a", "a", "a", "normal", "loop", 1, (0,), RunSpec("normal", ModelSpec("gaussian", 1, {})))
+    runs = tuple(replace(run, run=f"run-{i}") for i in range(1_000))
+    spec = to_json(CollectSpec("many", runs, (), ()))
+    assert len(spec) > 128 * 1024  # of Linux: MAX_ARG_STRLEN
+    command = [sys.executable, "-m", "bigloop", "collect", "--spec", "-", "--home", str(home)]
+    done = subprocess.run(command, input=spec, capture_output=True, text=True)
+    assert "measures.csv" in done.stderr  # read, understood, and nothing measured there
+    assert "--spec" not in done.stderr
+    with pytest.raises(OSError, match="too long"):
+        subprocess.run([*command[:5], spec, *command[6:]], check=False)
 
 
 def test_missing_inputs_of_each_verb_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -371,6 +371,24 @@ def test_no_claim_of_plain_loops_is_held_against_a_loop_that_does_more(claim: st
     assert (found["verdict"], found["reason"]) == (NOT_TESTED, "no such runs")
 
 
+@pytest.mark.parametrize(("family", "verdict"), [("stylegan2", AGREES), ("ddpm", NOT_TESTED)])
+def test_a_stylegan_that_continues_is_held_against_claims_of_one_from_scratch(
+    family: str, verdict: str
+) -> None:
+    measures, runs, none = scenario("artefacts-bias", "agree")
+    further = runs.assign(family=family, **{"loop.start": "continue"})
+    assert claims((measures, further, none)).loc["artefacts-bias", "verdict"] == verdict
+
+
+def test_runs_that_are_alike_are_no_comparison() -> None:
+    """As points of two sweeps are that meet in one loop; all that theory says of a change of nothing is nothing."""
+    decay = run_of("one", GAUSSIAN | {"density": "gaussian"}, sd=curve(-1))
+    again = decay[0].assign(run="two"), decay[1].assign(run="two"), decay[2]
+    found = claims(decay, again)
+    assert found.loc["gaussian-slower", "verdict"] == NOT_TESTED
+    assert found.loc["gaussian-decay", "verdict"] == AGREES
+
+
 def test_a_comparison_is_faithful_where_both_its_runs_are() -> None:
     measures, runs, none = scenario("fixed-fid", "agree")
     half = runs.assign(faithful=["alemohammad2024", ""])

@@ -41,8 +41,10 @@ def beside(find: Find, measured: Sequence[tuple[Mapping[str, Any], pd.DataFrame]
     alone, trend = find(*known), len(measured) == 1
     first, last = number(alone.first), number(alone.last)
     ends = f"{first} → {last}" if trend else f"{last} against {first}"
-    share = f", {100 * alone.value / found.value:.0f} % of the {'change' if trend else 'difference'}"
-    return f"{' and '.join(dict.fromkeys(words))}: {ends}{share if found.sign != 'not clear' else ''}"
+    share = ""
+    if found.sign != "not clear":
+        share = f", {100 * alone.value / found.value:.0f} % of the {'change' if trend else 'difference'}"
+    return f"{' and '.join(dict.fromkeys(words))}: {ends}{share}"
 
 
 def of_variance(run: Mapping[str, Any], rows: pd.DataFrame) -> str:

@@ -32,6 +32,7 @@ SWEPT = {
     "synthetic.from": ("from", "K"),
     "bias": ("bias", "λ"),
     "samples": ("samples", "samples"),
+    "against.strength": ("strength", "ω"),
 }
 
 

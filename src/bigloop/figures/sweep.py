@@ -40,6 +40,7 @@ KEYS = {  # column → its symbol and its words
     "loop.synthetic.n": ("$n_s$", "synthetic rows $n_s$"),
     "loop.synthetic.ratio": ("$n_s/n_r$", "synthetic rows for each real one, $n_s/n_r$"),
     "loop.synthetic.from": ("$K$", "generations $K$ that synthetic rows come from"),
+    "loop.against.strength": ("$\\omega$", "strength $\\omega$ of what is held against the model"),
     "density.dimension": ("$d$", "dimension $d$"),
     "sweep": ("", ""),  # the label of the config's entry says what it is
 }

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bigloop.analysis.claims.evidence import (
     Evidence,
+    Mask,
     Tables,
     Test,
     Way,
@@ -29,8 +30,17 @@ from bigloop.analysis.trends import Change, difference
 LONG = 20  # generations: a fifth of the published 100
 CLOSED = "gaussian_wasserstein2"
 SHOWN = ("ddpm", "stylegan2")  # the families of its figures 4 to 9
-FULL, BIASED = (loop("fully synthetic", biased=biased, family=SHOWN) for biased in (False, True))
-FIXED, FIXED_BIASED = (loop("synthetic augmentation", biased=b, family=SHOWN) for b in (False, True))
+
+
+def shown(kind: str, *, biased: bool) -> Mask:
+    """Loops of those families, trained from scratch as there; a StyleGAN2 may continue, too, which costs less."""
+    scratch = loop(kind, biased=biased, family=SHOWN)
+    further = loop(kind, biased=biased, start=None, family=("stylegan2",))
+    return lambda run: scratch(run) or further(run)
+
+
+FULL, BIASED = (shown("fully synthetic", biased=biased) for biased in (False, True))
+FIXED, FIXED_BIASED = (shown("synthetic augmentation", biased=biased) for biased in (False, True))
 FRESH_GAUSSIAN = loop("fresh data", biased=None, family=GAUSSIAN)
 MIXTURES = loop("fully synthetic", start="continue", family=("gmm",))
 FLOWS, FLOWS_BIASED = (loop("fully synthetic", biased=biased, family=("glow",)) for biased in (False, True))

@@ -48,7 +48,8 @@ CHOSEN_MIXED = both(
     loop("synthetic augmentation", extras=("select",)), lambda run: "loop.select.above" not in run
 )
 VERIFIED = both(loop("fully synthetic", extras=("select",)), lambda run: "loop.select.above" in run)
-AGAINST = loop("fully synthetic", extras=("against",))
+KINDS = ("fully synthetic", "synthetic augmentation")
+WITHOUT, AGAINST = (loop(*KINDS, start=None, extras=extras) for extras in ((), ("against",)))
 SIMS, NEON = (both(AGAINST, among(**{"loop.against.way": (way,)})) for way in ("scores", "weights"))
 SYMBOLS = loop("fully synthetic", biased=None, family=("counting",))
 CUT, WHOLE = both(SYMBOLS, cuts), both(SYMBOLS, lambda run: not cuts(run))
@@ -81,12 +82,12 @@ CLAIMS: list[Claim] = [
     ]),
     *claims_of("Alemohammad et al. 2024, SIMS", [
         ("sims", "Sampled away from the scores of a model of its own samples, a diffusion model's samples are closer "
-         "to the data (abstract).", of_distances([lies(m, "down", SIMS, REPLACED, "loop.against.", over="all")
+         "to the data (abstract).", of_distances([lies(m, "down", SIMS, WITHOUT, "loop.against.", over="all")
                                                for m in DISTANCES])),
     ]),
     *claims_of("Alemohammad et al. 2025, Neon", [
         ("neon", "With weights extrapolated away from those fine-tuned on its own samples, a model's samples are "
-         "closer to the data (abstract).", of_distances([lies(m, "down", NEON, REPLACED, "loop.against.", over="all")
+         "closer to the data (abstract).", of_distances([lies(m, "down", NEON, WITHOUT, "loop.against.", over="all")
                                                   for m in DISTANCES])),
     ]),
     *claims_of("Shumailov et al. 2024", [

@@ -23,17 +23,17 @@ EXTRAS = {  # what a loop has beside rows and a start, by the column that says s
 def loop(
     *kinds: str,
     biased: bool | None = False,
-    start: str = "scratch",
+    start: str | None = "scratch",
     extras: tuple[str, ...] = (),
     **values: tuple[object, ...],
 ) -> Mask:
-    """Loops of these kinds, with or without sampling bias or both (None), with these `extras` alone, and as `among`
-    says."""
+    """Loops of these kinds, with or without sampling bias or both (None), from scratch or from earlier weights or both
+    (None), with these `extras` alone, and as `among` says."""
     within = among(**values)
 
     def mask(run: Run) -> bool:
         bias = biased is None or (run.get("loop.bias", 1) < 1) == biased
-        right = bias and kind_of_loop(run) in kinds and run.get("loop.start", "scratch") == start
+        right = bias and kind_of_loop(run) in kinds and start in (None, run.get("loop.start", "scratch"))
         has = {name for name, column in EXTRAS.items() if column in run}
         return right and has == set(extras) and within(run)
 
