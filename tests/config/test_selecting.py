@@ -135,6 +135,14 @@ def test_what_is_held_against_a_model_changes_its_samples_and_not_its_training()
     assert all(a != b for a, b in zip(plain[samplings], one[samplings], strict=True))
 
 
+def test_the_strength_of_what_is_held_against_a_model_is_swept() -> None:
+    runs = planned(AGAINST, {"over": [{"against.strength": [0.25, 2.0]}]}).runs
+    assert list(runs) == ["a-strength0.25", "a-strength2"]
+    assert [run.label for run in runs.values()] == ["a, ω = 0.25", "a, ω = 2"]
+    assert [run.spec.looped.against.strength for run in runs.values()] == [0.25, 2.0]
+    assert len({run.spec.first.folder for run in runs.values()}) == 1
+
+
 @pytest.mark.parametrize(
     ("loop", "run", "said"),
     [

@@ -123,16 +123,27 @@ def finished(mnist: Path, once: Once) -> Path:
     return once("smoke", make)
 
 
-@pytest.fixture(scope="session")
-def finished_loops(finished: Path, once: Once) -> Path:
-    """A directory in which the second smoke experiment, the one with all loops, has run to its end."""
+def judged_alike(finished: Path, once: Once, name: str, config: Path) -> Path:
+    """A directory in which another experiment has run to its end, with the data and the classifier of the first."""
 
     def make(directory: Path) -> None:
         for kind in ("data", "classifier"):
             shutil.copytree(finished / "results" / kind, directory / "results" / kind)
-        Workplace(directory, LOOPS).snakemake()
+        Workplace(directory, config).snakemake()
 
-    return once("smoke-loops", make)
+    return once(name, make)
+
+
+@pytest.fixture(scope="session")
+def finished_loops(finished: Path, once: Once) -> Path:
+    """A directory in which the second smoke experiment, the one with all loops, has run to its end."""
+    return judged_alike(finished, once, "smoke-loops", LOOPS)
+
+
+@pytest.fixture(scope="session")
+def finished_field(finished: Path, once: Once) -> Path:
+    """A directory in which the fourth smoke experiment, the one with loops of later papers, has run to its end."""
+    return judged_alike(finished, once, "smoke-field", FIELD)
 
 
 @pytest.fixture(scope="session")
@@ -143,18 +154,6 @@ def finished_known(once: Once) -> Path:
         (directory / PRINTED).write_text(Workplace(directory, KNOWN).snakemake("--verbose"))
 
     return once("smoke-known", run)
-
-
-@pytest.fixture(scope="session")
-def finished_field(finished: Path, once: Once) -> Path:
-    """A directory in which the fourth smoke experiment, the one with loops of later papers, has run to its end."""
-
-    def make(directory: Path) -> None:
-        for kind in ("data", "classifier"):
-            shutil.copytree(finished / "results" / kind, directory / "results" / kind)
-        Workplace(directory, FIELD).snakemake()
-
-    return once("smoke-field", make)
 
 
 @pytest.fixture

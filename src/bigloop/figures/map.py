@@ -56,7 +56,7 @@ def draw(material: Material, options: Options) -> Figure:
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         bar = fig.colorbar(image, ax=ax, ticks=[0.25, 0.5, 1, 2, 4], format="%g", aspect=30)
-        bar.set_label(style.wrapped(f"what is left of: {name_of(options.measure)}", 1.3))
+        bar.set_label(style.wrapped(f"{name_of(options.measure)}, last ÷ first generation", 2.6))
         bar.ax.minorticks_off()
         style.legend(fig, _note(several, marks))
     return fig
@@ -83,11 +83,11 @@ def _marks(material: Material) -> dict[str, str]:
 def _note(several: list, marks: dict[str, str]) -> str:
     used = {marks.get(cell.run, "") for cell in several}
     words = [f"{mark} {word}" for word, mark in MARKS.items() if mark in used]
-    return ", ".join([seeds_note((cell.seeds for cell in several), "last ÷ first generation, means"), *words])
+    return ", ".join([seeds_note((cell.seeds for cell in several), "means"), *words])
 
 
 CAPTION = (
-    "Each cell is a loop: what the last generation has left of what the first one had, by the share of real rows that "
+    "Each cell is a loop: a measure of the last generation divided by that of the first, by the share of real rows that "
     "generations train on and by what is done with synthetic ones; marked are loops that collapse (×), drift (~), or "
     "of which it is not clear (?)."
 )
