@@ -88,8 +88,8 @@ def _note(several: list, marks: dict[str, str]) -> str:
 
 CAPTION = (
     "Each cell is a loop: a measure of the last generation divided by that of the first, by the share of real rows "
-    "that generations train on and by what is done with synthetic ones; marked are loops that collapse (×), drift (~), or "
-    "of which it is not clear (?)."
+    "that generations train on and by what is done with synthetic ones; marked are loops that collapse (×), drift (~), "
+    "or of which it is not clear (?)."
 )
 
 PLOT = Plot(draw, Options, frozenset(), CAPTION)
