@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import norm
 
 from bigloop.analysis.tables import runs_table
@@ -73,7 +76,7 @@ def test_moments_of_rows_that_stay_are_drawn_once() -> None:
 
 
 def test_a_budget_drawn_from_all_rows_loses_no_variance_as_replacing_them_does() -> None:
-    """Kazdan et al. 2024. The mean of the variance itself would not tell: it is 1 where all rows are replaced."""
+    """Kazdan et al. 2025. The mean of the variance itself would not tell: it is 1 where all rows are replaced."""
     pooled = run_of(ACCUMULATE | {"pool": {"n": 10}})
     alone = {"initial": {"n": 10}, "samples": 10, "synthetic": {"n": 10}}
     ends = {}
@@ -235,6 +238,34 @@ def test_a_verifier_keeps_what_it_takes_for_good(accuracy: float) -> None:
     assert rows.shape == (4, 400, 1)
     if accuracy == 1:
         assert (block.density.log_density(rows.numpy().reshape(-1, 1)) >= -1.5).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    way=st.sampled_from(
+        [{"best_of": 3}, {"choice_of": 3}, {"top": 0.5}, {"above": -1.0}, {"above": -1.0, "accuracy": 0.8}]
+    ),
+    filtered=st.booleans(),
+    shorter=st.integers(1, 3),
+    longer=st.integers(4, 6),
+    seeds=st.integers(1, 3),
+)
+def test_what_is_selected_depends_on_nothing_that_comes_later(
+    way: dict[str, Any], filtered: bool, shorter: int, longer: int, seeds: int
+) -> None:
+    by = {"by": {"score": "quadratic", "scale": 2.0}, **way}
+    loop = {"initial": {"n": 20}, "samples": 60, "real": {"fresh": 5}, "synthetic": {"n": 10}, "select": by}
+    run = run_of(loop | ({"filter": by} if filtered else {}))
+    tables = []
+    for generations, several in ((shorter, 3), (longer, seeds)):  # other seeds are nothing to it, either
+        with tempfile.TemporaryDirectory() as folder:
+            spec = whole(run, several, generations, measures={"selection": {}, "moments": {}})
+            tables.append(made(Path(folder), spec))
+    few, many = (
+        table[(table["generation"] <= shorter) & (table["seed"] < seeds)].reset_index(drop=True)
+        for table in tables
+    )
+    pd.testing.assert_frame_equal(few, many)
 
 
 def test_too_few_that_pass_are_said_in_one_line() -> None:

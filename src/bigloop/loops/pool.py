@@ -4,7 +4,7 @@ loops:
   accumulate-subsample:
     real: {fixed: 1000}
     synthetic: {n: 1000, from: all}
-    pool: {n: 1000}                   # Kazdan et al. 2024; without this line, accumulate (Gerstgrasser et al. 2024)
+    pool: {n: 1000}                   # Kazdan et al. 2025; without this line, accumulate (Gerstgrasser et al. 2024)
 """
 
 from __future__ import annotations
