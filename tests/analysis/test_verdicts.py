@@ -157,6 +157,10 @@ def test_without_classes_recall_and_coverage_stand_for_variety() -> None:
         ({"trace": line(100, 20)}, "collapse"),
         ({"variance": line(1.0, 1.0), "good_share": line(0.9, 0.5)}, "drift"),
         ({"variance": line(1.0, 1.0)}, "stable"),
+        ({"variance": line(1.0, 3.0)}, "drift"),  # as kernels that smooth their own samples
+        ({"trace": line(1.0, 3.0), "modes_covered": line(8, 8)}, "drift"),
+        ({"variance": line(1.0, 3.0), "modes_covered": line(25, 9)}, "collapse"),
+        ({"variance": line(1.0, 1.9)}, "stable"),
         ({"precision": line(0.9, 0.9)}, "not measured"),
     ],
 )

@@ -17,7 +17,8 @@ The quantities and their limits stand in OF_IMAGES, OF_POINTS and OF_SYMBOLS. Of
 coverage stand for variety, too, and drift may be called collapse. "Clearly" is the t-test of trends.Change, one-sided,
 with its p adjusted for all quantities of all runs of the table (trends.holm): where nothing happens, the chance of any
 false collapse or drift in the whole table is at most 5 %. "Surely" is the 95 % interval. What a quantity began with is
-generation 1's value, or that of real data where they have less: losing a surplus is no collapse.
+generation 1's value, or that of real data where they have less: losing a surplus is no collapse. Where the truth is
+known, variance that doubles is a loss of quality.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ def kept(share: float) -> Limit:
     return lambda first, real: share * float(np.fmin(first, real)) - first
 
 
+def grown(times: float) -> Limit:
+    """So many times what it began with, or the real value where that is more, is too much."""
+    return lambda first, real: times * float(np.fmax(first, real)) - first
+
+
 def falls(by: float) -> Limit:
     """This much less than what it began with is too little."""
     return lambda first, real: -by
@@ -65,13 +71,15 @@ def rises(by: float) -> Limit:
 class Kind:
     """What verdicts read of a measure: its name in a sentence, its limit, and whether it speaks of variety.
 
-    without_classes: whether it does so where the images have no classes.
+    without_classes: whether it does so where the images have no classes. excess: of variety, from where on there is too
+    much of it, which is a loss of quality; None: never.
     """
 
     words: str
     limit: Limit
     variety: bool = False
     without_classes: bool = False
+    excess: Limit | None = None
 
 
 QUALITY = {
@@ -92,8 +100,9 @@ OF_IMAGES = {
 OF_POINTS = {
     "modes_covered": Kind("the number of modes", kept(0.9), variety=True),
     "modal_variance": Kind("the variance within modes", kept(0.5), variety=True),
-    "variance": Kind("the total variance", kept(0.5), variety=True),
-    "trace": Kind("the variance of the model", kept(0.5), variety=True),
+    # Half of it gone, or as much again, where there is a truth.
+    "variance": Kind("the total variance", kept(0.5), variety=True, excess=grown(2)),
+    "trace": Kind("the variance of the model", kept(0.5), variety=True, excess=grown(2)),
     "good_share": Kind("the share of good samples", falls(0.1)),
     **QUALITY,
 }
@@ -119,12 +128,27 @@ class Quantity:
     known: str = ""
 
     @property
+    def limits(self) -> list[float]:
+        """The changes that are too much: one, or one down and one up."""
+        given = (self.kind.limit, self.kind.excess)
+        return [limit(self.change.first, self.real) for limit in given if limit]
+
+    @property
     def limit(self) -> float:
-        return self.kind.limit(self.change.first, self.real)
+        """The one of them that the change goes towards; if it goes towards none, the first."""
+        return next((limit for limit in self.limits if limit * self.change.value > 0), self.limits[0])
+
+    @property
+    def variety(self) -> bool:
+        """Whether passing its limit is a loss of variety."""
+        return self.kind.variety and self.limit == self.limits[0]
 
     @property
     def p(self) -> float:
-        """How probable so large a change for the worse is where nothing happens: the one-sided p."""
+        """How probable so large a change for the worse is where nothing happens: the one-sided p, of two limits the
+        two-sided one."""
+        if len(self.limits) > 1:
+            return self.change.p()
         half = self.change.p() / 2
         return half if self.change.value * self.limit > 0 else 1 - half
 
@@ -139,18 +163,18 @@ class Quantity:
 
     @property
     def kept(self) -> bool:
-        """Whether it is surely within its limit."""
-        return self.worst < abs(self.limit)
+        """Whether it is surely within its limits."""
+        return all(self.worst(limit) < abs(limit) for limit in self.limits)
 
-    @property
-    def worst(self) -> float:
-        """The end of the change's interval on the worse side; above 0 where it may have got worse."""
-        return math.copysign(1.0, self.limit) * self.change.value + self.change.margin
+    def worst(self, limit: float) -> float:
+        """The end of the change's interval on the side of a limit; above 0 where it may have got worse."""
+        return math.copysign(1.0, limit) * self.change.value + self.change.margin
 
     @property
     def doubt(self) -> str:
         """By how much it may have got worse, in words."""
-        return f"{self.text} may be worse by {number(self.worst)}, limit {number(abs(self.limit))}"
+        limit = max(self.limits, key=lambda limit: self.worst(limit) - abs(limit))
+        return f"{self.text} may be worse by {number(self.worst(limit))}, limit {number(abs(limit))}"
 
     @property
     def text(self) -> str:
@@ -187,17 +211,19 @@ def judge(found: Mapping[str, Quantity]) -> tuple[str, str, float]:
     if generations < (GENERATIONS if seeds > 1 else GENERATIONS_OF_ONE_SEED):
         least = f"at least {GENERATIONS_OF_ONE_SEED} are needed, or {GENERATIONS} of several seeds"
         return TOO_SHORT, f"{generations} generations of {many}; {least}", math.nan
-    lost, worse = ([q for q in several if q.lost] for several in (variety, quality))
+    lost = [q for q in found.values() if q.lost and q.variety]
+    worse = [q for q in found.values() if q.lost and not q.variety]
     if lost:
         also = f"; quality falls, too: {_texts(worse)}" if worse else ""
         return COLLAPSE, f"variety is lost: {_texts(lost)}{also}; {many}", _least(lost, len(found))
     unsure = [q for q in found.values() if not q.kept and not q.lost]
-    if any(q.kind.variety and q.passed for q in unsure) or (unsure and not worse):
+    if any(q.variety and q.passed for q in unsure) or (unsure and not worse):
         return NOT_CLEAR, f"{', '.join(q.doubt for q in unsure)}; {many}", math.nan
     if worse:
-        stays = f"while variety stays: {_texts(variety)}"
+        still = [q for q in variety if q.variety]
+        stays = f"while variety stays: {_texts(still)}" if still else "no variety is lost"
         return DRIFT, f"quality falls: {_texts(worse)}; {stays}; {many}", _least(worse, len(found))
-    p = max(q.change.p(q.limit) for q in found.values())
+    p = max(q.change.p(limit) for q in found.values() for limit in q.limits)
     return STABLE, f"variety and quality stay within their limits: {_texts([*found.values()])}; {many}", p
 
 
