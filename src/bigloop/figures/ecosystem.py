@@ -39,6 +39,7 @@ def draw(material: Material, options: Options) -> Figure:
     """A row an ecosystem, a network a generation."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator
 
     shown = selection(material, options.runs)
     require(shown, BETWEEN)
@@ -61,8 +62,15 @@ def draw(material: Material, options: Options) -> Figure:
                     words = style.wrapped(_words(one, material), 1.3)
                     ax.set_ylabel(words, rotation=0, ha="right", va="center")
         bar = fig.colorbar(
-            ScalarMappable(norm, COLOURS), ax=fig.axes, location="bottom", shrink=0.5, aspect=40
+            ScalarMappable(norm, COLOURS),
+            ax=fig.axes,
+            ticks=LogLocator(subs=(1, 2, 5)),
+            format="%g",
+            location="bottom",
+            shrink=0.5,
+            aspect=40,
         )
+        bar.ax.minorticks_off()
         bar.set_label("distance between members")
         bar.ax.grid(False)
         style.legend(fig, seeds_note((one.seeds for one in several), "means"))

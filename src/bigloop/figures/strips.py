@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LABEL = 1.15  # inches for the name of a run
 PAGE = 9.5  # inches that all strips may take, one below another
+WORD = 0.45  # inches that the word "gen." beside a number has room in
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def draw(material: Material, options: Options) -> Figure:
             name_row(first, looks[run].label, LABEL)
             for column, generation in enumerate(generations, start=1):
                 ax = fig.add_subplot(grid[row, column])
-                title = f"gen. {generation}" if column == 1 else str(generation)
+                title = f"gen. {generation}" if column == 1 and side >= WORD else str(generation)
                 images = material.images.get((run, generation), real[:0])
                 draw_mosaic(ax, images, options.rows, 1, "" if row else title)
     return fig
