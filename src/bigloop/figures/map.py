@@ -49,7 +49,8 @@ def draw(material: Material, options: Options) -> Figure:
         marks = _marks(material)
         for (line, column), cell in placed.items():
             _write(ax, column, line, cell.left, marks.get(cell.run, ""))
-        ax.set_yticks(range(len(policies)), [style.wrapped(policy, 2.6) for policy in policies])
+        whole = [policy.replace(" = ", "\u00a0=\u00a0") for policy in policies]  # no line ends within λ = 0.9
+        ax.set_yticks(range(len(policies)), [style.wrapped(policy, 2.6) for policy in whole])
         ax.set_xticks(range(len(shares)), [f"{100 * share:.3g}" for share in shares])
         ax.set_xlabel("real rows among those that a generation trains on, %")
         ax.grid(False)

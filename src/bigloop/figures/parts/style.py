@@ -110,9 +110,8 @@ def tint(colour: str, strength: float) -> tuple[float, float, float]:
 
 
 def wrapped(text: str, inches: float) -> str:
-    """`text` broken into lines that fit in `inches` at about 9 points; at hyphens only where a word has no room, and
-    not at an equals sign."""
-    width, text = max(8, int(inches * 14)), text.replace(" = ", "\u00a0=\u00a0")
+    """`text` broken into lines that fit in `inches` at about 9 points; at hyphens only where a word has no room."""
+    width = max(8, int(inches * 14))
     return textwrap.fill(text, width, break_on_hyphens=any(len(word) > width for word in text.split()))
 
 
