@@ -165,6 +165,11 @@ def test_the_strength_of_what_is_held_against_a_model_is_swept() -> None:
             {},
             "loops.plain.initial.n: 600 rows requested, but its filter leaves 300",
         ),
+        (
+            BEST,
+            {"over": [{"select.by": ["mean", {"score": "mean"}]}]},
+            "over.0.select.by: expected numbers or words, got {'score': 'mean'}",
+        ),
         ({}, {"measured": "selected"}, "runs.a.measured: selected: the run has no loop with a key select"),
         (
             {"against": AGAINST["against"] | {"way": "scores"}},

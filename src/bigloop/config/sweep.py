@@ -128,6 +128,9 @@ def _axis(axis: Mapping[str, tuple[Any, ...]], where: str) -> list[dict[str, Any
     for key in axis:
         if key not in SWEPT and key.split(".")[0] not in (*rules, *SELECTIONS):
             raise SpecError(f"{where}.{key}: unknown key (known: {', '.join([*SWEPT, *rules, *SELECTIONS])})")
+        for value in axis[key]:
+            if not isinstance(value, str | int | float):  # it is part of a name
+                raise SpecError(f"{where}.{key}: expected numbers or words, got {shown(value)}")
     if not axis or not all(axis.values()):
         raise SpecError(f"{where}: is empty, expected at least 1 entry")
     if len({len(values) for values in axis.values()}) != 1:
