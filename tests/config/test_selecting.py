@@ -101,6 +101,13 @@ def test_weights_from_elsewhere_know_nothing_of_a_filter(tmp_path: Path) -> None
     plain, one = (planned(loop, run).runs["a"].spec for loop in ({}, CLEAR))
     assert plain.first == one.first
     assert plain.folder != one.folder
+    assert one.filter_folder is None  # no later generation has real rows
+    real = [
+        planned(f | {"real": {"fixed": 600}}, run).runs["a"].spec
+        for f in (CLEAR, {"filter": {"by": "mean", "top": 0.5}})
+    ]
+    assert [spec.filter_folder for spec in real] == [spec.folder for spec in real]  # each of its own
+    assert real[0].first == real[1].first
 
 
 SCORES = st.sampled_from(

@@ -45,7 +45,7 @@ by_block = {
     (run.spec.folder, block.folder): (run, block) for run in experiment.simulated for block in run.blocks()
 }
 selecting = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.select}
-filtering = {folder: run for folder, run in by_first_folder.items() if run.spec.loop and run.spec.loop.filter}
+filtering = {run.spec.filter_folder: run for run in experiment.trained if run.spec.filter_folder}
 opposing = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.against}
 continuing = {  # folders of models that a later generation continues from
     folder
@@ -65,7 +65,7 @@ wildcard_constraints:
     data=one_of(by_data),
     classifier=one_of(judges),
     seed=r"\d+",
-    t=r"\d+",
+    t=r"[1-9]\d*",
     folder=one_of([*by_folder, *by_first_folder, *(folder for folder, _ in by_block)]),
     block=r"seeds-\d+-\d+/gens-\d+-\d+",
     critic=one_of(experiment.runs),
@@ -197,8 +197,8 @@ def training_selections(wildcards):
 
 def let_through(run, seed):
     """Which rows of the dataset are real rows of a run, where its loop filters them."""
-    folder = run.spec.model_folder(1)
-    return (folder in filtering) * [generation(folder, seed, 0, "selected.safetensors")]
+    folder = run.spec.filter_folder
+    return [generation(folder, seed, 0, "selected.safetensors")] if folder else []
 
 
 def handed_on(wildcards, file, chosen):

@@ -247,6 +247,12 @@ class Experiment:
         return [run for run in self.runs.values() if not run.simulated]
 
     @property
+    def filtered(self) -> list[tuple[str, int]]:
+        """The folder and the seed of each job that filters real rows; several runs may have one."""
+        jobs = ((run.spec.filter_folder, seed) for run in self.trained for seed in run.seeds)
+        return list(dict.fromkeys((folder, seed) for folder, seed in jobs if folder))
+
+    @property
     def simulated(self) -> list[Run]:
         """The runs on known densities: blocks of them are simulated by one job each."""
         return [run for run in self.runs.values() if run.simulated]

@@ -101,13 +101,7 @@ class Timing:
             run, floors = experiment.runs_on(name)[0], experiment.density_floor(name).measures
             measured = (judged(self.watch, m, o, run) for m, several in floors.items() for o in several)
             extra += start("measure") + sum(measured)
-        filtered = {
-            (run.spec.model_folder(1), seed)
-            for run in experiment.trained
-            if run.spec.loop and run.spec.loop.filter
-            for seed in run.seeds
-        }
-        extra += len(filtered) * start("train")  # what is scored takes less than to begin
+        extra += len(experiment.filtered) * start("train")  # what is scored takes less than to begin
         for critic, generator, seed in experiment.critic_pairs():
             judging = experiment.critics(critic, generator, seed)
             cells = len(judging.critic_folders) * len(judging.generator_folders)

@@ -109,12 +109,7 @@ def other_jobs(
     trained = ("reference.safetensors", "model.safetensors", "model.json")
     splits = ("train.safetensors", "test.safetensors")
     pairs = [f"{c}-judges-{g}-seed-{s}" for c, g, s in experiment.critic_pairs()]
-    filtered = {
-        results / "runs" / run.spec.model_folder(1) / f"seed-{seed}" / "gen-0" / "filter.log": None
-        for run in experiment.trained
-        if run.spec.loop and run.spec.loop.filter
-        for seed in run.seeds
-    }
+    filters = [results / "runs" / f / f"seed-{s}" / "gen-0" / "filter.log" for f, s in experiment.filtered]
     folders = [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     tables = look(
         "tables", home / "tables" / "collect.log", [PROVENANCE_FILE, *(f"{name}.csv" for name in TABLES)]
@@ -132,7 +127,7 @@ def other_jobs(
             for images in {images.folder: images for images in experiment.datasets.values()}.values()
         ],
         "classifier": [look("classifier", folder / "classify.log", trained) for folder in folders],
-        "filter": [look("filter", log, ("selected.safetensors",)) for log in filtered],
+        "filter": [look("filter", log, ("selected.safetensors",)) for log in filters],
         "floor": [
             look("floor", home / "floor" / f"{d}.log", (f"{d}.json",))
             for d in (*experiment.images, *experiment.densities)

@@ -206,6 +206,16 @@ class RunSpec:
         name = "ecosystem" if self.ecosystem and self.density else self.model.family
         return f"{name}-{source_of(self.dataset)}-{digest(self.whole if self.density else self)}"
 
+    @property
+    def filter_folder(self) -> str | None:
+        """Name of the folder under results/runs where it says which real rows there are; None where all are, or none is
+        trained on. Imported weights are the same whatever was filtered."""
+        if self.loop is None or self.loop.filter is None:
+            return None
+        if not self.weights:
+            return self.first.folder
+        return self.folder if self.loop.real.fixed or self.loop.real.fresh else None
+
     def model_folder(self, generation: int) -> str:
         """Name of the folder under results/runs that holds the weights of `generation`."""
         return self.first.folder if generation == 1 and self.loop else self.folder

@@ -40,9 +40,8 @@ def grows_with_ratio(tables: Tables) -> Iterable[Evidence]:
 def slower_with_n(tables: Tables) -> Iterable[Evidence]:
     """The standard deviation at the end of fully synthetic Gaussian loops that differ in n alone, the next n larger."""
     for runs in groups(tables, DECAY, "loop.initial.", "loop.samples", "loop.synthetic."):
-        of_size = {
-            tables.runs[run]["loop.synthetic.n"]: run for run in reversed(runs)
-        }  # one of those that are alike
+        # of those that are alike, the first
+        of_size = {tables.runs[run]["loop.synthetic.n"]: run for run in reversed(runs)}
         for pair in pairwise(of_size[n] for n in sorted(of_size)):
             yield compare(tables, pair, "sd", difference, partial(moves, way="down"), 1)
 

@@ -6,7 +6,8 @@ against the same model and data in the same loop without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from bigloop.analysis.claims.evidence import Claim, Evidence, Mask, Run, Tables, Test, claims_of
 from bigloop.analysis.claims.forms import goes, lies, settles
@@ -16,11 +17,11 @@ ROWS = ("loop.real.", "loop.synthetic.", "loop.pool.", "loop.rules")  # what lat
 DISTANCES = ("fid", "wasserstein2")
 
 
-def of_distances(test_of: Iterable[Test]) -> Test:
-    """The same test of several distances, of which an experiment measures some."""
+def of_distances(of: Callable[[str], Test]) -> Test:
+    """The same test of each distance, of which an experiment measures some."""
 
     def test(tables: Tables) -> Iterable[Evidence]:
-        pieces = [piece for test in test_of for piece in test(tables)]
+        pieces = [piece for measure in DISTANCES for piece in of(measure)(tables)]
         known = [piece for piece in pieces if not piece.why.endswith("not measured")]
         return known or pieces
 
@@ -29,7 +30,12 @@ def of_distances(test_of: Iterable[Test]) -> Test:
 
 def farther(left: Mask, right: Mask, *but: str) -> Test:
     """Samples of the runs on the left end farther from the data than those of the runs on the right."""
-    return of_distances([lies(measure, "up", left, right, *but) for measure in DISTANCES])
+    return of_distances(lambda measure: lies(measure, "up", left, right, *but))
+
+
+def opposed(left: Mask) -> Test:
+    """What is held against models brings their samples closer to the data, over all generations."""
+    return of_distances(lambda measure: lies(measure, "down", left, WITHOUT, "loop.against.", over="all"))
 
 
 def cuts(run: Run) -> bool:
@@ -60,11 +66,11 @@ CLAIMS: list[Claim] = [
         ("accumulate-closer", "Where the samples of all generations are kept beside the real data, models end closer "
          "to them than where samples replace them (abstract).", farther(REPLACED, KEPT, *ROWS)),
         ("accumulate-bounded", "Where they are kept, the error stays bounded: it does not rise over its later half "
-         "(abstract).", of_distances([settles(KEPT, measure) for measure in DISTANCES])),
+         "(abstract).", of_distances(partial(settles, KEPT))),
     ]),
     *claims_of("Kazdan et al. 2025", [
         ("budget-degrades", "Trained on a fixed number of rows drawn from all that accumulate, models degrade slowly "
-         "(abstract).", of_distances([goes(measure, "up", BUDGET) for measure in DISTANCES])),
+         "(abstract).", of_distances(lambda measure: goes(measure, "up", BUDGET))),
         ("budget-slower", "They degrade less than where samples replace the data (abstract).",
          farther(REPLACED, BUDGET, *ROWS)),
         ("budget-farther", "They end farther from the data than where all rows are kept (abstract).",
@@ -78,17 +84,15 @@ CLAIMS: list[Claim] = [
     ]),
     *claims_of("Feng et al. 2024", [
         ("verification", "Samples that a verifier passes, an imperfect one too, prevent the collapse of a loop "
-         "(abstract).", of_distances([lies(m, "down", VERIFIED, REPLACED, "loop.select.") for m in DISTANCES])),
+         "(abstract).", of_distances(lambda m: lies(m, "down", VERIFIED, REPLACED, "loop.select."))),
     ]),
     *claims_of("Alemohammad et al. 2024, SIMS", [
         ("sims", "Sampled away from the scores of a model of its own samples, a diffusion model's samples are closer "
-         "to the data (abstract).", of_distances([lies(m, "down", SIMS, WITHOUT, "loop.against.", over="all")
-                                               for m in DISTANCES])),
+         "to the data (abstract).", opposed(SIMS)),
     ]),
     *claims_of("Alemohammad et al. 2025, Neon", [
         ("neon", "With weights extrapolated away from those fine-tuned on its own samples, a model's samples are "
-         "closer to the data (abstract).", of_distances([lies(m, "down", NEON, WITHOUT, "loop.against.", over="all")
-                                                  for m in DISTANCES])),
+         "closer to the data (abstract).", opposed(NEON)),
     ]),
     *claims_of("Shumailov et al. 2024", [
         ("tails-vanish", "The tails of the original distribution disappear: fewer symbols are left (abstract).",
