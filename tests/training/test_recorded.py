@@ -109,20 +109,36 @@ def test_a_step_reads_no_value_and_always_does_the_same_operations(name: str) ->
     assert steps[-2] == steps[-1]  # the first ones also make the optimiser state
 
 
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2-r3gan"])
+def test_a_step_has_as_many_operations_whatever_the_widths(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    for widest in (8, 16):
+        monkeypatch.setitem(FAMILIES, name, FAMILIES[name] | {"width_base": 448, "width_most": widest})
+        made, batch, generator = model(name), data(name, 8), torch.Generator().manual_seed(2)
+        made.prepare()
+        with Operations() as operations:
+            for _ in range(16):  # with R1 and path lengths
+                made.step(*batch, generator)
+        counts.append(len(operations.seen))
+    assert counts[0] == counts[1]
+
+
 def test_the_watcher_sees_a_value_that_is_read() -> None:
     with Operations() as operations:
         torch.ones(()).item()
     assert READS_A_VALUE & {operation for operation, _ in operations.seen}
 
 
-def losses(name: str, steps: int) -> Tensor:
-    """Every loss of every step of a training on the GPU, float64 (steps, losses)."""
+def losses(name: str, steps: int, device: str = "cuda") -> Tensor:
+    """Losses and gradient norms of every epoch of a training, float64 (epochs, values). Steps: whole epochs of 16."""
     # Epochs have 16 steps, so that each has a gradient norm.
-    made, (images, *labels) = model(name, "cuda"), data(name, 128)
+    made, (images, *labels) = model(name, device), data(name, 128)
     history = made.fit(
         images,
         Budget(images=8 * steps),
-        torch.Generator("cuda").manual_seed(3),
+        torch.Generator(device).manual_seed(3),
         lambda line: None,
         **({"labels": labels[0]} if labels else {}),
     )
@@ -130,12 +146,20 @@ def losses(name: str, steps: int) -> Tensor:
     return torch.tensor([[row[k] for k in names] for row in history], dtype=torch.float64)
 
 
+@pytest.mark.parametrize("name", ["vae", "dcgan"])
+def test_what_is_compared_is_there_in_every_epoch(name: str) -> None:
+    found = losses(name, 48, "cpu")
+    assert found.shape[0] == 3
+    assert found.shape[1] >= 3
+    assert found.isfinite().all()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, named: make test-gpu")
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_recorded_training_has_the_losses_of_an_unrecorded_one(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = 1_000
+    steps = 1_008
     recorded = losses(name, steps)
     monkeypatch.setenv(GRAPHS, "0")
     plain = losses(name, steps)
