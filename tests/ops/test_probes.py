@@ -70,6 +70,27 @@ def test_runs_that_train_alike_are_timed_together() -> None:
     assert kinds["training"] == 3  # with the classifier
 
 
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        ({"family": "stylegan2", "latent": 8, "width_base": 112, "width_most": 8, "batch_size": 12}, 4),
+        ({"family": "dcgan", "width": 4, "latent": 8, "batch_size": 12, "pack": 3}, 3),
+        ({"family": "dcgan", "width": 4, "latent": 8, "batch_size": 12}, 1),
+    ],
+)
+def test_a_training_is_tried_with_the_smallest_batch_that_its_options_allow(
+    config: dict[str, Any], model: dict[str, Any], least: int
+) -> None:
+    name, run = next(iter(config["runs"].items()))
+    config["models"][run["model"]] = model
+    config["runs"], config["figures"] = {name: run}, {"samples": None}
+    timing = impatient()
+    timing.training(Experiment.from_config(config).runs[name], 12)
+    timing.watch.run(0.0, lambda line: None)
+    (found,) = timing.watch.found.values()
+    assert found.done == least
+
+
 def test_without_time_an_image_or_two_are_all_that_a_family_trains_on(config, monkeypatch) -> None:
     seen: list[int] = []
     fit = NeuralFamily.fit

@@ -65,6 +65,8 @@ def test_a_line_for_people_says_where_it_is_and_what_is_left() -> None:
         "step", 64, 300, 20.0, 42.0, epoch=3.2, epochs=15, losses={"loss": 101.234}, rate=12_000
     )
     assert str(training) == "epoch 3.2/15.0  loss 101.2  12,000 images/s  42 s left"
+    slow = Progress("step", 64, 300, 20.0, 3e7, epoch=3.2, epochs=15, rate=0.3123)
+    assert str(slow) == "epoch 3.2/15.0  0.31 images/s  347 days left"
     assert str(Progress("image", 3_000, 9_000)) == "image 3,000 of 9,000"
     assert str(Progress("generation", 50, 50, 65.0, 0.0)) == "generation 50 of 50  done in 1 min 05 s"
 

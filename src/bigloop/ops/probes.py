@@ -28,7 +28,7 @@ from bigloop.models.features import FEATURES, Network
 from bigloop.ops.forecast import Forecast, Pace, forecast, show
 from bigloop.ops.resources import FLOAT32, planning_warning, training_batch, training_steps
 from bigloop.ops.simulating import judged, simulation
-from bigloop.ops.stand_ins import grey, planes, untrained, weight_bytes
+from bigloop.ops.stand_ins import grey, least_batch, planes, untrained, weight_bytes
 from bigloop.ops.timing import Line, Probe, Stopwatch
 from bigloop.runtime.gpus import visible_gpus
 from bigloop.runtime.job import take_share
@@ -155,7 +155,7 @@ class Timing:
 
     def training(self, run: Run, batch: int) -> Line:
         """Seconds of a training on so many images."""
-        most = max(NUMBERS // prod(dataset(run.spec.dataset).shape), batch)
+        most, least = max(NUMBERS // prod(dataset(run.spec.dataset).shape), batch), least_batch(run)
 
         def prepare(n: int) -> Callable[[], object]:
             model = untrained(run, self.device, batch_size=min(n, batch))
@@ -165,9 +165,9 @@ class Timing:
         last = {1, min(2, run.generations), run.generations}
         steps = max(training_steps(TrainSpec.of(run.spec, 0, t)) for t in last)
         depends = "training", run.spec.model.trained, run.spec.dataset
-        return self.watch.line(
-            depends, Probe(f"training {run.name}", prepare, batch * steps, batch=batch, share=LEARNING)
-        )
+        words, size = f"training {run.name}", batch * steps
+        probe = Probe(words, prepare, size, least=least, batch=batch, share=LEARNING)
+        return self.watch.line(depends, probe)
 
     def sampling(self, run: Run) -> Line:
         """Seconds of sampling so many rows."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from bigloop.config.runs import Run
 from bigloop.data import dataset, plane_source
 from bigloop.generation.store import new_model
+from bigloop.models import family
 from bigloop.spec.options import Scalar
 from bigloop.spec.runs import Data
 
@@ -31,6 +34,14 @@ def untrained(run: Run, device: torch.device, **options: Scalar) -> Any:
     changed = {key: value for key, value in options.items() if key in model.options}
     model = replace(model, options=model.options | changed)
     return new_model(model, about.shape, 0, 1, device, max(1, len(about.classes)))
+
+
+def least_batch(run: Run) -> int:
+    """The smallest batch that the other options of a run's model allow."""
+    model = run.spec.model
+    fields = dataclasses.fields(family(model.family).Options)
+    divisors = [f.name for f in fields if f.metadata.get("divides") == "batch_size"]
+    return math.lcm(*(int(model.options.get(name, 1)) for name in divisors))
 
 
 def weight_bytes(model: Any) -> int:

@@ -49,8 +49,9 @@ class Line(NamedTuple):
 class Probe:
     """A work of which a part can be done by itself. words: what it is.
 
-    prepare(n) makes ready a part of size n, from `least` to `size`, and returns the call that does it; only that is
-    timed. The time grows as n to `power`. batch: larger parts are whole batches, smaller ones a smaller batch.
+    prepare(n) makes ready a part of size n, a multiple of `least` up to `size`, or all of it, and returns the call that
+    does it; only that is timed. The time grows as n to `power`. batch: larger parts are whole batches, smaller ones a
+    smaller batch.
     """
 
     words: str
@@ -165,7 +166,9 @@ def timed(probe: Probe, patience: float, clock: Callable[[], float]) -> Timed:
         if n < 2 * probe.batch and _next(points) < STRETCH:  # what less takes is not for images alone
             affordable = max(affordable, n * GROWTH)
         larger = min(probe.size, n * GROWTH, int(affordable))
-        larger = max(1, larger // probe.batch) * probe.batch if larger > probe.batch else larger
+        if larger < probe.size:
+            unit = probe.batch if larger > probe.batch else probe.least
+            larger -= larger % unit
         if larger < min(1.5 * n, probe.size):
             break
         n = larger

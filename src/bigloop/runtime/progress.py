@@ -82,10 +82,10 @@ class Progress:
 
     def __str__(self) -> str:
         """A line for people: `epoch 3.2/15.0  loss 101.2  12,000 images/s  42 s left`."""
-        rate = f"{self.rate:,.0f} images/s" if self.rate is not None else ""
+        rate = "" if self.rate is None else f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
         left = f"{duration(self.left)} left" if self.left is not None else ""
         time = f"done in {duration(self.seconds)}" if self.finished else left
-        return "  ".join(filter(None, (self.where, self.said_losses, rate, time)))
+        return "  ".join(filter(None, (self.where, self.said_losses, rate and f"{rate} images/s", time)))
 
 
 Report = Callable[[str | Progress], None]

@@ -7,13 +7,15 @@ from pathlib import Path
 
 
 def duration(seconds: float) -> str:
-    """A duration in readable units: 42 s, 3 min 05 s, 2 h 10 min."""
+    """A duration in readable units: 42 s, 3 min 05 s, 2 h 10 min, 12 days."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    if seconds < 4 * 86_400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds / 86_400:,.0f} days"
 
 
 def between(low: float, high: float) -> str:
