@@ -154,7 +154,19 @@ def train_auxiliary(options: argparse.Namespace) -> None:
     room.train_auxiliary(spec, options.model, options.out, options.report, options.save_every)
 
 
-@verb(SPEC, path("model", "folder of the model"), OUT, SAVE_EVERY, needs=("bigloop.generation.sample",))
+@verb(
+    SPEC,
+    path("model", "folder of the model"),
+    OUT,
+    SAVE_EVERY,
+    path(
+        "auxiliary",
+        "auxiliary.safetensors of the generation, where it is drawn away from one",
+        False,
+        nargs="?",
+    ),
+    needs=("bigloop.generation.sample",),
+)
 def sample(options: argparse.Namespace) -> None:
     """Sample one generation."""
     from bigloop.generation import sample as room
@@ -165,7 +177,8 @@ def sample(options: argparse.Namespace) -> None:
         options.report("another worker has already sampled this generation")
         return
     if not together.shared("sample", options):
-        room.sample(spec, options.model, options.out, options.report, options.save_every)
+        given = options.model, options.out, options.report, options.save_every
+        room.sample(spec, *given, options.auxiliary)
 
 
 @verb(

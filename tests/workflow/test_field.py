@@ -78,8 +78,16 @@ def test_another_share_makes_all_members_anew_but_their_first_models(field: Work
     assert counted(field.plan()) == {"sample": 6, "train": 4, "measure": 6}
 
 
-def test_another_strength_trains_the_same_first_model(field: Workplace) -> None:
+def test_another_strength_takes_the_same_first_models(field: Workplace) -> None:
+    """Both of them: the one that learnt real rows, and the auxiliary one that learnt from it."""
+    (file,) = (field.directory / "results" / "runs").glob("auxiliary-mnist-*/seed-0/gen-1/auxiliary.safetensors")
+    assert (field.generation("away", 1) / file.name).samefile(file)
     field.config["loops"]["away"]["against"]["strength"] = 1.0
+    assert counted(field.plan()) == {"train_auxiliary": 1, "sample": 2, "train": 1, "measure": 2}
+
+
+def test_longer_further_training_makes_both_auxiliary_models_anew(field: Workplace) -> None:
+    field.config["loops"]["away"]["against"]["budget"] = {"images": 640}
     assert counted(field.plan()) == {"train_auxiliary": 2, "sample": 2, "train": 1, "measure": 2}
 
 

@@ -46,7 +46,12 @@ by_block = {
 }
 selecting = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.select}
 filtering = {run.spec.filter_folder: run for run in experiment.trained if run.spec.filter_folder}
-opposing = {folder for folder, run in by_folder.items() if run.spec.loop and run.spec.loop.against}
+opposing = {
+    run.spec.auxiliary_folder(t): run
+    for run in experiment.trained
+    if run.spec.loop and run.spec.loop.against
+    for t in range(1, run.generations + 1)
+}
 continuing = {  # folders of models that a later generation continues from
     folder
     for run in experiment.trained
@@ -155,13 +160,13 @@ def filter_spec(wildcards):
 
 
 def auxiliary_spec(wildcards):
-    return AuxiliarySpec.of(run_of(wildcards).spec, int(wildcards.seed), int(wildcards.t))
+    return AuxiliarySpec.of(run_of(wildcards, opposing).spec, int(wildcards.seed), int(wildcards.t))
 
 
 def auxiliary_file(wildcards):
     """The weights of the model that a generation is sampled away from, where it is."""
-    opposed = wildcards.folder in opposing
-    return opposed * [generation(wildcards.folder, wildcards.seed, wildcards.t, AUXILIARY_FILE)]
+    beside = run_of(wildcards).spec.auxiliary_folder(int(wildcards.t))
+    return [generation(beside, wildcards.seed, wildcards.t, AUXILIARY_FILE)] if beside else []
 
 
 def sample_spec(wildcards):
@@ -173,7 +178,7 @@ def to_come(wildcards):
 
     Measurements come after what others wait for, and fill the cores that are left.
     """
-    run = by_folder.get(wildcards.folder) or trained_run(wildcards)
+    run = by_folder.get(wildcards.folder) or opposing.get(wildcards.folder) or trained_run(wildcards)
     return 1 + run.generations - int(wildcards.t)
 
 

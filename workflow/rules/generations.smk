@@ -108,7 +108,7 @@ rule import_samples:
 
 rule train_auxiliary:
     input:
-        model=lambda w: settled(run_of(w), model_files(run_of(w), w.seed, w.t)),
+        model=lambda w: settled(opposing[w.folder], model_files(opposing[w.folder], w.seed, w.t)),
     output:
         f"{GENERATION}/{AUXILIARY_FILE}",
     log:
@@ -125,8 +125,11 @@ rule train_auxiliary:
         gpu=GPU,
         gres="",
         mem_mb=lambda w, attempt: attempt
-        * resources.training_memory(resources.auxiliary(run_of(w).spec), run_of(w).spec.handover),
-        runtime=lambda w, attempt: attempt * resources.training_minutes(resources.auxiliary(run_of(w).spec)),
+        * resources.training_memory(
+            resources.auxiliary(opposing[w.folder].spec), opposing[w.folder].spec.handover
+        ),
+        runtime=lambda w, attempt: attempt
+        * resources.training_minutes(resources.auxiliary(opposing[w.folder].spec)),
         attempt=lambda w, attempt: attempt,
     params:
         spec=lambda w: to_json(auxiliary_spec(w)),
@@ -162,6 +165,7 @@ rule sample:
         spec=lambda w: to_json(sample_spec(w)),
     shell:
         "python -m bigloop sample --spec {params.spec:q} "
+        "--auxiliary {input.auxiliary:q} "
         f"--model {folder('input.model[0]')} --out {folder('output.samples')} {SAVE} {MACHINE} {GRES}"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bigloop.artifacts import (
+    AUXILIARY_FILE,
     MODEL_FILES,
     PREVIEW_ROWS,
     SNAPSHOTS_FILE,
@@ -45,12 +46,16 @@ def sample(
     out: Path,
     report: Report = lambda line: None,
     save_seconds: float = SAVE_SECONDS,
+    auxiliary: Path | None = None,
 ) -> None:
     """Draw `spec.n` rows from the model in the folder `model`; write samples and preview into the folder `out`.
 
-    A model that lies elsewhere (a first generation, which several loops share) is linked in. The state of a long
+    auxiliary: file of the auxiliary model, where samples are drawn away from one. Models that lie elsewhere (those of a
+    first generation, which several loops share) are linked in. The state of a long
     sampling is kept in `out` every `save_seconds`, and a call that finds it there continues from it.
     """
+    if auxiliary and auxiliary.parent.resolve() != out.resolve():
+        link(out / AUXILIARY_FILE, auxiliary)
     rows, record = draw(spec, model, (out / SAMPLE_STATE, save_seconds), report, out)
     if team().rank:
         return

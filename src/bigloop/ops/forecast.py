@@ -94,9 +94,11 @@ def forecast(
             seeds * train, seeds * sample, seeds * measure, chain(run.spec.loop, seconds)
         )
         own = sum(lineages[run.spec.folder, seed] is run for seed in run.seeds)
-        trained += own * (train - seconds[1][0] + sample)
+        further = _further(run, paces[run.name])
+        trained += own * (train - seconds[1][0] + sample - further)
         other += own * measure
         firsts |= {(run.spec.model_folder(1), seed): seconds[1][0] for seed in run.seeds}
+        firsts |= {(beside, seed): further for seed in run.seeds if (beside := run.spec.auxiliary_folder(1))}
     weights, features = (
         {name: getattr(pace, kind) for name, pace in paces.items()} for kind in ("weights", "features")
     )
@@ -127,21 +129,20 @@ def job_seconds(run: Run, pace: Pace) -> dict[int, tuple[float, float, float]]:
             spec = TrainSpec.of(run.spec, 0, t)
             steps = 0.0 if spec.imported else pace.around + pace.step * training_steps(spec)
             sampling = (pace.start + pace.row * run.samples) if run.spec.has_model else 0.0
-            sampling += _beside(run, pace)
+            selecting = run.spec.loop is not None and run.spec.loop.select is not None
+            sampling += _further(run, pace) + selecting * pace.start  # scores take little
             jobs = (pace.start + steps, sampling, pace.start + pace.measure)
         found[t] = jobs
     return found
 
 
-def _beside(run: Run, pace: Pace) -> float:
-    """Seconds of what a loop has between training and the next generation beside sampling: an auxiliary model, and the
-    start of a selection, whose scores take little."""
-    loop, seconds = run.spec.loop, 0.0
-    if loop and loop.against:
-        batch = int(run.spec.model.options.get("batch_size", 1))
-        steps = loop.against.budget.steps(loop.against.samples, batch)
-        seconds += pace.around + pace.step * steps + pace.start + pace.row * loop.against.samples
-    return seconds + (pace.start if loop and loop.select else 0.0)
+def _further(run: Run, pace: Pace) -> float:
+    """Seconds of training the auxiliary model of a generation."""
+    if run.spec.loop is None or (against := run.spec.loop.against) is None:
+        return 0.0
+    batch = int(run.spec.model.options.get("batch_size", 1))
+    steps = against.budget.steps(against.samples, batch)
+    return pace.around + pace.step * steps + pace.start + pace.row * against.samples
 
 
 def chain(loop: LoopSpec | None, seconds: Mapping[int, Sequence[float]]) -> float:

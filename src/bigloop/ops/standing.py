@@ -71,7 +71,9 @@ def generations(run: Run, seed: int, results: Path) -> Lineage:
         kept = (OPTIMIZER_FILE,) if run.spec.continues and not spec.imported else ()
         kind = "import" if run.spec.elsewhere else "train"
         loop = run.spec.loop
-        more = [look("auxiliary", own / "auxiliary.log", (AUXILIARY_FILE,), t)] * bool(loop and loop.against)
+        beside = run.spec.auxiliary_folder(t)
+        further = results / "runs" / (beside or "") / f"seed-{seed}" / f"gen-{t}" / "auxiliary.log"
+        more = [look("auxiliary", further, (AUXILIARY_FILE,), t)] * bool(beside)
         chosen = [look("select", own / "select.log", ("selected.safetensors",), t)] * bool(
             loop and loop.select
         )

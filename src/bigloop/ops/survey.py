@@ -137,13 +137,12 @@ def survey(experiment: Experiment, results: Path) -> Survey:
     places += [results / "classifier" / spec.folder for spec in experiment.classifiers.values()]
     disk = {place: use(place) for place in places}
     for run in experiment.trained:
-        names = (run.spec.folder, run.spec.model_folder(1))
         found = {seed: generations(run, seed, results) for seed in run.seeds}
         own = {job.log: job for lineage in found.values() for several in lineage.values() for job in several}
         needs |= {log: remaining(job, own.values()) for log, job in own.items()}
         jobs |= own
         for seed, lineage in found.items():
-            folders = {results / "runs" / name / f"seed-{seed}" for name in names}
+            folders = {results / "runs" / name / f"seed-{seed}" for name in run.spec.folders}
             own_disk = {folder: use(folder) for folder in folders}
             disk |= own_disk
             chained = chain(

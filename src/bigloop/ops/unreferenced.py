@@ -38,11 +38,11 @@ def referenced(experiment: Experiment, results: Path) -> tuple[set[str], list[st
 
 
 def folder_names(experiment: Experiment) -> set[str]:
-    """Names of an experiment's folders of runs, first generations, classifiers and datasets."""
+    """Names of an experiment's folders of runs, classifiers and datasets."""
     specs = [run.spec for run in experiment.runs.values()]
     classifiers = {spec.folder for spec in experiment.classifiers.values()}
     data = {images.folder for images in experiment.datasets.values()}
-    return data | classifiers | {spec.folder for spec in specs} | {spec.model_folder(1) for spec in specs}
+    return data.union(classifiers, *(spec.folders for spec in specs))
 
 
 def show_unreferenced(experiment: Experiment, results: Path) -> list[Path]:

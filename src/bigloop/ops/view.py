@@ -104,7 +104,7 @@ def names_of(experiment: Experiment) -> dict[str, str]:
     names |= {spec.folder: dataset for dataset, spec in experiment.classifiers.items()}
     shared: dict[str, list[str]] = {}  # several runs may begin with the same generation
     for run in experiment.runs.values():
-        for folder in {run.spec.folder, run.spec.model_folder(1)}:
+        for folder in run.spec.folders:
             shared.setdefault(folder, []).append(run.name)
     more = {folder: f" and {len(runs) - 1} more" for folder, runs in shared.items() if len(runs) > 1}
     return names | {folder: runs[0] + more.get(folder, "") for folder, runs in shared.items()}
@@ -115,11 +115,7 @@ Measures = Mapping[tuple[str, str], str]  # (folder of a run, folder of a seed) 
 
 def measures_of(found: Survey) -> Measures:
     """The last measures of every run and seed."""
-    return {
-        (folder, f"seed-{s.seed}"): s.measures
-        for s in found.standings
-        for folder in (s.run.spec.model_folder(1), s.run.spec.folder)
-    }
+    return {(folder, f"seed-{s.seed}"): s.measures for s in found.standings for folder in s.run.spec.folders}
 
 
 def last_of(log: Path, measures: Measures) -> str:

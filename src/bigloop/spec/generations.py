@@ -110,8 +110,7 @@ class AuxiliarySpec(Drawing):
         """The job that trains the auxiliary model of `generation` of a run."""
         against = run.looped.against
         assert against
-        given = against.samples, against.budget, run.model.sampler, run.member
-        return cls(run.dataset, seed, generation, *given)
+        return cls(run.dataset, seed, generation, *against.training, run.model.sampler, run.member)
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,11 @@ class AgainstSpec:
     )
     budget: Budget = option(description="how long it is")
 
+    @property
+    def training(self) -> tuple[int, Budget]:
+        """What the auxiliary model is made by, whatever it is used for."""
+        return self.samples, self.budget
+
 
 @dataclass(frozen=True)
 class RuleSpec:

@@ -220,6 +220,20 @@ class RunSpec:
         """Name of the folder under results/runs that holds the weights of `generation`."""
         return self.first.folder if generation == 1 and self.loop else self.folder
 
+    def auxiliary_folder(self, generation: int) -> str | None:
+        """Name of the folder under results/runs that holds the auxiliary model of `generation`; None without one. That
+        of a generation 1 is the same for all loops which only use it otherwise."""
+        against = self.loop.against if self.loop else None
+        if against is None or generation > 1:
+            return self.folder if against else None
+        made_by = {"first": self.first, "sampler": self.model.sampler, "further": against.training}
+        return f"auxiliary-{source_of(self.dataset)}-{digest(made_by)}"
+
+    @property
+    def folders(self) -> set[str]:
+        """Names of all its folders under results/runs, those that it shares with other runs among them."""
+        return {self.folder, self.model_folder(1), self.auxiliary_folder(1) or self.folder}
+
 
 def called(name: str, runs: Iterable[Any]) -> set[Any]:
     """The run of this name or, if there is none, those whose names begin so."""
