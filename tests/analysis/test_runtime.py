@@ -47,6 +47,22 @@ def test_each_job_has_its_row_and_a_short_one_no_memory(spec: CollectSpec, tmp_p
     assert np.isnan(rows.loc["measure", "memory_mb"])
 
 
+def test_an_auxiliary_training_is_a_job_where_it_lies(config: dict[str, Any], tmp_path: Path) -> None:
+    loop = config["loops"][config["runs"]["vae"]["loop"]]
+    loop["against"] = {"way": "weights", "strength": 0.5, "samples": 100, "budget": {"images": 320}}
+    spec = Experiment.from_config(config).collect()
+    (vae,) = [run for run in spec.runs if run.run == "vae"]
+    for t in (1, 2):
+        folder = vae.spec.auxiliary_folder(t)
+        assert folder
+        path = tmp_path / "runs" / folder / "seed-0" / f"gen-{t}" / "auxiliary.benchmark.tsv"
+        leave(path, "12.5", "0:00:12", "709.84", *"12345", "87.3", "11.25")
+    rows = runtime_table(spec, tmp_path)
+    rows = rows[rows["run"] == "vae"]
+    assert rows["job"].tolist() == ["auxiliary", "auxiliary"]
+    assert rows["folder"].tolist() == [vae.spec.auxiliary_folder(1), vae.spec.folder]
+
+
 def test_without_benchmarks_it_is_empty_with_its_columns(spec: CollectSpec, tmp_path: Path) -> None:
     table = runtime_table(spec, tmp_path)
     assert table.empty

@@ -80,7 +80,9 @@ def test_another_share_makes_all_members_anew_but_their_first_models(field: Work
 
 def test_another_strength_takes_the_same_first_models(field: Workplace) -> None:
     """Both of them: the one that learnt real rows, and the auxiliary one that learnt from it."""
-    (file,) = (field.directory / "results" / "runs").glob("auxiliary-mnist-*/seed-0/gen-1/auxiliary.safetensors")
+    (file,) = (field.directory / "results" / "runs").glob(
+        "auxiliary-mnist-*/seed-0/gen-1/auxiliary.safetensors"
+    )
     assert (field.generation("away", 1) / file.name).samefile(file)
     field.config["loops"]["away"]["against"]["strength"] = 1.0
     assert counted(field.plan()) == {"train_auxiliary": 1, "sample": 2, "train": 1, "measure": 2}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bigloop.spec.jobs import CollectSpec, TableRun
 
-JOBS = ("train", "sample", "measure")  # of a generation
+JOBS = ("train", "auxiliary", "sample", "measure")  # of a generation
 SIMULATE = "simulate"  # of a block of seeds and generations
 COLUMNS = {
     "experiment": str,
@@ -28,7 +28,8 @@ MEASURED = {"seconds": "s", "cpu_seconds": "cpu_time", "memory_mb": "max_rss"}  
 
 
 def runtime_table(spec: CollectSpec, results: Path) -> pd.DataFrame:
-    """One row a job that trained, sampled, measured or simulated, in the COLUMNS; jobs without a benchmark have none.
+    """One row a job that trained (a model or its auxiliary one), sampled, measured or simulated, in the COLUMNS; jobs
+    without a benchmark have none.
 
     A job that was stopped and went on is measured from its last start. Jobs of less than some seconds may lack CPU time
     and memory, which Snakemake looks at in intervals.
@@ -45,8 +46,12 @@ def generations(run: TableRun, results: Path) -> Iterator[dict[str, Any]]:
     """The jobs of each generation of a run on images."""
     for seed in run.seeds:
         for generation in range(1, run.generations + 1):
+            elsewhere = {
+                "train": run.spec.model_folder(generation),
+                "auxiliary": run.spec.auxiliary_folder(generation),
+            }
             for job in JOBS:
-                folder = run.spec.model_folder(generation) if job == "train" else run.spec.folder
+                folder = elsewhere.get(job) or run.spec.folder
                 place = results / "runs" / folder / f"seed-{seed}" / f"gen-{generation}"
                 if took := benchmark(place / f"{job}.benchmark.tsv"):
                     yield {
