@@ -145,8 +145,8 @@ class ModulatedConv(nn.Module):
 
     forward(x, w): maps (n, inputs, h, w) and styles (n, style) to (n, outputs, h, w), (n, outputs, 2h, 2w) if it
     `doubles`. For inputs of unit variance and no correlation the outputs have unit variance. Inputs and outputs are
-    multiplied, for one convolution of all images: twice as fast as a group of channels with weights of its own for each
-    image, on CPUs and on a GPU.
+    multiplied, for one convolution of all images: on an H100 at 128 pixels twice as fast as groups of channels with
+    weights of their own for each image, and nowhere slower.
     """
 
     def __init__(
