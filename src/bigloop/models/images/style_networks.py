@@ -67,7 +67,7 @@ class _Blur(torch.autograd.Function):
     """A fixed linear map, whose derivative is its transpose, to any order.
 
     In second derivatives of a convolution of groups torch also computes the gradient of its weights, group by group,
-    though these are fixed here: seconds a step on a GPU.
+    though these are fixed here.
     """
 
     @staticmethod
